@@ -1,0 +1,181 @@
+"""The contracts that a robot, a planner and an actor are checked against when a controller is built.
+
+They come from files (checkpoints, robot descriptions), so they are pydantic models: unknown keys are refused. They
+validate and they generate: `check_observation` at the borders, `fake_observation` in tests and warm-ups.
+"""
+
+import hashlib
+import json
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dualsys.errors import InvalidObservation, SpecMismatch
+from dualsys.messages import FloatArray, Observation
+
+
+class Spec(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Joint(Spec):
+    """One commanded degree of freedom with its limits. `unit` holds for position; rates are per second of it."""
+
+    name: str
+    lower: float
+    upper: float
+    max_velocity: float | None = None
+    """None: not limited."""
+    max_acceleration: float | None = None
+    unit: Literal["rad", "m", "1"] = "rad"
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if not self.lower < self.upper:
+            raise ValueError(f"joint {self.name!r}: lower {self.lower} is not below upper {self.upper}")
+        for rate in (self.max_velocity, self.max_acceleration):
+            if rate is not None and not rate > 0:
+                raise ValueError(f"joint {self.name!r}: a rate limit must be positive, got {rate}")
+        return self
+
+
+class JointGroup(Spec):
+    """Joints that are commanded together."""
+
+    name: str
+    joints: tuple[str, ...]
+
+
+class CameraSpec(Spec):
+    """Shape of one camera's image, `(height, width, 3)` uint8 RGB."""
+
+    name: str
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class EmbodimentSpec(Spec):
+    """What a robot senses and takes: the contract between a robot, a checkpoint and a dataset."""
+
+    name: str
+    joints: tuple[Joint, ...]
+    """Order of every action row and command."""
+    state_names: tuple[str, ...]
+    """Order of `Observation.state`."""
+    groups: tuple[JointGroup, ...] = ()
+    cameras: tuple[CameraSpec, ...] = ()
+    action_representation: Literal["joint", "delta", "end-effector"] = "joint"
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [joint.name for joint in self.joints]
+        if len(set(names)) != len(names):
+            raise ValueError(f"embodiment {self.name!r}: joint names repeat")
+        for group in self.groups:
+            unknown = set(group.joints) - set(names)
+            if unknown:
+                raise ValueError(f"embodiment {self.name!r}: group {group.name!r} names unknown joints {sorted(unknown)}")
+        return self
+
+    @property
+    def num_actions(self) -> int:
+        """`nu`, the length of a command."""
+        return len(self.joints)
+
+    @property
+    def num_states(self) -> int:
+        """`nx`, the length of `Observation.state`."""
+        return len(self.state_names)
+
+    @property
+    def lower(self) -> FloatArray:
+        """Lower position limits `(nu,)`."""
+        return np.array([joint.lower for joint in self.joints], dtype=np.float64)
+
+    @property
+    def upper(self) -> FloatArray:
+        """Upper position limits `(nu,)`."""
+        return np.array([joint.upper for joint in self.joints], dtype=np.float64)
+
+    @property
+    def max_velocity(self) -> FloatArray:
+        """Velocity limits `(nu,)`, infinite where there is none."""
+        return np.array([np.inf if j.max_velocity is None else j.max_velocity for j in self.joints], dtype=np.float64)
+
+    @property
+    def max_acceleration(self) -> FloatArray:
+        """Acceleration limits `(nu,)`, infinite where there is none."""
+        limits = [np.inf if j.max_acceleration is None else j.max_acceleration for j in self.joints]
+        return np.array(limits, dtype=np.float64)
+
+    def group_indices(self, group: str) -> NDArray[np.intp]:
+        """Positions of a group's joints in an action row. Raises `SpecMismatch` for an unknown group."""
+        order = {joint.name: index for index, joint in enumerate(self.joints)}
+        for candidate in self.groups:
+            if candidate.name == group:
+                return np.array([order[name] for name in candidate.joints], dtype=np.intp)
+        raise SpecMismatch(f"embodiment {self.name!r} has no group {group!r}; it has {[g.name for g in self.groups]}")
+
+    def check_observation(self, observation: Observation, *, cameras: bool = True) -> None:
+        """Refuse an observation that doesn't fit. Raises `InvalidObservation`; `cameras=False` leaves images unread."""
+        state = observation.state
+        if state.shape != (self.num_states,):
+            raise InvalidObservation(f"{self.name}: state has shape {state.shape}, expected ({self.num_states},)")
+        if not np.all(np.isfinite(state)):
+            bad = [self.state_names[i] for i in np.flatnonzero(~np.isfinite(state))]
+            raise InvalidObservation(f"{self.name}: state is not finite at {bad}")
+        if not cameras:
+            return
+        for camera in self.cameras:
+            if camera.name not in observation.images:
+                raise InvalidObservation(
+                    f"{self.name}: no image from camera {camera.name!r}; the observation has {sorted(observation.images)}"
+                )
+            image = observation.images[camera.name]
+            expected = (camera.height, camera.width, 3)
+            if image.shape != expected or image.dtype != np.uint8:
+                raise InvalidObservation(
+                    f"{self.name}: camera {camera.name!r} gave {image.dtype} {image.shape}, expected uint8 {expected}"
+                )
+
+    def fake_observation(self, rng: np.random.Generator, *, stamp_s: float = 0.0, instruction: str = "") -> Observation:
+        """A random observation that fits, for tests and warm-ups."""
+        images = {c.name: rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in self.cameras}
+        state = rng.uniform(-0.1, 0.1, self.num_states)
+        return Observation(stamp_s=stamp_s, state=state, images=images, instruction=instruction)
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with anything in the spec."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+
+    def require_same(self, other: "EmbodimentSpec", *, ours: str, theirs: str) -> None:
+        """Refuse another embodiment. Raises `SpecMismatch` naming both and the first differences."""
+        if self == other:
+            return
+        differing = [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
+        raise SpecMismatch(
+            f"{ours} is for embodiment {self.name!r} ({self.num_actions} joints, {self.num_states} states), "
+            f"{theirs} for {other.name!r} ({other.num_actions} joints, {other.num_states} states); "
+            f"they differ in {', '.join(differing)}"
+        )
+
+
+class SubgoalSpec(Spec):
+    """What a planner emits and an actor accepts."""
+
+    num_tokens: int = Field(gt=0)
+    dim: int = Field(gt=0)
+    dtype: Literal["float32"] = "float32"
+    max_age_s: float = Field(default=2.0, gt=0)
+    """A subgoal older than this has expired for the actor: it was never trained on such an age."""
+    schema_id: str = "tokens/1"
+    """What the tokens mean: two planners with the same shape but other weights are not interchangeable."""
+
+    def require_same(self, other: "SubgoalSpec", *, ours: str, theirs: str) -> None:
+        """Refuse another contract. Raises `SpecMismatch` naming both sides."""
+        if self != other:
+            raise SpecMismatch(f"{ours} gives subgoals of {self!r}, {theirs} takes {other!r}: they cannot be combined")

@@ -1,0 +1,152 @@
+"""What a planner, an actor, a robot, an environment and a clock must offer. Implement one, register it, run it.
+
+Nothing here is inherited from: a class conforms by having the members. `dualsys.testing.check_planner` and its
+siblings tell whether yours does.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, LatentSubgoal, Observation
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """System 2: sees the scene and the words, emits what to do next. Slow, in its own process."""
+
+    @property
+    def subgoal_spec(self) -> SubgoalSpec:
+        """What `plan` returns."""
+        ...
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Forget the past episode."""
+        ...
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """Subgoal for an observation. Its host assigns sequence, epoch and emission stamp."""
+        ...
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """System 1: turns the newest subgoal and the robot's state into a chunk of motion. Fast."""
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """The robot it drives."""
+        ...
+
+    @property
+    def subgoal_spec(self) -> SubgoalSpec:
+        """What `act` accepts."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Rows in a chunk (`action_horizon`)."""
+        ...
+
+    @property
+    def dt_s(self) -> float:
+        """Time between rows."""
+        ...
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Forget the past episode and seed the noise."""
+        ...
+
+    def act(
+        self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
+    ) -> ActionChunk:
+        """Chunk whose row 0 is meant for `observation.stamp_s`. `subgoal=None` is the null subgoal."""
+        ...
+
+
+@runtime_checkable
+class Robot(Protocol):
+    """Something that senses and moves: hardware, or a simulation on the wall clock."""
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """What it senses and takes."""
+        ...
+
+    def observe(self) -> Observation:
+        """Newest observation; must not block."""
+        ...
+
+    def command(self, command: Command) -> None:
+        """Send a command; must not block."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the hardware. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A simulated task: gymnasium's five-tuple, and what a language-conditioned task needs beside it."""
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """What it senses and takes."""
+        ...
+
+    @property
+    def control_dt_s(self) -> float:
+        """Simulated time of one `step`."""
+        ...
+
+    @property
+    def instruction(self) -> str:
+        """What to do in this episode."""
+        ...
+
+    @property
+    def success(self) -> bool:
+        """Whether the task is solved, read from the physics."""
+        ...
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; the same seed gives the same bits."""
+        ...
+
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Observation, reward, terminated, truncated, info."""
+        ...
+
+    def observe(self) -> Observation:
+        """The present moment as a message. Images render on first access and only until the next `step`."""
+        ...
+
+    def close(self) -> None:
+        """Free the renderer. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ChunkPolicy(Protocol):
+    """Which row of which chunk is played: pure, called by the decision core. See `dualsys.chunking`."""
+
+    def first_row(self, consumed_rows: float) -> float:
+        """Row at which a new chunk starts, given the rows consumed since its observation."""
+        ...
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """A source of time in seconds."""
+
+    def now_s(self) -> float:
+        """Seconds since the clock's own origin; never goes back."""
+        ...
+
+    def sleep_until_s(self, deadline_s: float) -> None:
+        """Return at the deadline, at once when it has passed."""
+        ...
+
+
+Names = Sequence[str]

@@ -1,0 +1,41 @@
+"""What an action expert is built from; stored in the checkpoint."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dualsys.embodiment import CameraSpec
+
+
+class FastVisionConfig(BaseModel):
+    """The actor's own small eye (Helix's way): strided convolutions to a grid of tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: CameraSpec
+    """Camera it looks through."""
+    channels: tuple[int, ...] = (32, 64, 96)
+    """Output channels; each layer halves the image."""
+
+
+class FlowActorConfig(BaseModel):
+    """Shape of the expert and how it is sampled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon: int = Field(default=32, gt=0)
+    """Rows in a chunk (`action_horizon`)."""
+    dt_s: float = Field(default=0.02, gt=0)
+    """Time between rows."""
+    width: int = 128
+    """Width of the transformer."""
+    depth: int = 6
+    """Blocks; even ones attend to the subgoal, odd ones to the action tokens."""
+    num_heads: int = 4
+    """Attention heads."""
+    num_inference_steps: int = Field(default=4, gt=0)
+    """Integration steps from noise to action."""
+    solver: Literal["euler", "midpoint", "heun"] = "euler"
+    """Integrator."""
+    vision: FastVisionConfig | None = None
+    """Optional fast vision; None: proprioception and subgoal only."""

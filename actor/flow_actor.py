@@ -1,0 +1,170 @@
+"""`FlowActor`: the actor protocol over an action expert."""
+
+from typing import Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.flow_matching import Solver, integrate
+from dualsys.actor.normalization import ControllerStatistics
+from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import CheckpointError, SpecMismatch
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+
+WEIGHTS = "actor.safetensors"
+
+
+class FlowActor:
+    """Samples chunks from a flow-matching expert. Same seed, state and subgoal give the same chunk to the bit."""
+
+    def __init__(
+        self,
+        expert: ActionExpert,
+        *,
+        embodiment: EmbodimentSpec,
+        subgoal_spec: SubgoalSpec,
+        statistics: ControllerStatistics,
+    ) -> None:
+        self.expert = expert.eval()
+        self.config: FlowActorConfig = expert.config
+        self.statistics = statistics
+        self._embodiment = embodiment
+        self._subgoal_spec = subgoal_spec
+        self._generator = torch.Generator()
+        self.reset()
+
+    @classmethod
+    def build(
+        cls,
+        config: FlowActorConfig,
+        *,
+        embodiment: EmbodimentSpec,
+        subgoal_spec: SubgoalSpec,
+        statistics: ControllerStatistics,
+    ) -> Self:
+        """With fresh weights. Raises `SpecMismatch` where statistics and embodiment differ in length."""
+        if len(statistics.state.mean) != embodiment.num_states or len(statistics.action.mean) != embodiment.num_actions:
+            raise SpecMismatch(
+                f"statistics are for {len(statistics.state.mean)} states and {len(statistics.action.mean)} actions, "
+                f"embodiment {embodiment.name!r} has {embodiment.num_states} and {embodiment.num_actions}"
+            )
+        expert = ActionExpert(
+            config,
+            num_actions=embodiment.num_actions,
+            num_states=embodiment.num_states,
+            num_subgoal_tokens=subgoal_spec.num_tokens,
+            subgoal_dim=subgoal_spec.dim,
+        )
+        return cls(expert, embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
+        manifest = checkpoint.manifest
+        actor = cls.build(
+            FlowActorConfig.model_validate(manifest.actor.config),
+            embodiment=manifest.embodiment,
+            subgoal_spec=manifest.subgoal,
+            statistics=ControllerStatistics.model_validate_json(checkpoint.read_text(STATISTICS)),
+        )
+        weights = {name: value.float() for name, value in load_file(checkpoint.weights(manifest.actor)).items()}
+        try:
+            actor.expert.load_state_dict(weights, strict=True)
+        except RuntimeError as error:
+            raise CheckpointError(f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}") from error
+        return actor
+
+    def save(self, checkpoint: Checkpoint) -> ModuleEntry:
+        """Write weights and statistics into a folder; returns the manifest's entry."""
+        folder = checkpoint.folder
+        save_file({name: value.contiguous() for name, value in self.expert.state_dict().items()}, folder / WEIGHTS)
+        (folder / STATISTICS).write_text(self.statistics.model_dump_json(indent=2) + "\n")
+        return ModuleEntry(name="flow", config=self.config.model_dump(mode="json"), weights=WEIGHTS)
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """The robot it drives."""
+        return self._embodiment
+
+    @property
+    def subgoal_spec(self) -> SubgoalSpec:
+        """What `act` accepts."""
+        return self._subgoal_spec
+
+    @property
+    def horizon(self) -> int:
+        """Rows in a chunk."""
+        return self.config.horizon
+
+    @property
+    def dt_s(self) -> float:
+        """Time between rows."""
+        return self.config.dt_s
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Seed the noise."""
+        self._generator.manual_seed(seed)
+
+    @torch.inference_mode()
+    def act(
+        self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
+    ) -> ActionChunk:
+        """Sample a chunk whose row 0 is meant for `observation.stamp_s`.
+
+        `prefix` is unread: this actor does not guide its chunks yet (naive and skip-by-delay policies need none).
+
+        Raises:
+            SpecMismatch: for a subgoal of another shape than the spec's.
+        """
+        condition = self._condition(observation, subgoal)
+        noise_BAU = torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator)
+        rows_BAU = integrate(
+            lambda x, t: self.expert(x, t, condition),
+            noise_BAU,
+            self.config.num_inference_steps,
+            Solver(self.config.solver),
+        )
+        used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
+        return ActionChunk(
+            rows=self.statistics.action.denormalize(rows_BAU[0].numpy().astype(np.float64)),
+            dt_s=self.dt_s,
+            start_stamp_s=observation.stamp_s,
+            subgoal_sequence=-1 if used is None else used.sequence,
+            subgoal_epoch=0 if used is None else used.epoch,
+            subgoal_age_s=float("inf") if used is None else used.age_s(observation.stamp_s),
+        )
+
+    def _condition(self, observation: Observation, subgoal: LatentSubgoal | None) -> Condition:
+        state_X = self.statistics.state.normalize(observation.state).astype(np.float32)
+        spec = self._subgoal_spec
+        tokens_KC = torch.zeros(spec.num_tokens, spec.dim)
+        mask_K = torch.zeros(spec.num_tokens, dtype=torch.bool)
+        age = 0.0
+        if subgoal is not None:
+            if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
+                raise SpecMismatch(f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}")
+            tokens_KC = torch.from_numpy(np.array(subgoal.tokens, dtype=np.float32))
+            mask_K = torch.ones_like(mask_K) if subgoal.mask is None else torch.from_numpy(np.array(subgoal.mask))
+            age = subgoal.age_s(observation.stamp_s)
+        return Condition(
+            state_BX=torch.from_numpy(state_X)[None],
+            subgoal_BKC=tokens_KC[None],
+            mask_BK=mask_K[None],
+            age_B=torch.tensor([age], dtype=torch.float32),
+            image_BCHW=self._image(observation),
+        )
+
+    def _image(self, observation: Observation) -> Tensor | None:
+        if self.config.vision is None:
+            return None
+        return image_to_tensor(observation.images[self.config.vision.camera.name])[None]
+
+
+def image_to_tensor(image: np.ndarray) -> Tensor:
+    """`(h, w, 3)` uint8 to `(3, h, w)` float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0

@@ -1,0 +1,80 @@
+"""Blocks of the action expert: sinusoidal embedding, attention, adaptive-norm transformer block.
+
+Shape legend: B batch, T query tokens, S context tokens, D width, N heads, H head width.
+"""
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def sinusoidal_embedding(value_B: Tensor, dim: int, *, min_period: float, max_period: float) -> Tensor:
+    """`(B, dim)`: sine and cosine of a scalar at geometrically spaced periods (pi0's time embedding).
+
+    Computed in float64 as pi0 does, because the shortest period is 4e-3, then cast back.
+    """
+    fraction = torch.linspace(0.0, 1.0, dim // 2, dtype=torch.float64, device=value_B.device)
+    period = min_period * (max_period / min_period) ** fraction
+    angle = value_B.double()[:, None] * (2.0 * math.pi / period)[None, :]
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).to(value_B.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head attention over a context that may be the queries themselves. SDPA is the only backend on CPU."""
+
+    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_q = nn.Linear(width, width)
+        self.to_kv = nn.Linear(context_width, 2 * width)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, context_BSC: Tensor, mask_BS: Tensor | None = None) -> Tensor:
+        q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
+        k_BNSH, v_BNSH = rearrange(self.to_kv(context_BSC), "b s (two n h) -> two b n s h", two=2, n=self.num_heads)
+        mask = None if mask_BS is None else mask_BS[:, None, None, :]
+        out_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNSH, v_BNSH, attn_mask=mask)
+        out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
+        return out
+
+
+class AdaptiveNorm(nn.Module):
+    """LayerNorm whose scale and shift come from a condition (DiT, arXiv 2212.09748, section 3.2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.to_scale_shift = nn.Linear(width, 2 * width)
+        nn.init.zeros_(self.to_scale_shift.weight)
+        nn.init.zeros_(self.to_scale_shift.bias)
+
+    def forward(self, x_BTD: Tensor, condition_BD: Tensor) -> Tensor:
+        scale_BD, shift_BD = self.to_scale_shift(F.silu(condition_BD)).chunk(2, dim=-1)
+        out: Tensor = self.norm(x_BTD) * (1.0 + scale_BD[:, None]) + shift_BD[:, None]
+        return out
+
+
+class Block(nn.Module):
+    """Adaptive-norm attention and feed-forward. With a context it attends to that, else to itself (GR00T alternates)."""
+
+    def __init__(self, width: int, num_heads: int, *, context_width: int | None) -> None:
+        super().__init__()
+        self.cross = context_width is not None
+        self.norm_attention = AdaptiveNorm(width)
+        self.attention = Attention(width, context_width or width, num_heads)
+        self.norm_feed_forward = AdaptiveNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x_BTD: Tensor, condition_BD: Tensor, context_BSC: Tensor, mask_BS: Tensor) -> Tensor:
+        normed_BTD = self.norm_attention(x_BTD, condition_BD)
+        if self.cross:
+            x_BTD = x_BTD + self.attention(normed_BTD, context_BSC, mask_BS)
+        else:
+            x_BTD = x_BTD + self.attention(normed_BTD, normed_BTD)
+        out: Tensor = x_BTD + self.feed_forward(self.norm_feed_forward(x_BTD, condition_BD))
+        return out

@@ -1,0 +1,183 @@
+"""A checkpoint is a folder; this file reads and writes its manifest and refuses what doesn't fit.
+
+    humanoid-table/
+      config.json            format number, embodiment, subgoal spec, planner and actor (name, config), versions, training
+      planner.safetensors    weights of System 2 (absent for planners without weights)
+      actor.safetensors      weights of System 1
+      statistics.json        normalisation of state and action
+      tokenizer/             tokenizer of the planner's language model
+
+No torch here: a truncated or foreign file is refused from its header alone, before any framework is imported.
+"""
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import CheckpointError, unknown_name
+
+FORMAT = 1
+MANIFEST = "config.json"
+STATISTICS = "statistics.json"
+TOKENIZER = "tokenizer"
+_MAX_HEADER_BYTES = 100_000_000
+_VERSIONED = ("dualsys", "torch", "transformers", "numpy", "mujoco", "dm-control", "ray", "safetensors")
+
+
+class ModuleEntry(BaseModel):
+    """One half of the controller: which class, how configured, which weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Name in the registry (`dualsys.planners`, `dualsys.actors`)."""
+    config: dict[str, Any] = {}
+    """What the class itself validates."""
+    weights: str | None = None
+    """File in the folder; None where there are none."""
+
+
+class Manifest(BaseModel):
+    """`config.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    kind: Literal["dualsys-controller"] = "dualsys-controller"
+    name: str
+    embodiment: EmbodimentSpec
+    subgoal: SubgoalSpec
+    planner: ModuleEntry
+    actor: ModuleEntry
+    versions: dict[str, str]
+    training: dict[str, Any] = {}
+    """Provenance: data, seeds, steps, figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """An opened, checked folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, name_or_folder: str | Path, *, embodiment: EmbodimentSpec | None = None) -> Self:
+        """Open a shipped checkpoint by name or any by folder.
+
+        Raises:
+            CheckpointError: where it doesn't exist, is of another format, incomplete, truncated, or for another robot
+                than `embodiment`.
+        """
+        folder = find_checkpoint(name_or_folder)
+        manifest = _read_manifest(folder)
+        for entry in (manifest.planner, manifest.actor):
+            if entry.weights is not None:
+                check_safetensors(folder / entry.weights)
+        if embodiment is not None and embodiment != manifest.embodiment:
+            ours = manifest.embodiment
+            raise CheckpointError(
+                f"checkpoint {folder.name!r} is for embodiment {ours.name!r} ({ours.num_actions} joints, cameras "
+                f"{[c.name for c in ours.cameras]}), not for {embodiment.name!r} ({embodiment.num_actions} joints, cameras "
+                f"{[c.name for c in embodiment.cameras]}). Use a checkpoint trained for it, or train one: dualsys train --help"
+            )
+        return cls(folder=folder, manifest=manifest)
+
+    def weights(self, entry: ModuleEntry) -> Path:
+        """Path of a module's weights. Raises `CheckpointError` where it has none."""
+        if entry.weights is None:
+            raise CheckpointError(f"checkpoint {self.folder.name!r}: module {entry.name!r} names no weights")
+        return self.folder / entry.weights
+
+    def read_text(self, file: str) -> str:
+        """A text file of the folder. Raises `CheckpointError` naming it where it is missing."""
+        path = self.folder / file
+        if not path.is_file():
+            raise CheckpointError(f"checkpoint {self.folder.name!r}: {file} is missing; copy the whole folder again")
+        return path.read_text()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `config.json` last, so that a folder with one is complete."""
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    partial.rename(folder / MANIFEST)
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what decides a result, for manifests and reports; absent packages are left out."""
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """Checkpoints inside the package, by name."""
+    root = Path(str(resources.files("dualsys"))) / "checkpoints"
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST}"))}
+
+
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """Folder of a checkpoint given by folder or by shipped name. Raises `CheckpointError`."""
+    folder = Path(name_or_folder)
+    if (folder / MANIFEST).is_file():
+        return folder
+    if folder.is_dir():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
+    shipped = shipped_checkpoints()
+    if str(name_or_folder) in shipped:
+        return shipped[str(name_or_folder)]
+    raise CheckpointError(unknown_name("checkpoint", str(name_or_folder), shipped) + " A folder may be given too.")
+
+
+def check_safetensors(path: Path) -> None:
+    """Refuse a missing, truncated or foreign safetensors file, from its header and size alone.
+
+    Raises:
+        CheckpointError: naming the file and what is wrong.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent.name}: weights {path.name} are missing; copy the whole folder again")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+            raise CheckpointError(f"{path.name} is no safetensors file or is cut short ({size} bytes); copy it again")
+        try:
+            header = json.loads(file.read(length))
+            ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise CheckpointError(f"{path.name} has no readable safetensors header; copy it again") from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise CheckpointError(f"{path.name} is truncated: {size} bytes, its header says {expected}; copy it again")
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {found!r}, this dualsys reads format {FORMAT}; "
+            "train or convert it with the version that is installed"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path} does not fit: {where}: {first['msg']}") from error

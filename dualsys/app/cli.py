@@ -1,0 +1,165 @@
+"""The command line: `dualsys COMMAND ...`.
+
+A command is a module with a frozen dataclass of its options and a function that takes it and returns an exit status.
+The module is imported when its command is asked for, so `dualsys --help` stays quick.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualsys.errors import ConfigError, DualsysError, unknown_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEntry:
+    """Where a command lives and what it is for."""
+
+    module: str
+    config: str
+    """Name of the options' dataclass in the module."""
+    function: str
+    """Name of the function in the module: takes the options, returns the exit status."""
+    summary: str
+
+
+COMMANDS: dict[str, CommandEntry] = {
+    "run": CommandEntry(
+        module="dualsys.app.run",
+        config="RunConfig",
+        function="main",
+        summary="Drive one task live with both systems, with a table, a video and a log.",
+    ),
+    "eval": CommandEntry(
+        module="dualsys.app.evaluate",
+        config="EvalConfig",
+        function="main",
+        summary="Success rate of a suite or a task on the virtual clock, latencies as arguments.",
+    ),
+    "demos": CommandEntry(
+        module="dualsys.app.demos",
+        config="DemosConfig",
+        function="main",
+        summary="Record demonstrations of the scripted expert as a LeRobot dataset.",
+    ),
+    "train": CommandEntry(
+        module="dualsys.app.train",
+        config="TrainConfig",
+        function="main",
+        summary="Train a planner and an actor together on a dataset.",
+    ),
+    "list": CommandEntry(
+        module="dualsys.app.listing",
+        config="ListConfig",
+        function="main",
+        summary="Tasks, planners, actors, chunk policies, robots and checkpoints that are installed.",
+    ),
+    "doctor": CommandEntry(
+        module="dualsys.app.doctor",
+        config="DoctorConfig",
+        function="main",
+        summary="Check this machine: versions, rendering, shared memory, Ray, assets; say how to mend what is wrong.",
+    ),
+}
+
+_EPILOG = """\
+Every command: dualsys COMMAND --help
+Options may come from a file: dualsys COMMAND --config FILE (TOML, one table per command, flags win).
+
+Examples:
+  dualsys list
+  dualsys run humanoid/touch --mode processes --seconds 20 --video touch.mp4
+  dualsys eval humanoid/touch --episodes 20 --planner-latency-s 0.12 --json touch.json
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 0 done, 1 the command says no, 2 wrong use or input."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except DualsysError as error:
+        sys.stderr.write(f"dualsys: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("dualsys: interrupted\n")
+        return 130
+
+
+def parse_options(command: str, arguments: Sequence[str]) -> Any:
+    """Options of a command from `--config FILE` and flags, flags winning.
+
+    Raises `ConfigError` for the file; prints and raises `SystemExit` for the flags, as tyro does.
+    """
+    import tyro
+
+    config_type = _attribute(command, COMMANDS[command].config)
+    rest, path = _take_config_file(arguments)
+    description = (
+        f"{COMMANDS[command].summary}\n\n{config_type.__doc__ or ''}\n\n--config FILE reads [{command}] first."
+    )
+    default = None if path is None else _file_defaults(command, config_type, path, tyro.MISSING)
+    prog = f"dualsys {command}"
+    if default is None:
+        return tyro.cli(config_type, prog=prog, description=description, args=rest)
+    return tyro.cli(config_type, prog=prog, description=description, args=rest, default=default)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_help())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from dualsys import __version__
+
+        sys.stdout.write(f"dualsys {__version__}\n")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        raise ConfigError(unknown_name("command", command, COMMANDS))
+    function: Callable[[Any], int | None] = _attribute(command, COMMANDS[command].function)
+    return function(parse_options(command, rest)) or 0
+
+
+def _attribute(command: str, name: str) -> Any:
+    return getattr(importlib.import_module(COMMANDS[command].module), name)
+
+
+def _take_config_file(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    rest: list[str] = []
+    path: Path | None = None
+    pending = iter(arguments)
+    for argument in pending:
+        if argument == "--config":
+            value = next(pending, None)
+            if value is None:
+                raise ConfigError("--config needs the name of a TOML file")
+            path = Path(value)
+        elif argument.startswith("--config="):
+            path = Path(argument.removeprefix("--config="))
+        else:
+            rest.append(argument)
+    return rest, path
+
+
+def _file_defaults(command: str, config_type: type, path: Path, missing: object) -> Any:
+    from dualsys.config import parse_values, partial_instance, read_tables
+
+    tables = read_tables(path, tuple(COMMANDS))
+    if command not in tables:
+        raise ConfigError(f"{path} has no table [{command}]; it has {', '.join(sorted(tables)) or 'none'}")
+    values = parse_values(config_type, tables[command], where=f"{path}: [{command}]")
+    return partial_instance(config_type, values, missing)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items())
+    return f"usage: dualsys COMMAND [options]\n\nTwo brains at two speeds for robots.\n\ncommands:\n{rows}\n\n{_EPILOG}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

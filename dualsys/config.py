@@ -1,0 +1,122 @@
+"""Configuration files: TOML, one table per command, keys as the command's flags.
+
+    [run]
+    task = "humanoid/touch"
+    mode = "processes"
+    seconds = 60.0
+
+    [eval]
+    planner_hz = 5.0
+
+A key is a flag's name with underscores; a nested configuration is a nested table (`[run.safety]`). One file may hold
+the tables of several commands; each reads its own. Flags given on the command line win over the file. Unknown keys are
+refused with the closest name, wrong types with the file, the key and the type that was expected.
+
+A configuration is a frozen dataclass whose fields are documented where they stand; `--help` prints the same words.
+"""
+
+import dataclasses
+import json
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from dualsys.errors import ConfigError, unknown_name
+
+
+def read_tables(path: Path, known: tuple[str, ...]) -> dict[str, Any]:
+    """Tables of a configuration file by command. Raises `ConfigError` when it is not one."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    for key, value in document.items():
+        if key not in known:
+            raise ConfigError(f"{path}: {unknown_name('table', key, known)}")
+        if not isinstance(value, dict):
+            raise ConfigError(f"{path}: {key!r} must be a table, [{key}], not a {type(value).__name__}")
+    return document
+
+
+def parse_values(config_type: type, table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Values of a table as the configuration's field types; nested tables stay dicts of the same kind.
+
+    Args:
+        config_type: A dataclass.
+        table: What the file says.
+        where: The file and table, for messages, such as `run.toml: [run]`.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type.
+    """
+    hints = get_type_hints(config_type)
+    fields = {field.name for field in dataclasses.fields(config_type)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in fields:
+            raise ConfigError(f"{where}: {unknown_name('key', key, fields)}")
+        nested = nested_config(hints[key])
+        if nested is not None and isinstance(value, dict):
+            values[key] = parse_values(nested, value, where=f"{where}.{key}")
+        else:
+            values[key] = _parse_leaf(hints[key], value, where=f"{where}: {key}")
+    return values
+
+
+def partial_instance(config_type: type, values: Mapping[str, Any], missing: object) -> Any:
+    """An instance whose absent required fields hold `missing`, without running its own checks.
+
+    The command line fills it up and builds the real one, which does run them.
+    """
+    hints = get_type_hints(config_type)
+    instance: Any = object.__new__(config_type)
+    for field in dataclasses.fields(config_type):
+        nested = nested_config(hints[field.name])
+        if field.name in values and nested is not None and isinstance(values[field.name], dict):
+            value = partial_instance(nested, values[field.name], missing)
+        elif field.name in values:
+            value = values[field.name]
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        else:
+            value = missing
+        object.__setattr__(instance, field.name, value)
+    return instance
+
+
+def nested_config(annotation: Any) -> type | None:
+    """The dataclass behind `X` or `X | None`, or None where the field is a plain value."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    for member in members:
+        if isinstance(member, type) and dataclasses.is_dataclass(member):
+            return member
+    return None
+
+
+def _parse_leaf(annotation: Any, value: Any, *, where: str) -> Any:
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True))
+    except PydanticUserError:
+        # A model brings its own configuration.
+        adapter = TypeAdapter(annotation)
+    try:
+        # Through JSON, strictness still reads a string as a path and a list as a tuple, and nothing else.
+        return adapter.validate_json(json.dumps(value, default=str))
+    except ValidationError as error:
+        raise ConfigError(f"{where} = {value!r} is wrong: expected {_name(annotation)}. {_reason(error)}") from error
+
+
+def _name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _reason(error: ValidationError) -> str:
+    return "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))

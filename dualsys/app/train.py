@@ -1,0 +1,281 @@
+"""`dualsys train`: planner and actor together, from demonstrations to a checkpoint folder."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.normalization import ControllerStatistics, Statistics
+from dualsys.app.training.averaging import WeightAverage
+from dualsys.app.training.learner import Learner, LossWeights
+from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.sampler import BatchSampler
+from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
+from dualsys.data.reader import DemonstrationDataset
+from dualsys.errors import ConfigError
+from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
+from dualsys.planner.tokenization import train_tokenizer
+from dualsys.planner.vlm_planner import VLMPlanner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Train a planner and an actor together on a dataset."""
+
+    data: tuple[Path, ...]
+    """Dataset folders (`dualsys demos`); several are joined."""
+    out: Path
+    """Folder of the checkpoint; the curve and the state to resume from go to its `training/`."""
+    resume: bool = False
+    """Go on from the state in `out`."""
+    name: str = "controller"
+    """Name of the checkpoint."""
+    steps: int = 6000
+    """Optimizer steps."""
+    batch_size: int = 32
+    """Frames a step."""
+    moments_per_frame: int = 2
+    """Moments of the actor trained on each frame: its loss is cheap beside the planner's."""
+    learning_rate: float = 8e-4
+    """Peak; warms up over `warmup_steps`, then falls to zero along a cosine."""
+    warmup_steps: int = 200
+    """Steps to the peak."""
+    weight_decay: float = 1e-3
+    """Of AdamW."""
+    average_decay: float = 0.998
+    """Of the exponential moving average, which is what is saved."""
+    max_delay_s: float = 0.6
+    """Offsets between the planner's and the actor's view are uniform up to this."""
+    subgoal_dropout: float = 0.1
+    """Probability of training a moment with the null subgoal."""
+    position_weight: float = 0.5
+    """Weight of the auxiliary loss on the named object's position; 0: none."""
+    image_noise: float = 0.15
+    """Strength of photometric augmentation."""
+    backbone: str = "tiny"
+    """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
+    exit_layer: int | None = None
+    """Leave the backbone's decoder after this many layers; None: use all."""
+    subgoal_tokens: int = 8
+    """Tokens of a subgoal."""
+    subgoal_dim: int = 64
+    """Width of a subgoal's tokens."""
+    actor: FlowActorConfig = field(default_factory=FlowActorConfig)
+    """Shape of the action expert."""
+    validation_fraction: float = 0.05
+    """Share of episodes kept for validation."""
+    validate_every: int = 250
+    """Steps between validations and saves."""
+    threads: int = 1
+    """Torch threads. More than one only on idle cores: contended ones make it many times slower."""
+    seed: int = 0
+    """Of weights, batches and noise."""
+
+
+def main(config: TrainConfig) -> int:
+    """Train, save, plot. Returns the exit status."""
+    torch.set_num_threads(config.threads)
+    folder = TrainingFolder(config.out)
+    if not config.resume and folder.state_file.exists():
+        raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
+    folder.folder.mkdir(parents=True, exist_ok=True)
+    data = DemonstrationDataset.open(*config.data)
+    training, validation = split_episodes(len(data.episode_starts), config.validation_fraction, config.seed)
+    learner = build_learner(config, data, training)
+    Trainer(config, learner, data, training, validation, folder).run()
+    return 0
+
+
+def split_episodes(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Episodes to train and to validate on. Raises `ConfigError` where there are too few."""
+    held = max(1, round(count * fraction))
+    if count - held < 1:
+        raise ConfigError(f"{count} episodes are too few to keep {held} for validation; record more demonstrations")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray) -> Learner:
+    """Fresh planner and actor for a dataset's robot."""
+    torch.manual_seed(config.seed)
+    camera = data.embodiment.cameras[0].name
+    readout = ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim)
+    tiny = config.backbone == "tiny"
+    planner_config = VLMPlannerConfig(
+        backbone="paligemma" if tiny else config.backbone,
+        architecture=TINY_PALIGEMMA if tiny else None,
+        exit_layer=config.exit_layer,
+        camera=camera,
+        readout=readout,
+    )
+    words = sorted({data.instructions[episode] for episode in episodes})
+    planner = VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
+    rows = rows_of(data, episodes)
+    statistics = ControllerStatistics(
+        state=Statistics.of(data.states[rows].astype(np.float64)),
+        action=Statistics.of(data.actions[rows].astype(np.float64)),
+    )
+    actor = FlowActor.build(
+        config.actor, embodiment=data.embodiment, subgoal_spec=planner.subgoal_spec, statistics=statistics
+    )
+    weights = LossWeights(
+        position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
+    )
+    return Learner(planner, actor, weights)
+
+
+def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:
+    """Row numbers of some episodes."""
+    spans = zip(data.episode_starts[episodes], data.episode_lengths[episodes], strict=True)
+    return np.concatenate([np.arange(start, start + length) for start, length in spans])
+
+
+class Trainer:
+    """The loop: batch, step, average, now and then validate and save."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        learner: Learner,
+        data: DemonstrationDataset,
+        training: np.ndarray,
+        validation: np.ndarray,
+        folder: TrainingFolder,
+    ) -> None:
+        self.config = config
+        self.learner = learner
+        self.data = data
+        self.folder = folder
+        self.average = WeightAverage(learner, config.average_decay)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
+        )
+        self.training = self._sampler(training, config.seed)
+        self.validation = self._sampler(validation, config.seed + 1)
+        self.console = Console()
+
+    def run(self) -> None:
+        """From the first or the resumed step to the last."""
+        done = self.folder.resume(self.learner, self.average, self.optimizer) if self.config.resume else 0
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+        )
+        with Progress(*columns, console=self.console) as progress:
+            bar = progress.add_task("train", total=self.config.steps, completed=done)
+            started = time.monotonic()
+            for step in range(done, self.config.steps):
+                record = self.step(step)
+                progress.update(bar, advance=1, description=f"flow {record['flow']:.4f} at {record['position_error_m']:.3f} m")
+                if (step + 1) % self.config.validate_every == 0 or step + 1 == self.config.steps:
+                    record |= self.validate()
+                    record["seconds_per_step"] = (time.monotonic() - started) / (step + 1 - done)
+                    self.folder.save(step + 1, self.learner, self.average, self.optimizer)
+                    self.folder.log(record)
+                    self.save_checkpoint(step + 1, record)
+                    self.console.print(" ".join(f"{key}={value:.5g}" for key, value in record.items()))
+                elif (step + 1) % 25 == 0:
+                    self.folder.log(record)
+        self.folder.plot()
+        self.console.print(f"saved {self.config.out}")
+
+    def step(self, step: int) -> dict[str, float]:
+        """One optimizer step; returns its line of the curve."""
+        self.learner.train()
+        rate = learning_rate(step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses = self.learner.losses(self.training.draw(step), _generator(self.config.seed, step), augment=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.learner, step)
+        return {
+            "step": step + 1, "flow": float(losses.flow.detach()), "position": float(losses.position.detach()),
+            "position_error_m": losses.position_error_m, "learning_rate": rate,
+        }
+
+    @torch.no_grad()
+    def validate(self, batches: int = 6) -> dict[str, float]:
+        """Losses of the averaged weights on held-out episodes; always the same batches."""
+        self.average.swap(self.learner)
+        self.learner.eval()
+        results = [
+            self.learner.losses(self.validation.draw(index), _generator(self.config.seed + 1, index), augment=False)
+            for index in range(batches)
+        ]
+        self.average.swap(self.learner)
+        return {
+            "validation_flow": float(np.mean([float(result.flow) for result in results])),
+            "validation_position_error_m": float(np.mean([result.position_error_m for result in results])),
+        }
+
+    def save_checkpoint(self, step: int, record: dict[str, float]) -> None:
+        """Write the averaged weights as a checkpoint."""
+        self.average.swap(self.learner)
+        training = {"steps": step, "config": _plain(asdict(self.config)), "last": record, "data": self.data.provenance}
+        save_controller(self.config.out, self.config.name, self.learner.planner, self.learner.actor, training)
+        self.average.swap(self.learner)
+
+    def _sampler(self, episodes: np.ndarray, seed: int) -> BatchSampler:
+        return BatchSampler(
+            data=self.data,
+            episodes=episodes,
+            horizon=self.config.actor.horizon,
+            frames_per_batch=self.config.batch_size,
+            moments_per_frame=self.config.moments_per_frame,
+            max_delay_rows=round(self.config.max_delay_s / self.config.actor.dt_s),
+            seed=seed,
+        )
+
+
+def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
+    """Write a checkpoint folder."""
+    blank = ModuleEntry(name="")
+    manifest = Manifest(
+        format=FORMAT, name=name, embodiment=actor.embodiment, subgoal=planner.subgoal_spec,
+        planner=blank, actor=blank, versions=installed_versions(), training=training,
+    )
+    checkpoint = Checkpoint(folder=out, manifest=manifest)
+    entries = {"planner": planner.save(checkpoint), "actor": actor.save(checkpoint)}
+    write_manifest(out, manifest.model_copy(update=entries))
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def _parameter_groups(learner: Learner, weight_decay: float) -> Sequence[dict[str, Any]]:
+    """Matrices decay, vectors (biases, norms, queries' gains) don't."""
+    parameters = [value for value in learner.parameters() if value.requires_grad]
+    return [
+        {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.name
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

@@ -1,0 +1,1 @@
+"""Joint training of planner and actor."""

@@ -1,0 +1,111 @@
+"""Planner and actor under one loss: the flow loss flows through the subgoal into the planner.
+
+Beside it an auxiliary head reads the named object's position off the subgoal. It exists in training only: at run time
+there are pixels, words and proprioception.
+
+Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from dualsys.actor.action_expert import Condition
+from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
+from dualsys.app.training.sampler import Batch
+from dualsys.planner.preprocessing import images_to_pixels
+from dualsys.planner.vlm_planner import VLMPlanner
+
+METRES = 0.1
+"""Unit of the auxiliary head: about the spread of positions on a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """How the parts are summed and what is hidden from the actor."""
+
+    position: float
+    """Weight of the auxiliary position loss."""
+    subgoal_dropout: float
+    """Probability of the null subgoal for a moment."""
+    image_noise: float
+    """Strength of brightness, contrast and pixel noise on training images; 0: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Of one batch."""
+
+    total: Tensor
+    flow: Tensor
+    position: Tensor
+    position_error_m: float
+    """Mean distance between the named object and where the auxiliary head sees it."""
+
+
+class Learner(nn.Module):
+    """All that is trained."""
+
+    def __init__(self, planner: VLMPlanner, actor: FlowActor, weights: LossWeights) -> None:
+        super().__init__()
+        self.planner = planner
+        self.actor = actor
+        self.weights = weights
+        self.network = planner.network
+        self.expert = actor.expert
+        spec = planner.subgoal_spec
+        self.position_head = nn.Sequential(
+            nn.Linear(spec.num_tokens * spec.dim, 128), nn.GELU(approximate="tanh"), nn.Linear(128, 3)
+        )
+
+    def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool) -> Losses:
+        """Losses of a batch; every random number comes from `generator`."""
+        pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
+        if augment:
+            pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
+        tokens_BKC = self.network(pixels_BCHW, self.planner.prompt(batch.instructions))
+        flow = self._flow_loss(tokens_BKC, batch, generator)
+        seen_B3 = self.position_head(tokens_BKC.flatten(1))
+        true_B3 = torch.from_numpy(batch.target_positions) / METRES
+        position = (seen_B3 - true_B3).square().mean()
+        error_m = float((seen_B3 - true_B3).detach().norm(dim=-1).mean()) * METRES
+        total = flow + self.weights.position * position
+        return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
+
+    def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        moments = batch.states.shape[1]
+        statistics = self.actor.statistics
+        actions_NAU = _normalised(statistics.action.normalize(rearrange(batch.actions, "b r a u -> (b r) a u")))
+        states_NX = _normalised(statistics.state.normalize(rearrange(batch.states, "b r x -> (b r) x")))
+        subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
+        count = actions_NAU.shape[0]
+        kept_N = torch.rand(count, generator=generator) >= self.weights.subgoal_dropout
+        noise_NAU = torch.randn(actions_NAU.shape, generator=generator)
+        time_N = sample_time(count, generator=generator)
+        condition = Condition(
+            state_BX=states_NX,
+            subgoal_BKC=subgoal_NKC,
+            mask_BK=repeat(kept_N, "n -> n k", k=subgoal_NKC.shape[1]),
+            age_B=torch.from_numpy(batch.ages_s.reshape(-1)),
+        )
+        velocity_NAU = self.expert(interpolate(noise_NAU, actions_NAU, time_N), time_N, condition)
+        is_real_NA1 = torch.from_numpy(rearrange(batch.is_real, "b r a -> (b r) a 1"))
+        return flow_loss(velocity_NAU, noise_NAU, actions_NAU, is_real_NA1)
+
+
+def _normalised(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast, channel gains and pixel noise: what a camera and a lamp change, and no geometry."""
+    batch = pixels_BCHW.shape[0]
+    gain = 1.0 + strength * (torch.rand(batch, 1, 1, 1, generator=generator) * 2 - 1)
+    tint = 1.0 + 0.3 * strength * (torch.rand(batch, 3, 1, 1, generator=generator) * 2 - 1)
+    offset = strength * (torch.rand(batch, 1, 1, 1, generator=generator) * 2 - 1)
+    noise = 0.1 * strength * torch.randn(pixels_BCHW.shape, generator=generator)
+    return (pixels_BCHW * gain * tint + offset + noise).clamp(-1.0, 1.0)

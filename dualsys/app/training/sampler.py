@@ -1,0 +1,91 @@
+"""Batches as the controller will meet them: the planner's view is older than the actor's.
+
+At run time the newest subgoal was made from a frame that is one camera period, the planner's latency and up to one
+planner period old. So a sample is one frame for the planner and, some rows later, `r` moments for the actor; the
+offset is drawn from a histogram. A step's batch depends on the seed and the step alone, so that a resumed training
+sees what the killed one would have seen.
+
+Shape legend: B frames, R moments a frame, A action rows, U actions, X states.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualsys.messages import ImageArray
+
+
+class Demonstrations(Protocol):
+    """What is read of a dataset (`dualsys.data.DemonstrationDataset`). N rows, E episodes, F frames."""
+
+    states: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    stamps_s: NDArray[np.float64]
+    image_stamps_s: NDArray[np.float64]
+    episode_starts: NDArray[np.int64]
+    episode_lengths: NDArray[np.int64]
+    instructions: Sequence[str]
+    frames: ImageArray
+    frame_of_row: NDArray[np.int64]
+    target_positions: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One training step's data, in physical units."""
+
+    images: ImageArray
+    """`(B, h, w, 3)`."""
+    instructions: list[str]
+    target_positions: NDArray[np.float32]
+    """`(B, 3)` in metres, for the auxiliary loss."""
+    states: NDArray[np.float32]
+    """`(B, R, X)`."""
+    actions: NDArray[np.float32]
+    """`(B, R, A, U)`."""
+    is_real: NDArray[np.bool_]
+    """`(B, R, A)`: False where the episode has ended and the row repeats its last one."""
+    ages_s: NDArray[np.float32]
+    """`(B, R)`: age of the planner's view at the actor's moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSampler:
+    """Draws batches from some episodes of a dataset."""
+
+    data: Demonstrations
+    episodes: NDArray[np.int64]
+    horizon: int
+    frames_per_batch: int
+    moments_per_frame: int
+    max_delay_rows: int
+    """Offsets are uniform over 0 to this many rows: the histogram of a planner with a fixed period and latency."""
+    seed: int
+
+    def draw(self, step: int) -> Batch:
+        """Batch of a step: the same for the same seed and step."""
+        rng = np.random.default_rng([self.seed, step])
+        lengths = self.data.episode_lengths[self.episodes]
+        # By rows, not by episodes: long episodes hold the hard parts.
+        chosen = rng.choice(self.episodes, self.frames_per_batch, p=lengths / lengths.sum())
+        starts, lengths = self.data.episode_starts[chosen], self.data.episode_lengths[chosen]
+        view = starts + (rng.random(len(chosen)) * lengths).astype(np.int64)
+        delay = rng.integers(0, self.max_delay_rows + 1, (len(chosen), self.moments_per_frame))
+        last = (starts + lengths - 1)[:, None]
+        moment = np.minimum(view[:, None] + delay, last)
+        rows = moment[:, :, None] + np.arange(self.horizon)
+        is_real = rows <= last[:, :, None]
+        rows = np.minimum(rows, last[:, :, None])
+        ages = self.data.stamps_s[moment] - self.data.image_stamps_s[view][:, None]
+        return Batch(
+            images=self.data.frames[self.data.frame_of_row[view]],
+            instructions=[self.data.instructions[episode] for episode in chosen],
+            target_positions=self.data.target_positions[view],
+            states=self.data.states[moment],
+            actions=self.data.actions[rows],
+            is_real=is_real,
+            ages_s=ages.astype(np.float32),
+        )

@@ -1,0 +1,71 @@
+"""What a VLM planner is built from; stored in the checkpoint. Swapping the backbone is a line of it."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ReadoutConfig(BaseModel):
+    """Learned queries over the backbone's hidden states."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_tokens: int = Field(default=8, gt=0)
+    """`k`: queries, and tokens of a subgoal."""
+    dim: int = Field(default=64, gt=0)
+    """`d`: width of a subgoal's tokens."""
+    depth: int = Field(default=2, gt=0)
+    """Blocks of attention and feed-forward."""
+    num_heads: int = Field(default=4, gt=0)
+    """Attention heads."""
+
+
+class VLMPlannerConfig(BaseModel):
+    """A Hugging Face vision-language backbone, where to leave it, and how to read it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str
+    """Model type built from `architecture` with fresh weights (`paligemma`), or name or folder of a pretrained model
+    (`google/paligemma-3b-pt-224`)."""
+    architecture: dict[str, Any] | None = None
+    """Arguments of the backbone's Hugging Face configuration; None: `backbone` is pretrained and brings its own."""
+    exit_layer: int | None = Field(default=None, gt=0)
+    """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the last norm."""
+    camera: str = "head"
+    """Camera the planner looks through."""
+    max_text_tokens: int = Field(default=32, gt=0)
+    """Instructions are cut at this many tokens."""
+    readout: ReadoutConfig = ReadoutConfig()
+    """From hidden states to the subgoal."""
+    max_age_s: float = Field(default=2.0, gt=0)
+    """Age at which its subgoals expire for the actor."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.readout.dim % self.readout.num_heads:
+            raise ValueError(f"readout.dim {self.readout.dim} is not divisible by num_heads {self.readout.num_heads}")
+        return self
+
+
+TINY_PALIGEMMA: dict[str, Any] = {
+    "projection_dim": 128,
+    "vision_config": {
+        "image_size": 96,
+        "patch_size": 8,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+    },
+    "text_config": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "max_position_embeddings": 512,
+    },
+}
+"""PaliGemma's architecture at the size of the shipped planner: SigLIP on 96-pixel images, a three-layer Gemma."""

@@ -1,0 +1,56 @@
+"""From an observation to the backbone's inputs. Our own, because processors need a hub or torchvision.
+
+Images: resized to the backbone's square (bilinear, antialiased) and scaled to [-1, 1], as SigLIP's processor does with
+mean and deviation 0.5. Text: PaliGemma's layout, `<image> * N, <bos>, instruction, newline`, right-padded.
+
+Shape legend: B batch, C channels, H height, W width, S prompt length.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+
+from dualsys.messages import ImageArray
+
+
+class Prompt(NamedTuple):
+    """Token ids and which of them count."""
+
+    input_ids_BS: Tensor
+    mask_BS: Tensor
+
+
+def images_to_pixels(images_BHWC: ImageArray, size: int) -> Tensor:
+    """`(B, h, w, 3)` uint8 to `(B, 3, size, size)` float32 in [-1, 1]."""
+    pixels_BCHW = rearrange(torch.from_numpy(np.array(images_BHWC)), "b h w c -> b c h w").float()
+    if pixels_BCHW.shape[-2:] != (size, size):
+        pixels_BCHW = F.interpolate(pixels_BCHW, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return pixels_BCHW / 127.5 - 1.0
+
+
+def build_prompt(
+    instructions: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    image_token_id: int,
+    num_image_tokens: int,
+    max_text_tokens: int,
+) -> Prompt:
+    """Prompt of a batch of instructions."""
+    newline = tokenizer.encode("\n", add_special_tokens=False)
+    head = [image_token_id] * num_image_tokens + [int(tokenizer.bos_token_id)]
+    rows = []
+    for instruction in instructions:
+        text = tokenizer.encode(instruction.strip(), add_special_tokens=False)[:max_text_tokens]
+        rows.append(head + text + newline)
+    length = max(map(len, rows))
+    pad = int(tokenizer.pad_token_id)
+    input_ids_BS = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
+    mask_BS = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+    return Prompt(input_ids_BS, mask_BS)

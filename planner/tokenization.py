@@ -1,0 +1,40 @@
+"""Tokenizers of planners that are trained here: byte-level BPE, so no word is ever unknown."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from dualsys.errors import CheckpointError
+from dualsys.planner.backbone import IMAGE_TOKEN
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", IMAGE_TOKEN)
+
+
+def train_tokenizer(sentences: Iterable[str], *, vocabulary_size: int = 512) -> PreTrainedTokenizerBase:
+    """Byte-level BPE over sentences. Deterministic for the same sentences in the same order."""
+    tokenizer = Tokenizer(models.BPE())
+    cast(Any, tokenizer).pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    cast(Any, tokenizer).decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sentences, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>",
+        additional_special_tokens=[IMAGE_TOKEN],
+    )
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """A tokenizer saved with a checkpoint, or that of a pretrained model by name. Raises `CheckpointError`."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"no tokenizer in {folder}: {error}") from error
+    return tokenizer

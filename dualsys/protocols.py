@@ -4,7 +4,6 @@ Nothing here is inherited from: a class conforms by having the members. `dualsys
 siblings tell whether yours does.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -129,10 +128,13 @@ class Environment(Protocol):
 
 @runtime_checkable
 class ChunkPolicy(Protocol):
-    """Which row of which chunk is played: pure, called by the decision core. See `dualsys.chunking`."""
+    """At which row a new chunk starts. Pure; called by the decision core. Ours are drawn in `dualsys.chunking`."""
 
     def first_row(self, consumed_rows: float) -> float:
-        """Row at which a new chunk starts, given the rows consumed since its observation."""
+        """Row, not below 0 and possibly between two, given the rows consumed since the chunk's observation.
+
+        A row beyond the chunk's last refuses the chunk as too late.
+        """
         ...
 
 
@@ -147,6 +149,3 @@ class Clock(Protocol):
     def sleep_until_s(self, deadline_s: float) -> None:
         """Return at the deadline, at once when it has passed."""
         ...
-
-
-Names = Sequence[str]

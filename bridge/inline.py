@@ -1,0 +1,194 @@
+"""The virtual-clock driver: planner, actor and tick in one process, every latency injected, the same bits every time.
+
+Time is the observation's stamp and moves only with `step`. What is due at one instant happens in this order:
+
+    1. results that are ready by now are delivered, in the order they became ready (a subgoal before a chunk)
+    2. the observation is taken in
+    3. the planner is started if its grid has a point by now and it is free (without latency: delivered at once)
+    4. the tick: the core gives a command and may ask for a chunk; the actor starts, with the newest subgoal
+       (without latency: delivered at once, and the tick of this instant is decided again)
+    5. the safety gate
+
+    tick      0           1           2           3           4
+    planner   start------------------>ready                           latency 1.6 ticks: usable at 2
+    actor                             start------>ready               latency 0.8 ticks: usable at 3
+"""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+from dualsys.clock import Grid, Ticker
+from dualsys.decision import ChunkArrived, ChunkRequest, Decision, DecisionCore, Fault, Observed, Started, Tick
+from dualsys.errors import ConfigError
+from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
+from dualsys.protocols import Actor, Planner
+from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal
+from dualsys.safety import SafetyGate
+from dualsys.settings import TimingConfig
+from dualsys.telemetry import RunLog
+
+_ROUNDING_S = 1e-9
+"""Sums of times may fall short of an instant by this much and still be on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Result:
+    """What a model answered, and when that can be used."""
+
+    ready_s: float
+    value: Any
+
+    def is_ready(self, now_s: float) -> bool:
+        return self.ready_s <= now_s + _ROUNDING_S
+
+
+@final
+class InlineDriver:
+    """Runs both systems on a virtual clock. `reset` once an episode, then `step` once a control tick.
+
+    What a model raises passes through: on the virtual clock a failing model is an error of the run. What it returns is
+    judged by the core, which refuses and counts what can't be used.
+
+    Args:
+        planner: System 2, or None: no subgoal ever comes.
+        actor: System 1.
+        core: Decides.
+        gate: Limits each command.
+        timing: Rates and latencies.
+        log: Gets each subgoal, chunk and command.
+
+    Raises:
+        SpecMismatch: planner, actor and core are not made for each other.
+        ConfigError: the timing doesn't fit the core's config.
+    """
+
+    def __init__(
+        self,
+        planner: Planner | None,
+        actor: Actor,
+        core: DecisionCore,
+        gate: SafetyGate,
+        timing: TimingConfig,
+        log: RunLog | None = None,
+    ) -> None:
+        actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
+        if planner is not None:
+            planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
+        _check_timing(timing, core)
+        self.core, self.gate, self.timing = core, gate, timing
+        self._planner, self._actor, self._log = planner, actor, log
+        self.planner_starts = 0
+        self.planner_starts_skipped = 0
+        """Grid points at which the planner was still busy, or that passed between two steps."""
+        self._subgoal_sequence = 0
+        self._restart(0.0)
+
+    def _restart(self, now_s: float) -> None:
+        self._subgoal: LatentSubgoal | None = None
+        self._planning: _Result | None = None
+        self._acting: _Result | None = None
+        self._planner_ticker = Ticker(Grid(origin_s=now_s, period_s=1.0 / self.timing.planner_hz))
+
+    def reset(self, observation: Observation, *, seed: int = 0) -> None:
+        """Start an episode from rest at the observed pose. The observation goes into the first `step`, too.
+
+        Raises `InvalidObservation` when the state doesn't fit.
+        """
+        self.core.embodiment.check_observation(observation, cameras=False)
+        if self._planner is not None:
+            self._planner.reset(seed=seed)
+        self._actor.reset(seed=seed)
+        self._restart(observation.stamp_s)
+        position = self.core.embodiment.position_in(observation.state)
+        self.gate.reset(position)
+        self.core.handle(Started(now_s=observation.stamp_s, position=position))
+
+    def step(self, observation: Observation) -> Command:
+        """Command for the moment of an observation. Images are accessed only when a model is started."""
+        now_s = observation.stamp_s
+        self._deliver(now_s)
+        self.core.handle(Observed(stamp_s=now_s, state=observation.state))
+        self._start_planner(observation)
+        decision = self.core.handle(Tick(now_s=now_s))
+        if decision.request is not None:
+            decision = self._start_actor(observation, decision.request, decision)
+        if decision.command is None:
+            raise ConfigError("InlineDriver.step() before reset(): an episode starts with reset(observation, seed=...)")
+        command = self.gate.limit(decision.command)
+        if self._log is not None:
+            self._log.command(command)
+        return command
+
+    def _deliver(self, now_s: float) -> None:
+        """Hand over what is ready by now, in the order it became ready; of two at once the subgoal first."""
+        planned, acted = self._planning, self._acting
+        chunk_first = planned is not None and acted is not None and acted.ready_s < planned.ready_s
+        if chunk_first and acted is not None and acted.is_ready(now_s):
+            self._deliver_chunk(acted)
+        if planned is not None and planned.is_ready(now_s):
+            self._deliver_subgoal(planned)
+        if not chunk_first and acted is not None and acted.is_ready(now_s):
+            self._deliver_chunk(acted)
+
+    def _deliver_subgoal(self, result: _Result) -> None:
+        self._planning = None
+        if not isinstance(result.value, LatentSubgoal):
+            self.core.handle(Fault(now_s=result.ready_s, kind="planner", detail=f"gave {type(result.value).__name__}"))
+            return
+        self._subgoal = result.value
+        if self._log is not None:
+            self._log.subgoal(result.value)
+        self.core.handle(arrival_of(result.value))
+
+    def _deliver_chunk(self, result: _Result) -> None:
+        self._acting = None
+        if not isinstance(result.value, ActionChunk):
+            self.core.handle(Fault(now_s=result.ready_s, kind="actor", detail=f"gave {type(result.value).__name__}"))
+            return
+        if self._log is not None:
+            self._log.chunk(result.value)
+        self.core.handle(ChunkArrived(chunk=result.value, now_s=result.ready_s))
+
+    def _start_planner(self, observation: Observation) -> None:
+        now_s, ticker = observation.stamp_s, self._planner_ticker
+        skipped_before = ticker.skipped
+        if self._planner is None or not ticker.due(now_s):
+            return
+        self.planner_starts_skipped += ticker.skipped - skipped_before
+        if self._planning is not None:
+            self.planner_starts_skipped += 1
+            return
+        self.planner_starts += 1
+        ready_s = now_s + self.timing.planner_latency_s
+        value: Any = self._planner.plan(observation)
+        if isinstance(value, LatentSubgoal):
+            value = sign_subgoal(value, sequence=self._subgoal_sequence, epoch=0, emitted_stamp_s=ready_s)
+            self._subgoal_sequence += 1
+        self._planning = _Result(ready_s=ready_s, value=value)
+        self._deliver(now_s)
+
+    def _start_actor(self, observation: Observation, request: ChunkRequest, decision: Decision) -> Decision:
+        """Run the actor; its answer comes later, or without latency at once: then this instant is decided again."""
+        now_s = observation.stamp_s
+        subgoal = self._subgoal if request.use_subgoal else None
+        value: Any = self._actor.act(observation, subgoal, request.prefix)
+        if isinstance(value, ActionChunk):
+            value = sign_chunk(value, request, subgoal)
+        self._acting = _Result(ready_s=now_s + self.timing.actor_latency_s, value=value)
+        if not self._acting.is_ready(now_s):
+            return decision
+        self._deliver(now_s)
+        return self.core.handle(Tick(now_s=now_s))
+
+
+def _check_timing(timing: TimingConfig, core: DecisionCore) -> None:
+    if timing.actor_hz != core.config.actor_hz:
+        raise ConfigError(
+            f"the timing's actor_hz {timing.actor_hz} and the decision core's {core.config.actor_hz} differ: "
+            "give both the same"
+        )
+    if timing.actor_latency_s >= core.config.request_timeout_s:
+        raise ConfigError(
+            f"actor_latency_s {timing.actor_latency_s} is not below the core's request_timeout_s "
+            f"{core.config.request_timeout_s}: no chunk would ever be in time; raise request_timeout_s"
+        )

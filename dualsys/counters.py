@@ -1,0 +1,41 @@
+"""What the decision core counts, so that nothing it does is hidden."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+COUNTS: Mapping[str, str] = MappingProxyType(
+    {
+        "starts": "episodes started",
+        "ticks": "ticks handled; a tick decided again at the same instant counts once",
+        "late_ticks": "ticks longer after the one before than max_tick_gap_s",
+        "playing_ticks": "ticks in which a chunk was played",
+        "start_ticks": "ticks in which the pose at start was held",
+        "starved_ticks": "ticks in which the chunk had run out",
+        "held_ticks": "ticks in which motion was held because an input was too old",
+        "observations": "states taken in",
+        "observations_refused": "states of the wrong shape, not finite, or older than the newest",
+        "subgoals": "subgoals taken in",
+        "subgoals_refused": "subgoals with unusable stamps, not newer than the newest, or from before the start",
+        "planner_restarts": "changes to a newer planner epoch",
+        "requests": "chunks asked for",
+        "requests_skipped": "requests that were due while one was in flight",
+        "requests_timed_out": "requests given up after request_timeout_s",
+        "requests_null": "requests made without a subgoal because there was none or it had expired",
+        "chunks": "chunks taken in",
+        "chunks_refused_request": "chunks that answer no request in flight",
+        "chunks_refused_sequence": "chunks not newer than the one before",
+        "chunks_refused_shape": "chunks of the wrong shape",
+        "chunks_refused_finite": "chunks with values that are not finite",
+        "chunks_refused_timing": "chunks with unusable row spacing or stamp",
+        "chunks_refused_late": "chunks whose rows had all been consumed when they arrived",
+        "chunks_refused_policy": "chunks for which the chunk policy gave no usable row",
+        "faults": "faults reported by the drivers",
+        "bad_events": "events that could not be used at all",
+    }
+)
+"""Every counter and what it counts."""
+
+
+def new_counts() -> dict[str, int]:
+    """All counters at zero."""
+    return dict.fromkeys(COUNTS, 0)

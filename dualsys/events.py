@@ -1,0 +1,107 @@
+"""What goes into the decision core and what comes out of it: frozen values; times are seconds of the robot's clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray
+from dualsys.staleness import Freshness
+
+Phase = Literal["idle", "start", "playing", "starved", "held"]
+"""`idle`: not started. `start`: the start pose is held. `starved`: the chunk ran out. `held`: an input is too old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Started:
+    """A new episode, or start-up: everything about the motion before is forgotten, requests in flight too."""
+
+    now_s: float
+    position: FloatArray
+    """Present position of the commanded joints `(nu,)`: held until the first chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observed:
+    """Newer proprioception arrived."""
+
+    stamp_s: float
+    """When it was sensed."""
+    state: FloatArray
+    """`(nx,)`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SubgoalArrived:
+    """A newer subgoal arrived. The core knows who it is and how old, never what it says."""
+
+    sequence: int
+    epoch: int
+    observation_stamp_s: float
+    time_to_live_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChunkArrived:
+    """The actor answered."""
+
+    chunk: ActionChunk
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tick:
+    """Time for a command."""
+
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fault:
+    """Something outside failed. A fault of the `actor` ends the request in flight, so that it is asked again."""
+
+    now_s: float
+    kind: str
+    """Who: `planner`, `actor`, `camera`, `robot`, ..."""
+    detail: str = ""
+
+
+Event = Started | Observed | SubgoalArrived | ChunkArrived | Tick | Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChunkRequest:
+    """Make a chunk from the newest observation.
+
+    Whoever runs the actor signs the chunk with `dualsys.provenance.sign_chunk`, which makes it answer this request.
+    """
+
+    sequence: int
+    """Counts up, over resets too."""
+    stamp_s: float
+    """Tick that asked."""
+    use_subgoal: bool
+    """False: there is none or it has expired; act on the null subgoal."""
+    prefix: ActionPrefix | None = None
+    """Rows that will run meanwhile; None with policies that need none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoreStatus:
+    """What the core thinks, after each event."""
+
+    phase: Phase
+    subgoal: Freshness
+    state: Freshness
+    chunk: Freshness
+    counts: Mapping[str, int]
+    """Everything that happened since construction, by name; see `dualsys.counters.COUNTS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """What to do now."""
+
+    command: Command | None
+    """Only after a `Tick`, once started. Not limited yet: it goes through the safety gate."""
+    request: ChunkRequest | None
+    status: CoreStatus

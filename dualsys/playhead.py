@@ -1,0 +1,97 @@
+"""Where in which chunk the motion is, and how much of it has been played."""
+
+from collections import deque
+from typing import Literal, final
+
+from dualsys.chunking import ROW_ROUNDING, target_at
+from dualsys.messages import ActionChunk, FloatArray
+from dualsys.protocols import ChunkPolicy
+
+SwapProblem = Literal["late", "policy"]
+
+_HISTORY = 512
+"""Changes between moving and holding that are remembered: far more than fit into one request's timeout."""
+
+
+@final
+class Playhead:
+    """The play position in the current chunk, and a record of motion played over time.
+
+    `played_s` counts seconds of chunk time that became commands. It stands still while the arm is held or starved:
+
+        played_s          ____/        what was consumed between two times is the difference of the two heights,
+                    _____/             not the time between them
+              _____/   held
+             /
+            +--------------------> time
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self.chunk: ActionChunk | None = None
+        self.row = -1.0
+        """Position in the chunk, in rows; -1 before the first chunk."""
+        self.starved = False
+        """Whether the chunk has run out."""
+        self._played_s = 0.0
+        self._history: deque[tuple[float, float]] = deque([(now_s, 0.0)], maxlen=_HISTORY)
+
+    def advance(self, now_s: float, elapsed_s: float) -> None:
+        """Play on by `elapsed_s` (0: hold) up to the chunk's last row, and note it under `now_s`."""
+        if self.chunk is not None and elapsed_s > 0:
+            last = self.chunk.horizon - 1
+            wanted = self.row + elapsed_s / self.chunk.dt_s
+            row = min(wanted, float(last))
+            self.starved = wanted > last + ROW_ROUNDING
+            # While nothing runs out the sum is of the very times given, so that counts have no rounding of their own.
+            self._played_s += elapsed_s if row == wanted else (row - self.row) * self.chunk.dt_s
+            self.row = row
+        self._remember(now_s)
+
+    def swap(self, chunk: ActionChunk, policy: ChunkPolicy) -> SwapProblem | None:
+        """Play another chunk from the row its policy says; on a problem the present one goes on."""
+        row = policy.first_row(self.consumed_rows(chunk))
+        if not row >= 0:
+            return "policy"
+        if row > chunk.horizon - 1 + ROW_ROUNDING:
+            return "late"
+        self.chunk, self.row, self.starved = chunk, min(float(row), chunk.horizon - 1.0), False
+        return None
+
+    def consumed_rows(self, chunk: ActionChunk) -> float:
+        """Rows consumed since the observation a chunk was made from, in rows of that chunk."""
+        return (self._played_s - self._played_at(chunk.start_stamp_s)) / chunk.dt_s
+
+    def target(self) -> FloatArray:
+        """Target at the play position `(nu,)`; only when there is a chunk."""
+        assert self.chunk is not None
+        return target_at(self.chunk.rows, self.row)
+
+    def _remember(self, now_s: float) -> None:
+        history = self._history
+        if len(history) >= 2 and _same_slope(history[-2], history[-1], (now_s, self._played_s)):
+            history[-1] = (now_s, self._played_s)
+        else:
+            history.append((now_s, self._played_s))
+
+    def _played_at(self, stamp_s: float) -> float:
+        """Motion played by a time: linear between what is remembered, held outside."""
+        after_s, after_played_s = self._history[-1]
+        if stamp_s >= after_s:
+            return after_played_s
+        for before_s, before_played_s in reversed(self._history):
+            if before_s <= stamp_s:
+                span_s = after_s - before_s
+                share = (stamp_s - before_s) / span_s if span_s > 0 else 0.0
+                return before_played_s + share * (after_played_s - before_played_s)
+            after_s, after_played_s = before_s, before_played_s
+        return after_played_s
+
+
+def _same_slope(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
+    """Whether both pieces hold, or both play at the pace of time: then the middle point says nothing."""
+    still = first[1] == middle[1] == last[1]
+    return still or (_at_pace(first, middle) and _at_pace(middle, last))
+
+
+def _at_pace(before: tuple[float, float], after: tuple[float, float]) -> bool:
+    return abs((after[1] - before[1]) - (after[0] - before[0])) < 1e-9

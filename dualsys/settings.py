@@ -1,0 +1,116 @@
+"""Values that the decision core, the safety gate and the drivers are configured with.
+
+Pydantic dataclasses: ordinary frozen dataclasses to the command line and to configuration files, which check their
+values when built (`pydantic.ValidationError`, a `ValueError`, names the field).
+"""
+
+from dataclasses import field
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+_CONFIG = ConfigDict(extra="forbid")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+StaleAction = Literal["keep", "null", "hold"]
+"""`keep`: use it all the same. `null`: use the null subgoal (subgoals only). `hold`: stop at the last target."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class StalenessConfig:
+    """Ages at which an input stops being trusted, and what is done then.
+
+    fresh <= `fresh_s` < usable <= `usable_s` < stale <= `expire_s` < expired
+    """
+
+    fresh_s: NotNegative
+    """Up to this age the input is as good as new."""
+    usable_s: NotNegative
+    """Up to this age it is used without remark."""
+    expire_s: NotNegative
+    """Beyond this age it has expired; in between it is stale."""
+    on_stale: StaleAction = "keep"
+    """What to do with a stale input."""
+    on_expired: StaleAction = "hold"
+    """What to do with an expired input, or one that never came."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.fresh_s <= self.usable_s <= self.expire_s:
+            raise ValueError(
+                f"ages must rise: fresh_s {self.fresh_s} <= usable_s {self.usable_s} <= expire_s {self.expire_s}"
+            )
+        return self
+
+
+def _subgoal_staleness() -> StalenessConfig:
+    return StalenessConfig(fresh_s=0.4, usable_s=1.0, expire_s=2.0, on_expired="null")
+
+
+def _state_staleness() -> StalenessConfig:
+    return StalenessConfig(fresh_s=0.02, usable_s=0.06, expire_s=0.2)
+
+
+def _chunk_staleness() -> StalenessConfig:
+    return StalenessConfig(fresh_s=0.2, usable_s=0.6, expire_s=2.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class CoreConfig:
+    """How the decision core asks for chunks, plays them, and what it does when something does not come."""
+
+    actor_hz: Positive = 10.0
+    """Rate at which new chunks are asked for; one request is in flight at a time."""
+    request_timeout_s: Positive = 1.0
+    """A request unanswered for this long is given up, counted, and asked again."""
+    chunk_policy: str = "skip-by-delay"
+    """Registered name of the rule that says at which row a new chunk starts."""
+    first_subgoal_wait_s: NotNegative = 0.5
+    """After a start the pose is held up to this long for the first subgoal; then the actor runs on the null subgoal."""
+    max_tick_gap_s: Positive = 0.1
+    """After a longer gap between two ticks motion goes on as if only this much time had passed."""
+    subgoal: StalenessConfig = field(default_factory=_subgoal_staleness)
+    """Age of the newest subgoal, counted from the observation it was made from."""
+    state: StalenessConfig = field(default_factory=_state_staleness)
+    """Age of the newest proprioception."""
+    chunk: StalenessConfig = field(default_factory=_chunk_staleness)
+    """Age of the chunk that is played, counted from the observation it was made from."""
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> Self:
+        for name, value in (("state", self.state), ("chunk", self.chunk)):
+            if "null" in (value.on_stale, value.on_expired):
+                raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep or hold")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class SafetyConfig:
+    """The safety gate's share of the embodiment's limits."""
+
+    enabled: bool = True
+    """False lets targets through unlimited; targets that are not finite are replaced all the same."""
+    velocity_scale: Share = 1.0
+    """Share of each joint's velocity limit that may be used."""
+    acceleration_scale: Share = 1.0
+    """Share of each joint's acceleration limit that may be used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class TimingConfig:
+    """Rates of both systems, and the latencies that the virtual clock gives them. Part of every result."""
+
+    planner_hz: Positive = 5.0
+    """Rate at which the planner is started; starts due while it is busy are skipped and counted."""
+    planner_latency_s: NotNegative = 0.0
+    """Simulated time from a planner's start until its subgoal can be used."""
+    actor_hz: Positive = 10.0
+    """Rate at which new chunks are asked for."""
+    actor_latency_s: NotNegative = 0.0
+    """Simulated time from an actor's start until its chunk can be used."""
+    control_hz: Positive = 50.0
+    """Rate of control ticks."""

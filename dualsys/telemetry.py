@@ -1,0 +1,142 @@
+"""The run log: JSON lines in which every command names its chunk, its subgoal, their ages and what was limited.
+
+    {"kind": "header", ...}                                          what was run: config, versions
+    {"kind": "subgoal", "sequence": 3, ..., "tokens": ...}           what the planner said
+    {"kind": "chunk", "sequence": 7, "subgoal_sequence": 3, ...}     what the actor made of it
+    {"kind": "command", "stamp_s": 1.2, "chunk_sequence": 7, ...}    what was sent, and why
+
+Floats are written with all their digits, so two runs can be compared byte for byte, model outputs included. A number
+that is infinite (the age of what never came) or not a number is written as null.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, final
+
+import numpy as np
+
+from dualsys.messages import ActionChunk, Command, LatentSubgoal
+
+FORMAT = 1
+"""Version of the log's lines; stands in the header."""
+
+Arrays = Literal["full", "digest"]
+"""How tokens and rows are written: all values, or the SHA-256 of their bytes, shape and type."""
+
+
+@final
+class RunLog:
+    """Writes a log, a bounded number of lines at a time. A context manager; `close` writes what is left.
+
+    Not for a real-time tick: encoding takes tens of microseconds. There `dualsys.recorder.CommandRecorder` remembers,
+    and its commands are written afterwards or by another thread.
+
+    Args:
+        path: File to write; an existing one is replaced.
+        arrays: How model outputs are written.
+        buffered_lines: Lines kept before they are written.
+    """
+
+    def __init__(self, path: Path, *, arrays: Arrays = "full", buffered_lines: int = 256) -> None:
+        self._file = path.open("w", encoding="utf-8")
+        self._arrays = arrays
+        self._limit = max(buffered_lines, 1)
+        self._lines: list[str] = []
+
+    def header(self, **fields: Any) -> None:
+        """First line: what was run. Values are anything JSON can hold, paths and arrays too."""
+        self._write({"kind": "header", "format": FORMAT, **fields})
+
+    def subgoal(self, subgoal: LatentSubgoal) -> None:
+        """A subgoal, when it could first be used."""
+        fields = {name: getattr(subgoal, name) for name in _SUBGOAL_FIELDS}
+        arrays = {name: self._array(getattr(subgoal, name)) for name in ("tokens", "mask", "keys", "values")}
+        self._write({"kind": "subgoal", **fields, **arrays})
+
+    def chunk(self, chunk: ActionChunk) -> None:
+        """A chunk, when it could first be used."""
+        fields = {name: getattr(chunk, name) for name in _CHUNK_FIELDS}
+        self._write({"kind": "chunk", **fields, "rows": self._array(chunk.rows)})
+
+    def command(self, command: Command) -> None:
+        """A command as it was sent. Its target is always written in full."""
+        fields = {name: getattr(command, name) for name in _COMMAND_FIELDS}
+        self._write({"kind": "command", **fields, "target": command.target})
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Anything else: a restart, a fault, the counters at the end."""
+        self._write({"kind": kind, **fields})
+
+    def flush(self) -> None:
+        """Hand all lines to the operating system."""
+        self._file.writelines(self._lines)
+        self._lines.clear()
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write what is left. Idempotent."""
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, fields: Mapping[str, Any]) -> None:
+        self._lines.append(json.dumps(_plain(fields), allow_nan=False) + "\n")
+        if len(self._lines) >= self._limit:
+            self.flush()
+
+    def _array(self, value: Any) -> Any:
+        if not isinstance(value, np.ndarray) or self._arrays == "full":
+            return value
+        return digest(value)
+
+
+_SUBGOAL_FIELDS = (
+    "sequence", "epoch", "producer", "observation_stamp_s", "emitted_stamp_s", "time_to_live_s", "text", "progress",
+)  # fmt: skip
+_CHUNK_FIELDS = (
+    "sequence", "request", "start_stamp_s", "dt_s", "subgoal_sequence", "subgoal_epoch", "subgoal_age_s",
+)  # fmt: skip
+_COMMAND_FIELDS = (
+    "stamp_s", "source", "chunk_sequence", "row", "chunk_age_s", "subgoal_sequence", "subgoal_epoch", "subgoal_age_s",
+    "limited",
+)  # fmt: skip
+
+
+def digest(array: np.ndarray[Any, Any]) -> str:
+    """`sha256:` and the hash of an array's type, shape and bytes."""
+    kind = f"{array.dtype.str}{array.shape}".encode()
+    return "sha256:" + hashlib.sha256(kind + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Lines of a log, in order; numbers come back to the bit."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _plain(value: Any) -> Any:
+    """Value as JSON knows it."""
+    if isinstance(value, np.ndarray):
+        # float32 widens to float64 without a change, so its digits identify it.
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

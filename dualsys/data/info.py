@@ -1,5 +1,6 @@
 """`meta/info.json`: LeRobot's description of a dataset, and ours under the key `dualsys`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,8 +99,13 @@ class DatasetInfo(BaseModel):
         )
 
 
-def make_features(embodiment: EmbodimentSpec, extras: dict[str, int], fps: int) -> dict[str, Feature]:
-    """Features of a recording: state, action, cameras, their stamps, extras by width, LeRobot's indices."""
+def make_features(
+    embodiment: EmbodimentSpec, extras: dict[str, int], names: Mapping[str, Sequence[str]], fps: int
+) -> dict[str, Feature]:
+    """Features of a recording: state, action, cameras, their stamps, extras by width, LeRobot's indices.
+
+    `names` has the components' names of some extras. Raises `DatasetError` where they don't fit the width.
+    """
     action_names = [joint.name for joint in embodiment.joints]
     features = {
         layout.STATE: _vector(embodiment.num_states, list(embodiment.state_names)),
@@ -113,9 +119,13 @@ def make_features(embodiment: EmbodimentSpec, extras: dict[str, int], fps: int) 
             info=video_info(camera.height, camera.width, fps),
         )
     if embodiment.cameras:
-        names = [camera.name for camera in embodiment.cameras]
-        features[layout.IMAGE_STAMPS] = _vector(len(names), names)
-    features |= {name: _vector(width, None) for name, width in sorted(extras.items())}
+        cameras = [camera.name for camera in embodiment.cameras]
+        features[layout.IMAGE_STAMPS] = _vector(len(cameras), cameras)
+    for name, width in sorted(extras.items()):
+        components = list(names[name]) if name in names else None
+        if components is not None and len(components) != width:
+            raise DatasetError(f"column {name} has {width} components, {len(components)} are named")
+        features[name] = _vector(width, components)
     return features | {name: Feature(dtype=dtype, shape=(1,)) for name, dtype in layout.INDEX_FEATURES.items()}
 
 

@@ -10,54 +10,38 @@ them or when.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from dualsys.data import layout
+from dualsys.data.append import Append
 from dualsys.data.episode import Episode, StagedEpisode
 from dualsys.data.files import write_json
 from dualsys.data.info import DatasetInfo, Feature, Provenance, make_features
-from dualsys.data.statistics import Statistics, column_statistics, pooled_statistics
-from dualsys.data.tables import (
-    column_array,
-    read_table,
-    read_tasks,
-    row_schema,
-    row_table,
-    statistics_columns,
-    task_table,
-    write_tables,
-)
-from dualsys.data.video import concatenate_videos
+from dualsys.data.statistics import Statistics
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
-
-_MB = 1024**2
-
-
-@dataclass(slots=True, kw_only=True)
-class _Append:
-    """What is being added by one `finish`."""
-
-    first_episode: int
-    first_row: int
-    tasks: list[str]
-    episodes: list[StagedEpisode] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    """Of `meta/episodes`."""
 
 
 class DatasetWriter:
     """Writes a dataset folder. Not for two processes at once, except for `stage`."""
 
-    def __init__(self, root: Path, embodiment: EmbodimentSpec, *, fps: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        embodiment: EmbodimentSpec,
+        *,
+        fps: int,
+        column_names: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Open a folder for writing; an existing dataset is appended to.
+
+        Args:
+            root: The dataset's folder.
+            embodiment: The robot.
+            fps: Rows a second.
+            column_names: Names of the components of some of the episodes' `extras`.
 
         Raises:
             DatasetError: the folder holds a damaged dataset, one of another robot or rate.
@@ -65,6 +49,7 @@ class DatasetWriter:
         self.root = root
         self.embodiment = embodiment
         self.fps = fps
+        self._column_names = dict(column_names or {})
         self.info: DatasetInfo | None = None
         if (root / layout.INFO_PATH).is_file():
             self.info = DatasetInfo.read(root)
@@ -107,23 +92,14 @@ class DatasetWriter:
         Raises:
             DatasetError: a staged episode is damaged, or there is none.
         """
-        append = self._load(seeds)
+        cameras = tuple(camera.name for camera in self.embodiment.cameras)
+        append = Append.load(self.root, self.info, self.fps, cameras, seeds)
         features = self.info.features if self.info is not None else self._features(append.episodes[0])
-        self._write_rows(append, features)
-        self._write_videos(append)
-        self._write_meta(append)
-        statistics = self._statistics(append, features)
-        write_json(
-            self.root / layout.STATS_PATH,
-            {
-                name: {
-                    key: value.astype(int).tolist() if key == "count" else value.tolist()
-                    for key, value in entry.items()
-                }
-                for name, entry in statistics.items()
-            },
-        )
-        total = append.first_episode + len(append.episodes)
+        append.write_rows(features)
+        append.write_videos()
+        append.write_meta()
+        write_json(self.root / layout.STATS_PATH, _plain(append.dataset_statistics(features)))
+        total = append.rows[-1]["episode_index"] + 1
         info = DatasetInfo(
             codebase_version=layout.CODEBASE_VERSION,
             robot_type=self.embodiment.name,
@@ -141,157 +117,13 @@ class DatasetWriter:
         shutil.rmtree(self.staging)
         return info
 
-    def _load(self, seeds: Sequence[int]) -> _Append:
-        if not seeds:
-            raise DatasetError(f"{self.root}: no episode to write")
-        tasks = read_tasks(self.root / layout.TASKS_PATH)[: self.info.total_tasks] if self.info is not None else []
-        append = _Append(
-            first_episode=self.num_episodes,
-            first_row=self.info.total_frames if self.info is not None else 0,
-            tasks=tasks,
-        )
-        row = append.first_row
-        for offset, seed in enumerate(seeds):
-            episode = StagedEpisode.load(self.staging, seed)
-            if episode.instruction not in tasks:
-                tasks.append(episode.instruction)
-            append.episodes.append(episode)
-            append.rows.append(
-                {
-                    "episode_index": append.first_episode + offset,
-                    "tasks": [episode.instruction],
-                    "length": episode.length,
-                    "dataset_from_index": row,
-                    "dataset_to_index": row + episode.length,
-                }
-            )
-            row += episode.length
-        return append
-
-    def _write_rows(self, append: _Append, features: dict[str, Feature]) -> None:
-        schema = row_schema(features)
-        number = self._next_file("data/chunk_index", "data/file_index")
-        pending: list[pa.Table] = []
-        size = 0
-        for episode, entry in zip(append.episodes, append.rows, strict=True):
-            columns = self._columns(episode, entry, append.tasks)
-            table = row_table(schema, columns)
-            if pending and size + table.nbytes > layout.DATA_FILE_MB * _MB:
-                write_tables(self._path(layout.DATA_PATH, number), pending)
-                number, pending, size = number + 1, [], 0
-            pending.append(table)
-            size += table.nbytes
-            entry["data/chunk_index"], entry["data/file_index"] = layout.numbered_file(number)
-            statistics = {name: column_statistics(columns[name]) for name in schema.names}
-            statistics |= {layout.image_key(name): found for name, found in episode.image_statistics.items()}
-            entry["statistics"] = statistics
-        write_tables(self._path(layout.DATA_PATH, number), pending)
-
-    def _columns(self, episode: StagedEpisode, entry: dict[str, Any], tasks: list[str]) -> dict[str, NDArray[Any]]:
-        rows = np.arange(episode.length)
-        columns: dict[str, NDArray[Any]] = {
-            layout.STATE: episode.columns["state"],
-            layout.ACTION: episode.columns["action"],
-            "timestamp": (rows / self.fps).astype(np.float32),
-            "frame_index": rows,
-            "episode_index": np.full(episode.length, entry["episode_index"]),
-            "index": entry["dataset_from_index"] + rows,
-            "task_index": np.full(episode.length, tasks.index(episode.instruction)),
-        }
-        if self.embodiment.cameras:
-            stamps = [episode.columns[f"stamp/{camera.name}"] for camera in self.embodiment.cameras]
-            columns[layout.IMAGE_STAMPS] = np.stack(stamps, axis=1).astype(np.float32)
-        prefix = "extra/"
-        return columns | {k.removeprefix(prefix): v for k, v in episode.columns.items() if k.startswith(prefix)}
-
-    def _write_videos(self, append: _Append) -> None:
-        for camera in self.embodiment.cameras:
-            key = layout.image_key(camera.name)
-            number = self._next_file(f"videos/{key}/chunk_index", f"videos/{key}/file_index")
-            for group in self._video_groups(append, camera.name):
-                chunk_index, file_index = layout.numbered_file(number)
-                sources = [append.episodes[i].video(camera.name) for i in group]
-                template = layout.VIDEO_PATH.replace("{video_key}", key)
-                concatenate_videos(self._path(template, number), sources, self.fps)
-                start = 0
-                for i in group:
-                    stop = start + append.episodes[i].length
-                    append.rows[i] |= {
-                        f"videos/{key}/chunk_index": chunk_index,
-                        f"videos/{key}/file_index": file_index,
-                        f"videos/{key}/from_timestamp": start / self.fps,
-                        f"videos/{key}/to_timestamp": stop / self.fps,
-                    }
-                    start = stop
-                number += 1
-
-    def _video_groups(self, append: _Append, camera: str) -> Iterator[list[int]]:
-        """Episodes of each file: as many as its size and duration allow."""
-        group: list[int] = []
-        size, rows = 0, 0
-        for i, episode in enumerate(append.episodes):
-            more = episode.video(camera).stat().st_size
-            full = size + more > layout.VIDEO_FILE_MB * _MB
-            if group and (full or rows + episode.length > layout.VIDEO_FILE_SECONDS * self.fps):
-                yield group
-                group, size, rows = [], 0, 0
-            group.append(i)
-            size, rows = size + more, rows + episode.length
-        yield group
-
-    def _write_meta(self, append: _Append) -> None:
-        number = self._next_file("meta/episodes/chunk_index", "meta/episodes/file_index")
-        chunk_index, file_index = layout.numbered_file(number)
-        rows = []
-        for episode, entry in zip(append.episodes, append.rows, strict=True):
-            plain = {name: value for name, value in entry.items() if name != "statistics"}
-            ours = {"seed": episode.seed, "success": episode.success}
-            place = {"meta/episodes/chunk_index": chunk_index, "meta/episodes/file_index": file_index}
-            rows.append(plain | ours | statistics_columns(entry["statistics"]) | place)
-        write_tables(self._path(layout.EPISODES_PATH, number), [pa.Table.from_pylist(rows)])
-        write_tables(self.root / layout.TASKS_PATH, [task_table(append.tasks)])
-
-    def _statistics(self, append: _Append, features: dict[str, Feature]) -> dict[str, Statistics]:
-        """Of the whole dataset: exact for columns, read back from the files; pooled for images."""
-        number = layout.file_number(append.rows[-1]["data/chunk_index"], append.rows[-1]["data/file_index"])
-        files = [self._path(layout.DATA_PATH, n) for n in range(number + 1)]
-        number = self._next_file("meta/episodes/chunk_index", "meta/episodes/file_index")
-        episode_files = [self._path(layout.EPISODES_PATH, n) for n in range(number + 1)]
-        found: dict[str, Statistics] = {}
-        for name, feature in features.items():
-            if feature.dtype == "video":
-                found[name] = pooled_statistics(_image_statistics(episode_files, name))
-            else:
-                parts = [column_array(read_table(path, [name]), name) for path in files]
-                found[name] = column_statistics(np.concatenate(parts))
-        return found
-
-    def _next_file(self, chunk_column: str, file_column: str) -> int:
-        """Number of the first file this `finish` may write: appending never touches a file already there."""
-        if self.info is None:
-            return 0
-        last = -1
-        episode_number = 0
-        seen = 0
-        while seen < self.info.total_episodes:
-            table = read_table(self._path(layout.EPISODES_PATH, episode_number), [chunk_column, file_column])
-            pairs = zip(table[chunk_column].to_pylist(), table[file_column].to_pylist(), strict=True)
-            last = max(last, *(layout.file_number(chunk, file) for chunk, file in pairs))
-            seen += table.num_rows
-            episode_number += 1
-        return last + 1
-
-    def _path(self, template: str, number: int) -> Path:
-        chunk_index, file_index = layout.numbered_file(number)
-        return self.root / template.format(chunk_index=chunk_index, file_index=file_index)
-
     def _features(self, episode: StagedEpisode) -> dict[str, Feature]:
         extras = {
             name.removeprefix("extra/"): 1 if column.ndim == 1 else column.shape[1]
             for name, column in episode.columns.items()
             if name.startswith("extra/")
         }
-        return make_features(self.embodiment, extras, self.fps)
+        return make_features(self.embodiment, extras, self._column_names, self.fps)
 
     def _require_same(self, info: DatasetInfo) -> None:
         if info.dualsys is None:
@@ -304,12 +136,11 @@ class DatasetWriter:
             )
 
 
-def _image_statistics(files: Sequence[Path], feature: str) -> list[Statistics]:
-    from dualsys.data.statistics import NAMES
-
-    parts: list[Statistics] = []
-    for path in files:
-        table = read_table(path, [f"stats/{feature}/{name}" for name in NAMES])
-        columns = {name: table[f"stats/{feature}/{name}"].to_pylist() for name in NAMES}
-        parts += [{name: np.asarray(columns[name][i], np.float64) for name in NAMES} for i in range(table.num_rows)]
-    return parts
+def _plain(statistics: Mapping[str, Statistics]) -> dict[str, Any]:
+    """As JSON takes it; counts are whole."""
+    return {
+        feature: {
+            name: value.astype(int).tolist() if name == "count" else value.tolist() for name, value in entry.items()
+        }
+        for feature, entry in statistics.items()
+    }

@@ -1,0 +1,207 @@
+"""`dualsys demos`: a scripted expert's episodes as a LeRobot v3.0 dataset."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings
+from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, run_attempts
+from dualsys.app.recording_progress import RecordingProgress
+from dualsys.app.workplace import BLOCK_NAMES, make_workplace
+from dualsys.checkpoint import installed_versions
+from dualsys.data.files import read_json, write_json
+from dualsys.data.info import DatasetInfo, Provenance
+from dualsys.data.writer import DatasetWriter
+from dualsys.errors import ConfigError, DatasetError
+
+TRAINING_SEEDS = 8000
+"""Seeds from here on are for evaluations."""
+_SETTINGS_FILE = "settings.json"
+_ROWS_HZ = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemosConfig:
+    """Records an expert's successful episodes as a LeRobot v3.0 dataset, from consecutive seeds."""
+
+    task: Annotated[str, tyro.conf.Positional]
+    """What to demonstrate, such as humanoid/touch; `dualsys list` shows all."""
+    episodes: int
+    """Successful episodes the dataset is to have."""
+    out: Path
+    """Folder of the dataset."""
+    seed: int = 0
+    """Seed of the first episode; 0 to 7999 are for training, the rest for evaluations."""
+    workers: int = 1
+    """Processes that record at once. The dataset is the same for any number."""
+    resume: bool = False
+    """Go on with a recording that was stopped, or make a finished one longer."""
+    camera_hz: float = 10.0
+    """Frames a second; rows come at 50 Hz and show the newest frame."""
+    noise: float = 1.0
+    """How far the expert is pushed off its path, so that the data shows how to come back; 0: not at all."""
+    tail_s: float = 0.3
+    """Time recorded after success, in which the expert stays where it is."""
+    image_size: int = 96
+    """Height and width of the camera's images in pixels; even."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for values that mean nothing."""
+        if self.episodes < 1 or self.workers < 1 or self.seed < 0:
+            raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
+        rows = _ROWS_HZ / self.camera_hz if self.camera_hz > 0 else 0.0
+        if rows < 1 or rows != round(rows):
+            raise ConfigError(
+                f"--camera-hz {self.camera_hz} does not divide the rows' {_ROWS_HZ} Hz; use 50 / n, such as 10"
+            )
+        if self.noise < 0 or self.tail_s < 0:
+            raise ConfigError("--noise and --tail-s must not be negative")
+        if self.image_size < 2 or self.image_size % 2:
+            raise ConfigError(f"--image-size {self.image_size} must be even: video cannot hold odd sizes")
+        if self.seed + self.episodes > TRAINING_SEEDS:
+            raise ConfigError(
+                f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
+                f"({TRAINING_SEEDS} and above); use a smaller --seed or fewer --episodes"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the recorded data beside the seed."""
+        return {
+            "camera_hz": self.camera_hz,
+            "noise": self.noise,
+            "tail_s": self.tail_s,
+            "image_size": self.image_size,
+            "control_hz": _ROWS_HZ,
+            "block_names": list(BLOCK_NAMES),
+        }
+
+
+def main(config: DemosConfig) -> int:
+    """Record, with progress on the terminal."""
+    record_demonstrations(config)
+    return 0
+
+
+def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_workplace) -> DatasetInfo:
+    """Record a dataset, or go on with one. Prints progress, and the expert's success rate at the end.
+
+    Args:
+        config: What to record.
+        make: Task, noise and image size to an environment and its expert.
+
+    Returns:
+        What the finished dataset says about itself.
+
+    Raises:
+        DatasetError: the folder holds something else, or a recording and `resume` was not asked for; or the expert
+            fails so often that the training seeds run out.
+    """
+    started_s = time.monotonic()
+    environment, expert = make(config.task, config.noise, config.image_size)
+    embodiment, expert_name = environment.embodiment, expert.name
+    environment.close()
+    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=_column_names())
+    fresh = Provenance(
+        embodiment=embodiment,
+        task=config.task,
+        expert=expert_name,
+        settings=config.settings,
+        first_seed=config.seed,
+        next_seed=config.seed,
+    )
+    past = _past(config, writer, fresh)
+    if writer.num_episodes >= config.episodes and writer.info is not None:
+        RecordingProgress.say(f"{config.out} has {writer.num_episodes} episodes already")
+        return writer.info
+    ledger = Ledger.of(writer.staging, past.next_seed, config.episodes - writer.num_episodes)
+    _attempt_all(config, make, ledger, writer.num_episodes)
+    kept, failed = ledger.decided()
+    provenance = past.model_copy(
+        update={
+            "next_seed": kept[-1] + 1,
+            "attempted": past.attempted + len(kept) + len(failed),
+            "failed_seeds": [*past.failed_seeds, *failed],
+            "versions": installed_versions(),
+        }
+    )
+    info = writer.finish(kept, provenance)
+    RecordingProgress.say(_summary(config.out, info, provenance, time.monotonic() - started_s))
+    return info
+
+
+def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, present: int) -> None:
+    job = Job(
+        make=make,
+        task=config.task,
+        noise=config.noise,
+        image_size=config.image_size,
+        root=config.out,
+        fps=_ROWS_HZ,
+        settings=RecordingSettings(
+            rows_per_frame=round(_ROWS_HZ / config.camera_hz),
+            tail_rows=round(config.tail_s * _ROWS_HZ),
+            block_names=BLOCK_NAMES,
+        ),
+    )
+    with RecordingProgress(total=config.episodes, done=present + ledger.num_successes) as progress:
+        for outcome in run_attempts(job, ledger, config.workers):
+            progress.note(outcome.success)
+            if outcome.seed >= TRAINING_SEEDS:
+                raise DatasetError(
+                    f"the expert failed {progress.failures} times: the training seeds ran out at {outcome.seed}; "
+                    "ask for fewer --episodes, or mend the expert"
+                )
+
+
+def _past(config: DemosConfig, writer: DatasetWriter, fresh: Provenance) -> Provenance:
+    """What the folder says about earlier recording, checked against the present settings; opens the staging folder."""
+    past = writer.info.dualsys if writer.info is not None and writer.info.dualsys is not None else fresh
+    path = writer.staging / _SETTINGS_FILE
+    staged = read_json(path) if path.is_file() else None
+    if not config.resume and (staged is not None or writer.info is not None):
+        raise DatasetError(f"{config.out} holds a recording; add --resume to go on with it, or give another folder")
+    asked = _decisive(fresh)
+    for found in (_decisive(past), staged):
+        if found is not None and found != asked:
+            differing = [
+                f"{key} {found.get(key)!r}, now {asked[key]!r}" for key in asked if found.get(key) != asked[key]
+            ]
+            raise DatasetError(
+                f"{config.out} was recorded with {'; '.join(differing)}. "
+                "Resume with the same settings, or give another folder"
+            )
+    write_json(path, asked)
+    return past
+
+
+def _decisive(provenance: Provenance) -> dict[str, Any]:
+    return {
+        "task": provenance.task,
+        "expert": provenance.expert,
+        "first_seed": provenance.first_seed,
+        "embodiment": provenance.embodiment.fingerprint(),
+        **provenance.settings,
+    }
+
+
+def _column_names() -> Mapping[str, list[str]]:
+    return {
+        TARGET_POSITION: ["x_m", "y_m", "z_m"],
+        BLOCK_POSITIONS: [f"{name}_{axis}_m" for name in BLOCK_NAMES for axis in "xyz"],
+    }
+
+
+def _summary(out: Path, info: DatasetInfo, provenance: Provenance, elapsed_s: float) -> str:
+    kept = info.total_episodes
+    size_mb = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+    return (
+        f"{out}: {kept} episodes, {info.total_frames} rows at {info.fps} Hz, {info.total_tasks} instructions, "
+        f"{size_mb:.0f} MB. "
+        f"The expert succeeded in {kept} of {provenance.attempted} ({100 * kept / provenance.attempted:.1f} %). "
+        f"{elapsed_s:.0f} s."
+    )

@@ -1,0 +1,131 @@
+"""One episode of an expert, recorded: what was observed, what the expert wanted, what the camera saw and when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualsys.data.episode import CameraTrack, Episode
+from dualsys.data.layout import PRIVILEGED
+from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.protocols import Environment
+
+TARGET_POSITION = f"{PRIVILEGED}target_position"
+BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
+
+
+class Demonstrator(Protocol):
+    """A scripted expert bound to an environment. May look at what no policy may see."""
+
+    @property
+    def name(self) -> str:
+        """For the dataset's provenance."""
+        ...
+
+    def reset(self, *, seed: int) -> None:
+        """Plan the episode the environment has just been reset to; `seed` is for its noise."""
+        ...
+
+    def act(self) -> tuple[FloatArray, FloatArray]:
+        """Target to record and target to send, `(nu,)` each: they differ by the noise that is meant to be corrected."""
+        ...
+
+
+@runtime_checkable
+class Privileged(Protocol):
+    """An environment that tells what no policy may see."""
+
+    def privileged(self) -> Mapping[str, Any]:
+        """Has `target_position` `(3,)` and `blocks` {name: `(3,)`}."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSettings:
+    """How an episode is recorded."""
+
+    rows_per_frame: int
+    """A camera takes a frame every so many rows; it is shown until the next."""
+    tail_rows: int = 0
+    """Rows recorded after success, so that an actor learns to stay."""
+    block_names: tuple[str, ...] = ()
+    """Order of `privileged.block_positions`; a block that is absent is NaN."""
+
+
+def record_episode(
+    environment: Environment, expert: Demonstrator, seed: int, settings: RecordingSettings
+) -> Episode | None:
+    """Run one episode; None where the expert failed.
+
+    Row `t` holds the state observed at `t` control steps and the target the expert gave for it. Frames are taken in
+    rows 0, `rows_per_frame`, ...; stamps count from the episode's first observation.
+    """
+    environment.reset(seed=seed)
+    expert.reset(seed=seed)
+    log = _Log(environment, settings)
+    remaining: int | None = None
+    while remaining is None or remaining > 0:
+        recorded, sent = expert.act()
+        log.add(environment.observe(), recorded)
+        _, _, terminated, truncated, _ = environment.step(sent)
+        if remaining is not None:
+            remaining -= 1
+        elif environment.success:
+            remaining = settings.tail_rows
+        elif terminated or truncated:
+            return None
+    return log.episode(seed, environment.instruction) if environment.success else None
+
+
+class _Log:
+    """Rows as they come."""
+
+    def __init__(self, environment: Environment, settings: RecordingSettings) -> None:
+        self._settings = settings
+        self._privileged = environment if isinstance(environment, Privileged) else None
+        self._cameras = [camera.name for camera in environment.embodiment.cameras]
+        self._states: list[FloatArray] = []
+        self._actions: list[FloatArray] = []
+        self._stamps_s: list[float] = []
+        self._frames: dict[str, list[ImageArray]] = {name: [] for name in self._cameras}
+        self._extras: dict[str, list[FloatArray]] = {}
+
+    def add(self, observation: Observation, action: FloatArray) -> None:
+        """Append a row."""
+        if len(self._states) % self._settings.rows_per_frame == 0:
+            self._stamps_s.append(observation.stamp_s)
+            for name in self._cameras:
+                self._frames[name].append(np.array(observation.images[name]))
+        self._states.append(observation.state)
+        self._actions.append(action)
+        if self._privileged is not None:
+            facts = self._privileged.privileged()
+            self._extra(TARGET_POSITION, np.asarray(facts["target_position"]))
+            absent = np.full(3, np.nan)
+            blocks = [facts["blocks"].get(name, absent) for name in self._settings.block_names]
+            self._extra(BLOCK_POSITIONS, np.concatenate(blocks))
+
+    def episode(self, seed: int, instruction: str) -> Episode:
+        """What was recorded."""
+        stamps_s = np.array(self._stamps_s) - self._stamps_s[0]
+        shown = np.arange(len(self._states)) // self._settings.rows_per_frame
+        return Episode(
+            seed=seed,
+            instruction=instruction,
+            states=_stacked(self._states),
+            actions=_stacked(self._actions),
+            cameras={
+                name: CameraTrack(frames=np.stack(frames), frame_of_row=shown, stamps_s=stamps_s)
+                for name, frames in self._frames.items()
+            },
+            extras={name: _stacked(rows) for name, rows in self._extras.items()},
+        )
+
+    def _extra(self, name: str, value: FloatArray) -> None:
+        self._extras.setdefault(name, []).append(value)
+
+
+def _stacked(rows: list[FloatArray]) -> NDArray[np.float32]:
+    return np.stack(rows).astype(np.float32)

@@ -1,0 +1,42 @@
+"""Which expert demonstrates which task."""
+
+from typing import Any
+
+from dualsys import sim_envs
+from dualsys.app.recording import Demonstrator
+from dualsys.errors import ConfigError, unknown_name
+from dualsys.messages import FloatArray
+from dualsys.protocols import Environment
+from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.palette import COLOURS
+
+BLOCK_NAMES = tuple(sorted(COLOURS))
+"""Order of `privileged.block_positions`."""
+
+EXPERTS: dict[str, Any] = {"humanoid/touch": TouchExpert}
+
+
+class _Scripted:
+    """An expert of `sim_envs` bound to its environment."""
+
+    def __init__(self, environment: Any, expert: Any) -> None:
+        self._environment, self._expert = environment, expert
+
+    @property
+    def name(self) -> str:
+        return type(self._expert).__name__
+
+    def reset(self, *, seed: int) -> None:
+        self._expert.reset(seed=seed)
+
+    def act(self) -> tuple[FloatArray, FloatArray]:
+        recorded, sent = self._expert.demonstrate(self._environment)
+        return recorded, sent
+
+
+def make_workplace(task: str, noise: float, image_size: int) -> tuple[Environment, Demonstrator]:
+    """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates."""
+    if task not in EXPERTS:
+        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
+    environment = sim_envs.make(task, images="on-demand", image_size=image_size, control_hz=50.0)
+    return environment, _Scripted(environment, EXPERTS[task](environment, noise=noise))

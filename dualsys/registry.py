@@ -7,10 +7,10 @@ A package offers its own planner with three lines in its `pyproject.toml` and no
 
 What a name resolves to, by kind:
 
-    planners         a class or function that builds a `dualsys.protocols.Planner`
-    actors           a class or function that builds a `dualsys.protocols.Actor`
-    chunk_policies   a class or function that builds a `dualsys.protocols.ChunkPolicy`
-    environments     a suite, by the first part of a task's name: an object with `tasks()` and `make(task, seed=...)`
+    planners         a class that builds a `dualsys.protocols.Planner`, by `from_checkpoint(checkpoint)` or its constructor
+    actors           a class that builds a `dualsys.protocols.Actor`, in the same way
+    chunk_policies   a class without arguments that builds a `dualsys.protocols.ChunkPolicy`
+    environments     a suite (`dualsys.sim_envs.making.Suite`), by the first part of its tasks' names
     robots           a class or function that builds a `dualsys.protocols.Robot`
 
 Looking a name up imports nothing; `load` imports the one object asked for.

@@ -1,0 +1,9 @@
+"""Simulated tasks behind one interface: `make("humanoid/touch", seed=0)`.
+
+Importing this is light: MuJoCo is imported when an environment is made.
+"""
+
+from dualsys.sim_envs.making import make as make
+from dualsys.sim_envs.making import suites as suites
+from dualsys.sim_envs.making import task_names as task_names
+from dualsys.sim_envs.options import EnvironmentOptions as EnvironmentOptions

@@ -1,0 +1,248 @@
+"""`humanoid/touch`: touch the named block, with either hand, before any other.
+
+Success is read from the physics: the first block that any geom of an arm or a hand is in contact with, looked at after
+every physics step. Touching another block first ends the episode as a failure; so does the time limit.
+"""
+
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from dualsys.embodiment import CameraSpec, EmbodimentSpec
+from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.sim_envs.humanoid import scene
+from dualsys.sim_envs.humanoid.contacts import TouchDetector
+from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode
+from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES, embodiment_of
+from dualsys.sim_envs.humanoid.stage import Stage
+from dualsys.sim_envs.images import LazyImages
+from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.rendering import Renderer
+
+TIME_LIMIT_S = 5.0
+SCENE_SIZE = (360, 480)
+STATE_MARGIN_RAD = 1.0
+RESET_OPTIONS = ("instruction", "posture_spread_rad")
+
+
+class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
+    """A Unitree G1 at a table, told by colour which block to touch.
+
+    Actions are rows of 28 joint positions (rad), clipped to the joints' ranges. `info` has `success`, `touched` (a
+    colour or None), `target` (colour), `num_blocks`, `episode_seed` and `time_s`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  # gymnasium's
+
+    def __init__(self, options: EnvironmentOptions | None = None) -> None:
+        """Compile the scene (about 0.1 s; the first time on a machine the robot's meshes are prepared, some seconds).
+
+        Raises `ConfigError` for a control rate that physics steps don't divide, or an instruction without a known
+        colour; `ExtraMissing` where the robot's meshes cannot be had.
+        """
+        self._options = options = options or EnvironmentOptions()
+        self._substeps = _substeps(options.control_hz)
+        self.render_mode = "rgb_array"
+        self._model = scene.build_model()
+        self._data = mujoco.MjData(self._model)
+        self._stage = Stage(self._model, self._data)
+        self._detector = TouchDetector(self._model)
+        size = options.image_size
+        self._embodiment = embodiment_of(self._model, (CameraSpec(name=scene.HEAD_CAMERA, height=size, width=size),))
+        self._joints = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES], dtype=np.intp)
+        self._actuators = np.array([self._model.actuator(name).id for name in JOINT_NAMES], dtype=np.intp)
+        self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
+        self._renderers: dict[str, Renderer] = {}
+        self._moment = 0
+        self._next_seed: int | None = options.seed
+        self._episode_seed = options.seed
+        self.action_space = gymnasium.spaces.Box(self._lower, self._upper, dtype=np.float64)
+        self.observation_space = self._make_observation_space()
+        self._begin(options.seed, options.instruction, ARM_POSTURE_SPREAD_RAD)
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """`unitree-g1-upper` with the head camera."""
+        return self._embodiment
+
+    @property
+    def control_dt_s(self) -> float:
+        """Simulated time of one `step`."""
+        return self._substeps * scene.TIMESTEP_S
+
+    @property
+    def instruction(self) -> str:
+        """What to do in this episode."""
+        return self._episode.instruction
+
+    @property
+    def success(self) -> bool:
+        """Whether the first block touched is the named one."""
+        return self._touched == self._episode.target
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Every camera `render` can use: the head's, and `scene` for people."""
+        return (scene.HEAD_CAMERA, scene.SCENE_CAMERA)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start an episode; the same seed gives the same bits.
+
+        `options` takes `instruction` (text: overrides the episode's words and its target) and `posture_spread_rad` (how
+        far arm joints may start from home). Without a seed the first reset uses the one given to `make`, later ones
+        draw from it. Raises `ConfigError` for unknown options or colours.
+        """
+        options = options or {}
+        if unknown := set(options) - set(RESET_OPTIONS):
+            raise ConfigError(unknown_name("reset option", min(unknown), RESET_OPTIONS))
+        super().reset(seed=seed if seed is not None else self._next_seed)
+        if seed is None:
+            seed = self._next_seed if self._next_seed is not None else int(self.np_random.integers(2**31))
+        self._next_seed = None
+        spread = float(options.get("posture_spread_rad", ARM_POSTURE_SPREAD_RAD))
+        self._begin(seed, options.get("instruction", self._options.instruction), spread)
+        return self._observe_for_gymnasium(), self._info()
+
+    def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Hold a row of joint positions `(28,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
+            raise SpecMismatch(
+                f"humanoid/touch takes {len(JOINT_NAMES)} finite joint positions, got shape {action.shape}: {action}"
+            )
+        self._moment += 1
+        self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
+        for _ in range(self._substeps):
+            mujoco.mj_step(self._model, self._data)
+            if self._touched is None:
+                self._note_touch()
+        terminated = self._touched is not None
+        truncated = not terminated and self._data.time >= TIME_LIMIT_S - scene.TIMESTEP_S / 2
+        return self._observe_for_gymnasium(), float(self.success), terminated, truncated, self._info()
+
+    def observe(self) -> Observation:
+        """The present moment; images render when first read, and only until the next `step` or `reset`."""
+        images = LazyImages((scene.HEAD_CAMERA,), self.render_camera, lambda: self._moment)
+        return Observation(
+            stamp_s=float(self._data.time), state=self._state(), images=images, instruction=self.instruction
+        )
+
+    def render(self) -> ImageArray:
+        """The scene camera's picture `(360, 480, 3)`."""
+        return self.render_camera(scene.SCENE_CAMERA)
+
+    def render_camera(self, camera: str) -> ImageArray:
+        """A picture from `head` (square, `image_size`) or `scene` (360 x 480).
+
+        Raises `ConfigError` for another name, `RenderingError` where the machine cannot render.
+        """
+        if camera not in self.camera_names:
+            raise ConfigError(unknown_name("camera", camera, self.camera_names))
+        if camera not in self._renderers:
+            size = self._options.image_size
+            height, width = SCENE_SIZE if camera == scene.SCENE_CAMERA else (size, size)
+            self._renderers[camera] = Renderer(self._model, height=height, width=width)
+        self._stage.place_geometry()
+        return self._renderers[camera].render(self._data, camera)
+
+    def physics_state(self) -> FloatArray:
+        """All positions `(nq,)`, robot and blocks: what `set_state` takes in another process."""
+        return np.array(self._data.qpos)
+
+    def set_state(self, qpos: FloatArray, *, stamp_s: float | None = None) -> None:
+        """Mirror another environment of the same seed and instruction: its positions, and its time.
+
+        For rendering and sensing only; velocities are left as they are. Raises `SpecMismatch` for another length.
+        """
+        if np.shape(qpos) != self._data.qpos.shape:
+            raise SpecMismatch(f"humanoid/touch has {self._data.qpos.size} positions, got shape {np.shape(qpos)}")
+        self._moment += 1
+        self._data.qpos[:] = qpos
+        if stamp_s is not None:
+            self._data.time = stamp_s
+
+    def privileged(self) -> dict[str, Any]:
+        """Facts no policy may see at run time: for experts, for auxiliary losses, for tests.
+
+        `target_position` `(3,)` and `blocks` {colour: `(3,)`}: centres of the blocks now, metres in the world;
+        `target` and `touched`: colours; `home` `(28,)`: the posture hands rest in.
+        """
+        blocks = self._stage.block_positions()
+        return {
+            "target": self._episode.target,
+            "target_position": blocks[self._episode.target],
+            "blocks": blocks,
+            "touched": self._touched,
+            "home": HOME.copy(),
+        }
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The compiled scene; privileged, for experts."""
+        return self._model
+
+    def close(self) -> None:
+        """Free the renderers. Idempotent."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _begin(self, seed: int, instruction: str | None, posture_spread_rad: float) -> None:
+        self._moment += 1
+        self._episode_seed = seed
+        self._episode: Episode = draw_episode(
+            seed, phrasing=self._options.phrasing, instruction=instruction, posture_spread_rad=posture_spread_rad
+        )
+        self._touched: str | None = None
+        self._stage.set(self._episode)
+        self._data.qpos[self._joints] = self._episode.posture
+        self._data.ctrl[self._actuators] = self._episode.posture
+        mujoco.mj_forward(self._model, self._data)
+
+    def _note_touch(self) -> None:
+        """Blocks touched in the same physics step count together: the named one must be alone."""
+        touched = [self._episode.blocks[index].colour for index in self._detector.touched_blocks(self._data)]
+        if touched:
+            others = [colour for colour in touched if colour != self._episode.target]
+            self._touched = others[0] if others else touched[0]
+
+    def _state(self) -> FloatArray:
+        return np.array(self._data.qpos[self._joints])
+
+    def _observe_for_gymnasium(self) -> dict[str, Any]:
+        if self._options.images == "on-demand":
+            return {"state": self._state()}
+        return {"state": self._state(), "images": {scene.HEAD_CAMERA: self.render_camera(scene.HEAD_CAMERA)}}
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "success": self.success,
+            "touched": self._touched,
+            "target": self._episode.target,
+            "num_blocks": len(self._episode.blocks),
+            "episode_seed": self._episode_seed,
+            "time_s": float(self._data.time),
+        }
+
+    def _make_observation_space(self) -> gymnasium.spaces.Dict:
+        state = gymnasium.spaces.Box(self._lower - STATE_MARGIN_RAD, self._upper + STATE_MARGIN_RAD, dtype=np.float64)
+        if self._options.images == "on-demand":
+            return gymnasium.spaces.Dict({"state": state})
+        images: dict[str, gymnasium.Space[Any]] = {
+            camera.name: gymnasium.spaces.Box(0, 255, (camera.height, camera.width, 3), np.uint8)
+            for camera in self._embodiment.cameras
+        }
+        return gymnasium.spaces.Dict({"state": state, "images": gymnasium.spaces.Dict(images)})
+
+
+def _substeps(control_hz: float) -> int:
+    count = 1.0 / (control_hz * scene.TIMESTEP_S)
+    if count < 1 - 1e-9 or abs(count - round(count)) > 1e-6:
+        highest = 1.0 / scene.TIMESTEP_S
+        raise ConfigError(f"control_hz={control_hz} does not divide the physics rate; use {highest:.0f} / n, as 50")
+    return round(count)

@@ -1,0 +1,45 @@
+"""Images that are rendered when they are first read."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dualsys.errors import InvalidObservation
+from dualsys.messages import ImageArray
+
+
+class LazyImages(Mapping[str, ImageArray]):
+    """Images by camera, each rendered on first access.
+
+    A picture can only be taken of the present: reading one for the first time after the environment has moved on raises
+    `InvalidObservation`. Those read in time are kept.
+    """
+
+    def __init__(
+        self, cameras: tuple[str, ...], render: Callable[[str], ImageArray], moment: Callable[[], int]
+    ) -> None:
+        """`moment` counts the environment's steps and resets."""
+        self._cameras = cameras
+        self._render = render
+        self._moment = moment
+        self._taken_at = moment()
+        self._images: dict[str, ImageArray] = {}
+
+    def __getitem__(self, camera: str) -> ImageArray:
+        """Render, or return what was rendered. Raises `KeyError` for a camera that doesn't exist."""
+        if camera not in self._images:
+            if camera not in self._cameras:
+                raise KeyError(camera)
+            if self._moment() != self._taken_at:
+                raise InvalidObservation(
+                    f"the image of camera {camera!r} was not read before the environment moved on; "
+                    "read observation.images before the next step or reset"
+                )
+            self._images[camera] = self._render(camera)
+        return self._images[camera]
+
+    def __iter__(self) -> Iterator[str]:
+        """Camera names."""
+        return iter(self._cameras)
+
+    def __len__(self) -> int:
+        """Number of cameras."""
+        return len(self._cameras)

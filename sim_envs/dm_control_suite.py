@@ -29,17 +29,23 @@ _MAX_VALUE = 1e10
 """mjMAXVAL: beyond it MuJoCo itself calls a state diverged."""
 
 
-def tasks() -> tuple[str, ...]:
-    """All tasks by full name, `dm_control/<domain>-<task>`."""
-    return tuple(f"{PREFIX}/{domain}-{task}" for domain, task in _suite().ALL_TASKS)
+@final
+class DMControlSuite:
+    """What the entry point `dm_control` names."""
+
+    def tasks(self) -> tuple[str, ...]:
+        """All 51 tasks by full name."""
+        return tuple(sorted(f"{PREFIX}/{domain}-{task}" for domain, task in _suite().ALL_TASKS))
+
+    def make(self, task: str, options: EnvironmentOptions) -> "DMControlEnvironment":
+        """A task by its full name. Raises `ConfigError` for one that doesn't exist."""
+        domain, _, name = task.removeprefix(f"{PREFIX}/").partition("-")
+        if (domain, name) not in _suite().ALL_TASKS:
+            raise ConfigError(unknown_name("task", task, self.tasks()))
+        return DMControlEnvironment(domain, name, options)
 
 
-def make(task: str, options: EnvironmentOptions) -> "DMControlEnvironment":
-    """A task by the second part of its name, `<domain>-<task>`. Raises `ConfigError` for one that doesn't exist."""
-    domain, _, name = task.partition("-")
-    if (domain, name) not in _suite().ALL_TASKS:
-        raise ConfigError(unknown_name("task", f"{PREFIX}/{task}", tasks()))
-    return DMControlEnvironment(domain, name, options)
+SUITE = DMControlSuite()
 
 
 @functools.cache

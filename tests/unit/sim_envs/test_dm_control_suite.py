@@ -10,15 +10,14 @@ from gymnasium.utils.env_checker import check_env
 from dualsys.errors import ConfigError, InvalidObservation, SpecMismatch
 from dualsys.messages import FloatArray
 from dualsys.protocols import Environment
-from dualsys.sim_envs import dm_control_suite
-from dualsys.sim_envs.dm_control_suite import DMControlEnvironment
+from dualsys.sim_envs.dm_control_suite import SUITE, DMControlEnvironment
 from dualsys.sim_envs.options import EnvironmentOptions
 
 WITHOUT_IMAGES = EnvironmentOptions(images="on-demand", image_size=48)
 
 
 def make(task: str, options: EnvironmentOptions = WITHOUT_IMAGES) -> DMControlEnvironment:
-    return dm_control_suite.make(task, options)
+    return SUITE.make(f"dm_control/{task}", options)
 
 
 def rollout_digest(task: str, seed: int, *, steps: int = 20, earlier_seed: int | None = None) -> str:
@@ -40,15 +39,15 @@ def rollout_digest(task: str, seed: int, *, steps: int = 20, earlier_seed: int |
 
 
 def test_there_are_all_51() -> None:
-    names = dm_control_suite.tasks()
+    names = SUITE.tasks()
     assert len(names) == len(set(names)) == 51
     assert {"dm_control/walker-walk", "dm_control/humanoid_CMU-run", "dm_control/lqr-lqr_6_2"} <= set(names)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("domain", sorted({name.split("/")[1].split("-")[0] for name in dm_control_suite.tasks()}))
+@pytest.mark.parametrize("domain", sorted({name.split("/")[1].split("-")[0] for name in SUITE.tasks()}))
 def test_every_task_loads_steps_and_renders(domain: str) -> None:
-    for name in dm_control_suite.tasks():
+    for name in SUITE.tasks():
         if not name.startswith(f"dm_control/{domain}-"):
             continue
         environment = make(name.removeprefix("dm_control/"))

@@ -48,6 +48,7 @@ class FastVision(nn.Module):
         self.position = nn.Parameter(torch.randn(grid, width) * 0.02)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Tokens `(B, S, D)` of an image in [-1, 1]."""
         tokens_BSD = rearrange(self.layers(image_BCHW), "b d h w -> b (h w) d")
         out: Tensor = tokens_BSD + self.position
         return out
@@ -83,7 +84,8 @@ class ActionExpert(nn.Module):
         """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data)."""
         context_BSD, mask_BS = self._context(condition)
         condition_BD = self._adaptive(t_B, condition)
-        tokens_BTD = torch.cat([self.state_in(condition.state_BX)[:, None], self.action_in(x_BAU)], dim=1) + self.position
+        state_B1D = self.state_in(condition.state_BX)[:, None]
+        tokens_BTD = torch.cat([state_B1D, self.action_in(x_BAU)], dim=1) + self.position
         for block in self.blocks:
             tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
         out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])

@@ -76,7 +76,9 @@ class FlowActor:
         try:
             actor.expert.load_state_dict(weights, strict=True)
         except RuntimeError as error:
-            raise CheckpointError(f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}") from error
+            raise CheckpointError(
+                f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}"
+            ) from error
         return actor
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
@@ -147,7 +149,9 @@ class FlowActor:
         age = 0.0
         if subgoal is not None:
             if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
-                raise SpecMismatch(f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}")
+                raise SpecMismatch(
+                    f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}"
+                )
             tokens_KC = torch.from_numpy(np.array(subgoal.tokens, dtype=np.float32))
             mask_K = torch.ones_like(mask_K) if subgoal.mask is None else torch.from_numpy(np.array(subgoal.mask))
             age = subgoal.age_s(observation.stamp_s)

@@ -6,8 +6,8 @@ LeRobot's pi0 run the other way; GR00T runs this way. Importers of checkpoints c
     x_t = (1 - t) * noise + t * data        the straight interpolant
     u_t = d x_t / d t = data - noise        the velocity the model learns
 
-Sources: Lipman et al., "Flow Matching for Generative Modeling" (arXiv 2210.02747), equations 20 to 23 with sigma_min = 0;
-the skewed time distribution is that of pi0 (arXiv 2410.24164, appendix B).
+Sources: Lipman et al., "Flow Matching for Generative Modeling" (arXiv 2210.02747), equations 20 to 23 with sigma_min
+= 0; the skewed time distribution is that of pi0 (arXiv 2410.24164, appendix B).
 
 Shape legend: B batch, `...` anything.
 """
@@ -31,13 +31,18 @@ class Solver(StrEnum):
 
 
 def sample_time(
-    batch: int, *, alpha: float = 1.5, beta: float = 1.0, cutoff: float = 0.999, generator: torch.Generator | None = None
+    batch: int,
+    *,
+    alpha: float = 1.5,
+    beta: float = 1.0,
+    cutoff: float = 0.999,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Flow times `(B,)` in [0, cutoff], skewed towards noise: `t = cutoff * (1 - b)` with `b ~ Beta(alpha, beta)`.
 
     Early times decide which motion it will be, late ones only polish it, so training spends more on the early ones.
-    Mean: `cutoff * beta / (alpha + beta)`. Drawn by the inverse distribution function for `beta == 1` (exact, and it takes
-    a generator, which `torch.distributions.Beta` does not).
+    Mean: `cutoff * beta / (alpha + beta)`. Drawn by the inverse distribution function for `beta == 1` (exact, and it
+    takes a generator, which `torch.distributions.Beta` does not).
 
     Raises:
         ValueError: where `beta` is not 1, which has no closed inverse.

@@ -33,6 +33,7 @@ class Attention(nn.Module):
         self.to_out = nn.Linear(width, width)
 
     def forward(self, x_BTD: Tensor, context_BSC: Tensor, mask_BS: Tensor | None = None) -> Tensor:
+        """`(B, T, D)`; `mask` is False where a context token must not be read."""
         q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
         k_BNSH, v_BNSH = rearrange(self.to_kv(context_BSC), "b s (two n h) -> two b n s h", two=2, n=self.num_heads)
         mask = None if mask_BS is None else mask_BS[:, None, None, :]
@@ -52,13 +53,14 @@ class AdaptiveNorm(nn.Module):
         nn.init.zeros_(self.to_scale_shift.bias)
 
     def forward(self, x_BTD: Tensor, condition_BD: Tensor) -> Tensor:
+        """`(B, T, D)`, normalised, scaled and shifted."""
         scale_BD, shift_BD = self.to_scale_shift(F.silu(condition_BD)).chunk(2, dim=-1)
         out: Tensor = self.norm(x_BTD) * (1.0 + scale_BD[:, None]) + shift_BD[:, None]
         return out
 
 
 class Block(nn.Module):
-    """Adaptive-norm attention and feed-forward. With a context it attends to that, else to itself (GR00T alternates)."""
+    """Adaptive-norm attention and feed-forward: over a context where it has one, else over itself (GR00T alternates)."""
 
     def __init__(self, width: int, num_heads: int, *, context_width: int | None) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x_BTD: Tensor, condition_BD: Tensor, context_BSC: Tensor, mask_BS: Tensor) -> Tensor:
+        """`(B, T, D)`; a block without cross-attention leaves the context unread."""
         normed_BTD = self.norm_attention(x_BTD, condition_BD)
         if self.cross:
             x_BTD = x_BTD + self.attention(normed_BTD, context_BSC, mask_BS)

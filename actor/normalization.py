@@ -39,11 +39,13 @@ class Statistics(BaseModel):
 
     def normalize(self, values: FloatArray) -> FloatArray:
         """Physical to normalised, over the last axis."""
-        return (values - np.array(self.mean)) / np.array(self.std)
+        scaled: FloatArray = (values - np.array(self.mean)) / np.array(self.std)
+        return scaled
 
     def denormalize(self, values: FloatArray) -> FloatArray:
         """Normalised to physical, over the last axis."""
-        return values * np.array(self.std) + np.array(self.mean)
+        physical: FloatArray = values * np.array(self.std) + np.array(self.mean)
+        return physical
 
 
 class ControllerStatistics(BaseModel):

@@ -92,7 +92,8 @@ def build_backbone(config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase)
     if config.backbone not in SUPPORTED:
         raise ConfigError(unknown_name("planner backbone", config.backbone, SUPPORTED))
     architecture = _with_vocabulary(config.architecture, tokenizer)
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(config.backbone, **architecture))
+    model_config = AutoConfig.for_model(config.backbone, **architecture)
+    model: nn.Module = cast(Any, AutoModelForImageTextToText).from_config(model_config)
     return Backbone(model.float(), exit_layer=config.exit_layer)
 
 

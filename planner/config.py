@@ -31,7 +31,7 @@ class VLMPlannerConfig(BaseModel):
     architecture: dict[str, Any] | None = None
     """Arguments of the backbone's Hugging Face configuration; None: `backbone` is pretrained and brings its own."""
     exit_layer: int | None = Field(default=None, gt=0)
-    """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the last norm."""
+    """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the norm."""
     camera: str = "head"
     """Camera the planner looks through."""
     max_text_tokens: int = Field(default=32, gt=0)

@@ -26,6 +26,7 @@ class ReadoutBlock(nn.Module):
         )
 
     def forward(self, query_BKC: Tensor, context_BSC: Tensor, mask_BS: Tensor) -> Tensor:
+        """`(B, K, C)`."""
         q_BNKH = rearrange(self.to_q(self.norm_attention(query_BKC)), "b k (n h) -> b n k h", n=self.num_heads)
         kv = rearrange(self.to_kv(context_BSC), "b s (two n h) -> two b n s h", two=2, n=self.num_heads)
         out_BNKH = F.scaled_dot_product_attention(q_BNKH, kv[0], kv[1], attn_mask=mask_BS[:, None, None, :])
@@ -35,7 +36,7 @@ class ReadoutBlock(nn.Module):
 
 
 class SubgoalReadout(nn.Module):
-    """Hidden states `(B, S, D)` to subgoal tokens `(B, K, C)`, normalised so that every planner speaks at one volume."""
+    """Hidden states `(B, S, D)` to subgoal tokens `(B, K, C)`, normalised: every planner speaks at one volume."""
 
     def __init__(self, config: ReadoutConfig, hidden_width: int) -> None:
         super().__init__()
@@ -45,6 +46,7 @@ class SubgoalReadout(nn.Module):
         self.norm_out = nn.LayerNorm(config.dim)
 
     def forward(self, hidden_BSD: Tensor, mask_BS: Tensor) -> Tensor:
+        """Subgoal tokens `(B, K, C)`; `mask` is 0 where a hidden state is padding."""
         context_BSC = self.context_in(hidden_BSD)
         tokens_BKC = repeat(self.queries, "k c -> b k c", b=hidden_BSD.shape[0])
         for block in self.blocks:

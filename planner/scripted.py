@@ -13,7 +13,7 @@ from dualsys.messages import LatentSubgoal, Observation, TokenArray
 
 
 class NullPlanner:
-    """Emits the null subgoal: the actor knows nothing but its own state. The baseline that meaning is measured against."""
+    """Emits the null subgoal: the actor knows nothing but its own state. What meaning is measured against."""
 
     def __init__(self, spec: SubgoalSpec) -> None:
         self._spec = spec
@@ -60,7 +60,8 @@ class ScriptedPlanner:
     def plan(self, observation: Observation) -> LatentSubgoal:
         """The tokens of the instruction. Raises `ConfigError` for words it has none for."""
         if observation.instruction not in self._tokens:
-            raise ConfigError(unknown_name("instruction of the scripted planner", observation.instruction, self._tokens))
+            words = observation.instruction
+            raise ConfigError(unknown_name("instruction of the scripted planner", words, self._tokens))
         return LatentSubgoal(
             tokens=self._tokens[observation.instruction],
             observation_stamp_s=observation.oldest_stamp_s,

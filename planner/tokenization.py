@@ -25,10 +25,14 @@ def train_tokenizer(sentences: Iterable[str], *, vocabulary_size: int = 512) -> 
         show_progress=False,
     )
     tokenizer.train_from_iterator(sentences, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>",
+    wrapped: PreTrainedTokenizerBase = cast(Any, PreTrainedTokenizerFast)(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
         additional_special_tokens=[IMAGE_TOKEN],
     )
+    return wrapped
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:

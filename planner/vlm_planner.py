@@ -70,7 +70,9 @@ class VLMPlanner:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
         config = VLMPlannerConfig.model_validate(checkpoint.manifest.planner.config)
         planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
-        weights = {name: value.float() for name, value in load_file(checkpoint.weights(checkpoint.manifest.planner)).items()}
+        weights = {
+            name: value.float() for name, value in load_file(checkpoint.weights(checkpoint.manifest.planner)).items()
+        }
         planner.network.load_state_dict(_check_names(planner.network, weights, checkpoint.folder.name), strict=False)
         return planner
 
@@ -98,7 +100,9 @@ class VLMPlanner:
         """
         camera = self.config.camera
         if camera not in observation.images:
-            raise InvalidObservation(f"the planner looks through {camera!r}; the observation has {sorted(observation.images)}")
+            raise InvalidObservation(
+                f"the planner looks through {camera!r}; the observation has {sorted(observation.images)}"
+            )
         image = observation.images[camera]
         if image.ndim != 3 or image.shape[2] != 3:
             raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")

@@ -15,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
+from dualsys.app.recording import TARGET_POSITION
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.progress import TrainingFolder
-from dualsys.app.training.sampler import BatchSampler
+from dualsys.app.training.sampler import BatchSampler, TrainingData
 from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import ConfigError
@@ -61,6 +62,8 @@ class TrainConfig:
     """Weight of the auxiliary loss on the named object's position; 0: none."""
     image_noise: float = 0.15
     """Strength of photometric augmentation."""
+    camera: str = "head"
+    """Camera the planner looks through."""
     backbone: str = "tiny"
     """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
     exit_layer: int | None = None
@@ -88,8 +91,8 @@ def main(config: TrainConfig) -> int:
     if not config.resume and folder.state_file.exists():
         raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
     folder.folder.mkdir(parents=True, exist_ok=True)
-    data = DemonstrationDataset.open(*config.data)
-    training, validation = split_episodes(len(data.episode_starts), config.validation_fraction, config.seed)
+    data = DemonstrationDataset.open(config.data)
+    training, validation = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
     learner = build_learner(config, data, training)
     Trainer(config, learner, data, training, validation, folder).run()
     return 0
@@ -107,14 +110,16 @@ def split_episodes(count: int, fraction: float, seed: int) -> tuple[np.ndarray, 
 def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray) -> Learner:
     """Fresh planner and actor for a dataset's robot."""
     torch.manual_seed(config.seed)
-    camera = data.embodiment.cameras[0].name
+    embodiment = data.embodiment
+    if embodiment is None:
+        raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     readout = ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim)
     tiny = config.backbone == "tiny"
     planner_config = VLMPlannerConfig(
         backbone="paligemma" if tiny else config.backbone,
         architecture=TINY_PALIGEMMA if tiny else None,
         exit_layer=config.exit_layer,
-        camera=camera,
+        camera=config.camera,
         readout=readout,
     )
     words = sorted({data.instructions[episode] for episode in episodes})
@@ -125,12 +130,13 @@ def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.
         action=Statistics.of(data.actions[rows].astype(np.float64)),
     )
     actor = FlowActor.build(
-        config.actor, embodiment=data.embodiment, subgoal_spec=planner.subgoal_spec, statistics=statistics
+        config.actor, embodiment=embodiment, subgoal_spec=planner.subgoal_spec, statistics=statistics
     )
     weights = LossWeights(
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
     )
-    return Learner(planner, actor, weights)
+    positions = data.extras.get(TARGET_POSITION, np.zeros((1, 3)))
+    return Learner(planner, actor, weights, centre_m=[float(value) for value in np.nanmean(positions, axis=0)])
 
 
 def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:
@@ -153,7 +159,8 @@ class Trainer:
     ) -> None:
         self.config = config
         self.learner = learner
-        self.data = data
+        self.provenance = [each.model_dump(mode="json") for each in data.provenance if each is not None]
+        self.data = TrainingData.of(data, config.camera)
         self.folder = folder
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
@@ -167,14 +174,20 @@ class Trainer:
         """From the first or the resumed step to the last."""
         done = self.folder.resume(self.learner, self.average, self.optimizer) if self.config.resume else 0
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console) as progress:
             bar = progress.add_task("train", total=self.config.steps, completed=done)
             started = time.monotonic()
             for step in range(done, self.config.steps):
                 record = self.step(step)
-                progress.update(bar, advance=1, description=f"flow {record['flow']:.4f} at {record['position_error_m']:.3f} m")
+                progress.update(
+                    bar, advance=1, description=f"flow {record['flow']:.4f} at {record['position_error_m']:.3f} m"
+                )
                 if (step + 1) % self.config.validate_every == 0 or step + 1 == self.config.steps:
                     record |= self.validate()
                     record["seconds_per_step"] = (time.monotonic() - started) / (step + 1 - done)
@@ -195,13 +208,16 @@ class Trainer:
             group["lr"] = rate
         losses = self.learner.losses(self.training.draw(step), _generator(self.config.seed, step), augment=True)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        torch.autograd.backward(losses.total)
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.learner, step)
         return {
-            "step": step + 1, "flow": float(losses.flow.detach()), "position": float(losses.position.detach()),
-            "position_error_m": losses.position_error_m, "learning_rate": rate,
+            "step": step + 1,
+            "flow": float(losses.flow.detach()),
+            "position": float(losses.position.detach()),
+            "position_error_m": losses.position_error_m,
+            "learning_rate": rate,
         }
 
     @torch.no_grad()
@@ -222,7 +238,7 @@ class Trainer:
     def save_checkpoint(self, step: int, record: dict[str, float]) -> None:
         """Write the averaged weights as a checkpoint."""
         self.average.swap(self.learner)
-        training = {"steps": step, "config": _plain(asdict(self.config)), "last": record, "data": self.data.provenance}
+        training = {"steps": step, "config": _plain(asdict(self.config)), "last": record, "data": self.provenance}
         save_controller(self.config.out, self.config.name, self.learner.planner, self.learner.actor, training)
         self.average.swap(self.learner)
 
@@ -242,8 +258,14 @@ def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor,
     """Write a checkpoint folder."""
     blank = ModuleEntry(name="")
     manifest = Manifest(
-        format=FORMAT, name=name, embodiment=actor.embodiment, subgoal=planner.subgoal_spec,
-        planner=blank, actor=blank, versions=installed_versions(), training=training,
+        format=FORMAT,
+        name=name,
+        embodiment=actor.embodiment,
+        subgoal=planner.subgoal_spec,
+        planner=blank,
+        actor=blank,
+        versions=installed_versions(),
+        training=training,
     )
     checkpoint = Checkpoint(folder=out, manifest=manifest)
     entries = {"planner": planner.save(checkpoint), "actor": actor.save(checkpoint)}

@@ -6,17 +6,20 @@ there are pixels, words and proprioception.
 Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from einops import rearrange, repeat
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
 from dualsys.app.training.sampler import Batch
+from dualsys.messages import FloatArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
 
@@ -50,7 +53,10 @@ class Losses:
 class Learner(nn.Module):
     """All that is trained."""
 
-    def __init__(self, planner: VLMPlanner, actor: FlowActor, weights: LossWeights) -> None:
+    def __init__(
+        self, planner: VLMPlanner, actor: FlowActor, weights: LossWeights, *, centre_m: Sequence[float]
+    ) -> None:
+        """`centre_m`: mean position of the named objects, which the auxiliary head counts from."""
         super().__init__()
         self.planner = planner
         self.actor = actor
@@ -58,6 +64,7 @@ class Learner(nn.Module):
         self.network = planner.network
         self.expert = actor.expert
         spec = planner.subgoal_spec
+        self.centre_3 = torch.tensor(list(centre_m), dtype=torch.float32)
         self.position_head = nn.Sequential(
             nn.Linear(spec.num_tokens * spec.dim, 128), nn.GELU(approximate="tanh"), nn.Linear(128, 3)
         )
@@ -69,18 +76,24 @@ class Learner(nn.Module):
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
         tokens_BKC = self.network(pixels_BCHW, self.planner.prompt(batch.instructions))
         flow = self._flow_loss(tokens_BKC, batch, generator)
-        seen_B3 = self.position_head(tokens_BKC.flatten(1))
-        true_B3 = torch.from_numpy(batch.target_positions) / METRES
-        position = (seen_B3 - true_B3).square().mean()
-        error_m = float((seen_B3 - true_B3).detach().norm(dim=-1).mean()) * METRES
+        error_N3 = self._position_error(tokens_BKC, batch)
+        position = error_N3.square().sum() / max(1, error_N3.numel())
+        error_m = float(error_N3.detach().norm(dim=-1).mean()) * METRES
         total = flow + self.weights.position * position
         return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
+
+    def _position_error(self, tokens_BKC: Tensor, batch: Batch) -> Tensor:
+        """Seen minus true position in units of `METRES`, of the frames whose dataset tells it."""
+        true_B3 = (torch.from_numpy(batch.target_positions) - self.centre_3) / METRES
+        known_B = torch.isfinite(true_B3).all(dim=-1)
+        seen_B3: Tensor = self.position_head(tokens_BKC.flatten(1))
+        return seen_B3[known_B] - true_B3[known_B]
 
     def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         moments = batch.states.shape[1]
         statistics = self.actor.statistics
-        actions_NAU = _normalised(statistics.action.normalize(rearrange(batch.actions, "b r a u -> (b r) a u")))
-        states_NX = _normalised(statistics.state.normalize(rearrange(batch.states, "b r x -> (b r) x")))
+        actions_NAU = _normalised(statistics.action.normalize(_flat(batch.actions)))
+        states_NX = _normalised(statistics.state.normalize(_flat(batch.states)))
         subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
         count = actions_NAU.shape[0]
         kept_N = torch.rand(count, generator=generator) >= self.weights.subgoal_dropout
@@ -97,7 +110,13 @@ class Learner(nn.Module):
         return flow_loss(velocity_NAU, noise_NAU, actions_NAU, is_real_NA1)
 
 
-def _normalised(values: np.ndarray) -> Tensor:
+def _flat(values: NDArray[np.float32]) -> FloatArray:
+    """`(B, R, ...)` to `(N, ...)`, in the precision that statistics are kept in."""
+    flat: FloatArray = rearrange(values, "b r ... -> (b r) ...").astype(np.float64)
+    return flat
+
+
+def _normalised(values: FloatArray) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 

@@ -68,7 +68,9 @@ class TrainingFolder:
             for prefix, style in (("", "-"), ("validation_", "o-")):
                 points = [(r["step"], r[prefix + key]) for r in records if prefix + key in r]
                 if points:
-                    axis.semilogy(*zip(*points, strict=True), style, label=prefix.rstrip("_") or "training", markersize=3)
+                    axis.semilogy(
+                        *zip(*points, strict=True), style, label=prefix.rstrip("_") or "training", markersize=3
+                    )
             axis.set_xlabel("step")
             axis.set_title(label)
             axis.legend()

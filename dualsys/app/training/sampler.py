@@ -8,29 +8,59 @@ sees what the killed one would have seen.
 Shape legend: B frames, R moments a frame, A action rows, U actions, X states.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualsys.app.recording import TARGET_POSITION
+from dualsys.data.frame_cache import FrameStore
+from dualsys.data.reader import DemonstrationDataset
+from dualsys.errors import DatasetError
 from dualsys.messages import ImageArray
 
 
-class Demonstrations(Protocol):
-    """What is read of a dataset (`dualsys.data.DemonstrationDataset`). N rows, E episodes, F frames."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """What training reads of a dataset: N rows, E episodes, F frames."""
 
     states: NDArray[np.float32]
+    """`(N, X)`."""
     actions: NDArray[np.float32]
-    stamps_s: NDArray[np.float64]
-    image_stamps_s: NDArray[np.float64]
+    """`(N, U)`."""
+    frames: FrameStore
+    """`(F, h, w, 3)`."""
+    frame_of_row: NDArray[np.int64]
+    """`(N,)`."""
+    frame_stamps_s: NDArray[np.float32]
+    """`(N,)` when the shown frame was taken, from the start of the episode."""
     episode_starts: NDArray[np.int64]
     episode_lengths: NDArray[np.int64]
-    instructions: Sequence[str]
-    frames: ImageArray
-    frame_of_row: NDArray[np.int64]
+    instructions: tuple[str, ...]
     target_positions: NDArray[np.float32]
+    """`(N, 3)` metres; NaN where the dataset does not tell."""
+    dt_s: float
+
+    @classmethod
+    def of(cls, dataset: DemonstrationDataset, camera: str) -> Self:
+        """From an opened dataset, through one camera. Raises `DatasetError` where it lacks the camera."""
+        if camera not in dataset.cameras:
+            raise DatasetError(f"the dataset has no camera {camera!r}; it has {sorted(dataset.cameras)}")
+        track = dataset.cameras[camera]
+        unknown = np.full((len(dataset), 3), np.nan, np.float32)
+        return cls(
+            states=dataset.states,
+            actions=dataset.actions,
+            frames=track.frames,
+            frame_of_row=track.frame_of_row,
+            frame_stamps_s=track.stamp_of_row_s,
+            episode_starts=dataset.episode_starts,
+            episode_lengths=dataset.episode_lengths,
+            instructions=dataset.instructions,
+            target_positions=dataset.extras.get(TARGET_POSITION, unknown),
+            dt_s=1.0 / dataset.fps,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +86,7 @@ class Batch:
 class BatchSampler:
     """Draws batches from some episodes of a dataset."""
 
-    data: Demonstrations
+    data: TrainingData
     episodes: NDArray[np.int64]
     horizon: int
     frames_per_batch: int
@@ -79,7 +109,7 @@ class BatchSampler:
         rows = moment[:, :, None] + np.arange(self.horizon)
         is_real = rows <= last[:, :, None]
         rows = np.minimum(rows, last[:, :, None])
-        ages = self.data.stamps_s[moment] - self.data.image_stamps_s[view][:, None]
+        ages = (moment - starts[:, None]) * self.data.dt_s - self.data.frame_stamps_s[view][:, None]
         return Batch(
             images=self.data.frames[self.data.frame_of_row[view]],
             instructions=[self.data.instructions[episode] for episode in chosen],

@@ -22,7 +22,9 @@ ARM = EmbodimentSpec(
     joints=(Joint(name="a", lower=-1, upper=1), Joint(name="b", lower=-2, upper=2)),
     state_names=("a", "b"),
 )
-STATISTICS = ControllerStatistics(state=Statistics(mean=(0, 0), std=(1, 2)), action=Statistics(mean=(0.1, 0.2), std=(1, 2)))
+STATISTICS = ControllerStatistics(
+    state=Statistics(mean=(0, 0), std=(1, 2)), action=Statistics(mean=(0.1, 0.2), std=(1, 2))
+)
 
 
 def make_actor(config: FlowActorConfig | None = None) -> FlowActor:
@@ -63,9 +65,7 @@ def test_chunk_names_its_origin() -> None:
     assert chunk.subgoal_age_s == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize(
-    "other", [subgoal(seed=1), subgoal(stamp_s=0.5), None], ids=["tokens", "age", "null"]
-)
+@pytest.mark.parametrize("other", [subgoal(seed=1), subgoal(stamp_s=0.5), None], ids=["tokens", "age", "null"])
 def test_motion_depends_on_the_subgoal_and_its_age(other: LatentSubgoal | None) -> None:
     actor = make_actor()
     assert not np.allclose(rows(actor, subgoal()), rows(actor, other), atol=1e-5)
@@ -96,7 +96,9 @@ def test_statistics_of_another_robot_are_refused() -> None:
     three = Statistics(mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(SpecMismatch, match="3 states"):
         FlowActor.build(
-            FlowActorConfig(), embodiment=ARM, subgoal_spec=SPEC,
+            FlowActorConfig(),
+            embodiment=ARM,
+            subgoal_spec=SPEC,
             statistics=ControllerStatistics(state=three, action=STATISTICS.action),
         )
 
@@ -113,8 +115,13 @@ def test_fast_vision_sees() -> None:
 def save(actor: FlowActor, folder: Path) -> Checkpoint:
     folder.mkdir()
     manifest = Manifest(
-        format=FORMAT, name="t", embodiment=ARM, subgoal=SPEC, planner=ModuleEntry(name="null"),
-        actor=ModuleEntry(name=""), versions={},
+        format=FORMAT,
+        name="t",
+        embodiment=ARM,
+        subgoal=SPEC,
+        planner=ModuleEntry(name="null"),
+        actor=ModuleEntry(name=""),
+        versions={},
     )
     checkpoint = Checkpoint(folder=folder, manifest=manifest)
     write_manifest(folder, manifest.model_copy(update={"actor": actor.save(checkpoint)}))

@@ -17,7 +17,7 @@ def test_time_has_the_moments_of_its_distribution(alpha: float) -> None:
     variance = cutoff**2 * alpha / ((alpha + 1) ** 2 * (alpha + 2))
     assert abs(float(t_B.mean()) - mean) < 4 * math.sqrt(variance / count)
     assert float(t_B.var()) == pytest.approx(variance, rel=0.02)
-    assert 0.0 <= float(t_B.min()) and float(t_B.max()) <= cutoff
+    assert float(t_B.min()) >= 0.0 and float(t_B.max()) <= cutoff
 
 
 def test_time_leans_towards_noise() -> None:
@@ -57,7 +57,8 @@ def test_error_falls_with_the_order_of_the_solver(solver: Solver, order: int) ->
     exact = math.exp(math.sin(1.0) - 2.0)  # of x' = x (cos t - 2)
     steps = np.array([16, 32, 64, 128])
     errors = [
-        abs(float(integrate(lambda x, t: x * (torch.cos(t)[:, None] - 2.0), start, int(n), solver)) - exact) for n in steps
+        abs(float(integrate(lambda x, t: x * (torch.cos(t)[:, None] - 2.0), start, int(n), solver)) - exact)
+        for n in steps
     ]
     slope = np.polyfit(np.log(1.0 / steps), np.log(errors), 1)[0]
     assert slope == pytest.approx(order, abs=0.15)

@@ -15,18 +15,27 @@ from dualsys.messages import Observation
 from dualsys.planner.backbone import Backbone
 from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.preprocessing import build_prompt, images_to_pixels
-from dualsys.planner.tokenization import load_tokenizer, train_tokenizer
+from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
 
 SMALL: dict[str, Any] = {
     "projection_dim": 32,
     "vision_config": {
-        "image_size": 32, "patch_size": 8, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+        "image_size": 32,
+        "patch_size": 8,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
         "num_attention_heads": 2,
     },
     "text_config": {
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
     },
 }
 SENTENCES = ["touch the red block", "please tap the green one, if you can"]
@@ -35,7 +44,10 @@ SENTENCES = ["touch the red block", "please tap the green one, if you can"]
 def make_planner(exit_layer: int | None = None) -> VLMPlanner:
     torch.manual_seed(0)
     config = VLMPlannerConfig(
-        backbone="paligemma", architecture=SMALL, exit_layer=exit_layer, readout=ReadoutConfig(num_tokens=3, dim=8, num_heads=2)
+        backbone="paligemma",
+        architecture=SMALL,
+        exit_layer=exit_layer,
+        readout=ReadoutConfig(num_tokens=3, dim=8, num_heads=2),
     )
     return VLMPlanner.build(config, train_tokenizer(SENTENCES))
 
@@ -73,8 +85,11 @@ def test_early_exit_gives_the_bits_of_the_full_run(layer: int) -> None:
     pixels = images_to_pixels(image()[None], 32)
     prompt = planner.prompt([SENTENCES[0]])
     full = planner.network.backbone.model.model(
-        pixel_values=pixels, input_ids=prompt.input_ids_BS, attention_mask=prompt.mask_BS,
-        token_type_ids=torch.zeros_like(prompt.input_ids_BS), output_hidden_states=True,
+        pixel_values=pixels,
+        input_ids=prompt.input_ids_BS,
+        attention_mask=prompt.mask_BS,
+        token_type_ids=torch.zeros_like(prompt.input_ids_BS),
+        output_hidden_states=True,
     )
     early = Backbone(planner.network.backbone.model, exit_layer=layer)
     calls = []
@@ -135,8 +150,13 @@ def save(planner: VLMPlanner, folder: Path) -> Checkpoint:
     folder.mkdir()
     arm = EmbodimentSpec(name="arm", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",))
     manifest = Manifest(
-        format=FORMAT, name="t", embodiment=arm, subgoal=planner.subgoal_spec, planner=ModuleEntry(name=""),
-        actor=ModuleEntry(name="hold"), versions={},
+        format=FORMAT,
+        name="t",
+        embodiment=arm,
+        subgoal=planner.subgoal_spec,
+        planner=ModuleEntry(name=""),
+        actor=ModuleEntry(name="hold"),
+        versions={},
     )
     checkpoint = Checkpoint(folder=folder, manifest=manifest)
     write_manifest(folder, manifest.model_copy(update={"planner": planner.save(checkpoint)}))

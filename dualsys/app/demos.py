@@ -42,8 +42,8 @@ class DemosConfig:
     """Go on with a recording that was stopped, or make a finished one longer."""
     camera_hz: float = 10.0
     """Frames a second; rows come at 50 Hz and show the newest frame."""
-    noise: float = 1.0
-    """How far the expert is pushed off its path, so that the data shows how to come back; 0: not at all."""
+    noise_rad: float = 0.01
+    """How far joints are pushed off the expert's path, so that the data shows the way back; 0: not at all."""
     tail_s: float = 0.3
     """Time recorded after success, in which the expert stays where it is."""
     image_size: int = 96
@@ -58,8 +58,8 @@ class DemosConfig:
             raise ConfigError(
                 f"--camera-hz {self.camera_hz} does not divide the rows' {_ROWS_HZ} Hz; use 50 / n, such as 10"
             )
-        if self.noise < 0 or self.tail_s < 0:
-            raise ConfigError("--noise and --tail-s must not be negative")
+        if self.noise_rad < 0 or self.tail_s < 0:
+            raise ConfigError("--noise-rad and --tail-s must not be negative")
         if self.image_size < 2 or self.image_size % 2:
             raise ConfigError(f"--image-size {self.image_size} must be even: video cannot hold odd sizes")
         if self.seed + self.episodes > TRAINING_SEEDS:
@@ -73,7 +73,7 @@ class DemosConfig:
         """What decides the recorded data beside the seed."""
         return {
             "camera_hz": self.camera_hz,
-            "noise": self.noise,
+            "noise_rad": self.noise_rad,
             "tail_s": self.tail_s,
             "image_size": self.image_size,
             "control_hz": _ROWS_HZ,
@@ -102,7 +102,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
             fails so often that the training seeds run out.
     """
     started_s = time.monotonic()
-    environment, expert = make(config.task, config.noise, config.image_size)
+    environment, expert = make(config.task, config.noise_rad, config.image_size)
     embodiment, expert_name = environment.embodiment, expert.name
     environment.close()
     writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=_column_names())
@@ -138,7 +138,7 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
     job = Job(
         make=make,
         task=config.task,
-        noise=config.noise,
+        noise_rad=config.noise_rad,
         image_size=config.image_size,
         root=config.out,
         fps=_ROWS_HZ,

@@ -30,7 +30,7 @@ class Job:
 
     make: MakeWorkplace
     task: str
-    noise: float
+    noise_rad: float
     image_size: int
     root: Path
     fps: int
@@ -132,7 +132,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._environment, self._expert = job.make(job.task, job.noise, job.image_size)
+        self._environment, self._expert = job.make(job.task, job.noise_rad, job.image_size)
         self._writer = DatasetWriter(job.root, self._environment.embodiment, fps=job.fps)
 
     def attempt(self, seed: int) -> Outcome:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dualsys import sim_envs
+from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.recording import Demonstrator
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
@@ -19,24 +20,26 @@ EXPERTS: dict[str, Any] = {"humanoid/touch": TouchExpert}
 class _Scripted:
     """An expert of `sim_envs` bound to its environment."""
 
-    def __init__(self, environment: Any, expert: Any) -> None:
+    def __init__(self, environment: Any, expert: Any, noise_rad: float) -> None:
         self._environment, self._expert = environment, expert
+        self._noise = ExecutionNoise(noise_rad, environment.control_dt_s)
 
     @property
     def name(self) -> str:
         return type(self._expert).__name__
 
     def reset(self, *, seed: int) -> None:
-        self._expert.reset(seed=seed)
+        self._expert.reset()
+        self._noise.reset(seed)
 
     def act(self) -> tuple[FloatArray, FloatArray]:
-        recorded, sent = self._expert.demonstrate(self._environment)
-        return recorded, sent
+        clean = self._expert.act(self._environment)
+        return clean, self._noise.push(clean)
 
 
-def make_workplace(task: str, noise: float, image_size: int) -> tuple[Environment, Demonstrator]:
+def make_workplace(task: str, noise_rad: float, image_size: int) -> tuple[Environment, Demonstrator]:
     """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates."""
     if task not in EXPERTS:
         raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
     environment = sim_envs.make(task, images="on-demand", image_size=image_size, control_hz=50.0)
-    return environment, _Scripted(environment, EXPERTS[task](environment, noise=noise))
+    return environment, _Scripted(environment, EXPERTS[task](environment), noise_rad)

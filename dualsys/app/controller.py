@@ -1,0 +1,131 @@
+"""`Controller`: both systems of one robot behind one call, for embedding.
+
+    with dualsys.Controller.from_checkpoint("humanoid-table") as controller:
+        while running:
+            robot.command(controller.step(robot.observe()))
+
+Time is the observations' stamps. Both models run inside `step`, when they are due: right for simulation, notebooks and
+tests. Where a late model must not delay a command, use `dualsys run --mode processes` or `dualsys.bridge`.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self, final
+
+from dualsys.bridge.inline import InlineDriver
+from dualsys.bridge.parts import PartConfig, build_actor, build_planner
+from dualsys.checkpoint import Checkpoint
+from dualsys.chunking import build_policy
+from dualsys.decision import DecisionCore
+from dualsys.embodiment import EmbodimentSpec
+from dualsys.messages import Command, Observation
+from dualsys.protocols import Actor, Planner
+from dualsys.safety import SafetyGate
+from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.telemetry import RunLog
+
+
+@final
+class Controller:
+    """A planner and an actor for one robot, the safety gate on. Use as a context manager, or `close` it.
+
+    Args:
+        planner: System 2, or None: no subgoal ever comes.
+        actor: System 1; its embodiment is the controller's.
+        timing: Rates of both systems and of `step`; latencies to be simulated.
+        core: How chunks are asked for and played. `actor_hz` is taken from `timing`.
+        safety: The gate's share of the embodiment's limits.
+        log: File for the run log; None: none is written.
+
+    Raises:
+        SpecMismatch: planner and actor are not made for each other.
+        ConfigError: a rate or latency means nothing.
+    """
+
+    def __init__(
+        self,
+        planner: Planner | None,
+        actor: Actor,
+        *,
+        timing: TimingConfig | None = None,
+        core: CoreConfig | None = None,
+        safety: SafetyConfig | None = None,
+        log: Path | None = None,
+    ) -> None:
+        timing = timing or TimingConfig()
+        core = core or CoreConfig(actor_hz=timing.actor_hz)
+        self.embodiment: EmbodimentSpec = actor.embodiment
+        self._log = RunLog(log) if log is not None else None
+        self._driver = InlineDriver(
+            planner,
+            actor,
+            DecisionCore(self.embodiment, core, build_policy(core.chunk_policy)),
+            SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety or SafetyConfig()),
+            timing,
+            self._log,
+        )
+        self._next_seed: int | None = 0
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        embodiment: EmbodimentSpec | None = None,
+        planner: str = "",
+        timing: TimingConfig | None = None,
+        core: CoreConfig | None = None,
+        safety: SafetyConfig | None = None,
+        log: Path | None = None,
+    ) -> Self:
+        """From a shipped checkpoint by name, or any by folder.
+
+        Args:
+            name_or_folder: `humanoid-table`, or a folder that `dualsys train` wrote.
+            embodiment: Your robot; refused where the checkpoint is for another.
+            planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
+            timing: As in the constructor, and so are `core`, `safety` and `log`.
+            core: See there.
+            safety: See there.
+            log: See there.
+
+        Raises:
+            CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
+            SpecMismatch: planner and actor are not made for each other.
+        """
+        manifest = Checkpoint.open(name_or_folder, embodiment=embodiment).manifest
+        actor = build_actor(PartConfig(checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
+        system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), actor.subgoal_spec)
+        return cls(system_2, actor, timing=timing, core=core, safety=safety, log=log)
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Begin a new episode with the next `step`: pose, models and noise start anew."""
+        self._next_seed = seed
+
+    def step(self, observation: Observation) -> Command:
+        """Command for the moment of an observation.
+
+        Raises:
+            InvalidObservation: it doesn't fit the embodiment: a camera is missing or of another shape, the state has
+                another length or is not finite.
+        """
+        # Images that are rendered when read are left unread until a model wants them.
+        self.embodiment.check_observation(observation, cameras=isinstance(observation.images, dict))
+        if self._next_seed is not None:
+            self._driver.reset(observation, seed=self._next_seed)
+            self._next_seed = None
+        return self._driver.step(observation)
+
+    def close(self) -> None:
+        """Write what is left of the log. Idempotent."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

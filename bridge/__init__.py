@@ -5,6 +5,6 @@
 Importing this package pulls in neither ray nor torch: the tick's process lives here.
 """
 
-from dualsys.bridge.mailbox import Codec as Codec
-from dualsys.bridge.mailbox import Mailbox as Mailbox
-from dualsys.bridge.mailbox import Stamps as Stamps
+from dualsys.bridge.latest_value import Codec as Codec
+from dualsys.bridge.latest_value import Mailbox as Mailbox
+from dualsys.bridge.latest_value import Stamps as Stamps

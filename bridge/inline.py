@@ -22,7 +22,7 @@ from dualsys.decision import ChunkArrived, ChunkRequest, Decision, DecisionCore,
 from dualsys.errors import ConfigError
 from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
-from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal
+from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import TimingConfig
 from dualsys.telemetry import RunLog
@@ -132,8 +132,9 @@ class InlineDriver:
 
     def _deliver_subgoal(self, result: _Result) -> None:
         self._planning = None
-        if not isinstance(result.value, LatentSubgoal):
-            self.core.handle(Fault(now_s=result.ready_s, kind="planner", detail=f"gave {type(result.value).__name__}"))
+        problem = subgoal_problem(result.value, self._actor.subgoal_spec)
+        if problem is not None:
+            self._fault(result, "planner", problem)
             return
         self._subgoal = result.value
         if self._log is not None:
@@ -143,11 +144,16 @@ class InlineDriver:
     def _deliver_chunk(self, result: _Result) -> None:
         self._acting = None
         if not isinstance(result.value, ActionChunk):
-            self.core.handle(Fault(now_s=result.ready_s, kind="actor", detail=f"gave {type(result.value).__name__}"))
+            self._fault(result, "actor", f"it gave {type(result.value).__name__}, not an ActionChunk")
             return
         if self._log is not None:
             self._log.chunk(result.value)
         self.core.handle(ChunkArrived(chunk=result.value, now_s=result.ready_s))
+
+    def _fault(self, result: _Result, kind: str, detail: str) -> None:
+        if self._log is not None:
+            self._log.event("fault", stamp_s=result.ready_s, part=kind, detail=detail)
+        self.core.handle(Fault(now_s=result.ready_s, kind=kind, detail=detail))
 
     def _start_planner(self, observation: Observation) -> None:
         now_s, ticker = observation.stamp_s, self._planner_ticker

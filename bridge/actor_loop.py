@@ -1,0 +1,117 @@
+"""The actor's loop: newest request in, chunk out. The same in a thread and in a process."""
+
+import logging
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dualsys.bridge.latest_value import Mailbox
+from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.scene import Episode
+from dualsys.bridge.senses import Senses
+from dualsys.chunking import problem_of
+from dualsys.events import ChunkRequest
+from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.protocols import Actor, Clock
+from dualsys.provenance import sign_chunk
+from dualsys.telemetry import RunLog
+
+_LOGGER = logging.getLogger(__name__)
+
+POLL_S = 0.001
+"""How long the loop sleeps between two looks at the request box; a look costs microseconds."""
+
+
+class ActorLoop:
+    """Answers the newest request with a chunk. An answer that fails is counted; the tick asks again by itself.
+
+    Args:
+        actor: System 1.
+        senses: Where observations come from.
+        requests: What the tick asks for.
+        subgoals: What the planner wants.
+        outbox: Where chunks go.
+        reporter: Where counters go.
+        clock: Time of the figures.
+        log: Gets every chunk, where there is one.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        *,
+        senses: Senses,
+        requests: Mailbox[ChunkRequest],
+        subgoals: Mailbox[LatentSubgoal],
+        outbox: Mailbox[ActionChunk],
+        reporter: Reporter,
+        clock: Clock,
+        log: RunLog | None = None,
+    ) -> None:
+        self._actor = actor
+        self._senses = senses
+        self._requests = requests
+        self._subgoals = subgoals
+        self._outbox = outbox
+        self._reporter = reporter
+        self._clock = clock
+        self._log = log
+        self._answered = outbox.last_sequence
+        self._episode: int | None = None
+        self._latency_s = 0.0
+        self._counts = {"chunks": 0, "waits": 0, "failures": 0, "refused": 0}
+
+    def run(self, stop: threading.Event) -> None:
+        """Act until told to stop."""
+        while not stop.is_set():
+            self.step()
+            self._reporter.report(self._status)
+            stop.wait(POLL_S)
+
+    def step(self) -> bool:
+        """Answer the newest request, once; whether a chunk was published."""
+        stamps = self._requests.peek()
+        if stamps is None or stamps.sequence <= self._answered:
+            return False
+        request, sensed = self._requests.read(), self._senses.newest()
+        if request is None or sensed is None:
+            self._counts["waits"] += 1
+            return False
+        self._answered = request.sequence
+        began_s = self._clock.now_s()
+        chunk = self._answer(request, *sensed)
+        if chunk is None:
+            return False
+        self._latency_s = self._clock.now_s() - began_s
+        self._outbox.write(chunk, sequence=chunk.sequence, observation_stamp_s=chunk.start_stamp_s)
+        self._counts["chunks"] += 1
+        if self._log is not None:
+            self._log.chunk(chunk)
+        return True
+
+    def _answer(self, request: ChunkRequest, episode: Episode, observation: Observation) -> ActionChunk | None:
+        subgoal = self._subgoals.read() if request.use_subgoal else None
+        if subgoal is not None and subgoal.observation_stamp_s < episode.start_s:
+            subgoal = None
+        try:
+            if episode.number != self._episode:
+                self._actor.reset(seed=episode.seed)
+                self._episode = episode.number
+            chunk: Any = self._actor.act(observation, subgoal, request.prefix)
+        except Exception as error:
+            self._counts["failures"] += 1
+            _LOGGER.warning("no chunk for request %d: %s", request.sequence, error, exc_info=error)
+            return None
+        usable = isinstance(chunk, ActionChunk)
+        problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
+        if problem is not None:
+            self._counts["refused"] += 1
+            _LOGGER.warning("chunk for request %d is unusable: %s", request.sequence, problem)
+            return None
+        signed: ActionChunk = sign_chunk(chunk, request, subgoal)
+        return replace(signed, rows=np.asarray(signed.rows, dtype=np.float64))
+
+    def _status(self) -> dict[str, Any]:
+        return {"ready": True, "latency_s": self._latency_s, **self._counts}

@@ -1,0 +1,103 @@
+"""Loops from a configuration and its boxes: the same for threads and for processes."""
+
+from typing import Any
+
+from dualsys.bridge.actor_loop import ActorLoop
+from dualsys.bridge.boxes import (
+    CHUNK,
+    EPISODE,
+    POSE,
+    REQUEST,
+    STATE,
+    Boxes,
+    camera_boxes,
+    status_box,
+    subgoal_box,
+)
+from dualsys.bridge.camera_loop import CameraLoop
+from dualsys.bridge.planner_loop import PlannerLoop
+from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.senses import Senses
+from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_loop import TickBoxes, TickLoop
+from dualsys.chunking import build_policy
+from dualsys.clock import MonotonicClock
+from dualsys.decision import DecisionCore
+from dualsys.protocols import Actor, Planner
+from dualsys.safety import SafetyGate
+from dualsys.telemetry import RunLog
+
+
+def make_planner_loop(config: SystemConfig, boxes: Boxes, planner: Planner, log: RunLog | None) -> PlannerLoop:
+    """The planner's loop; adopts the subgoal box."""
+    clock = MonotonicClock()
+    return PlannerLoop(
+        planner,
+        senses=_senses(config, boxes),
+        outbox=boxes.writer(subgoal_box(config)),
+        reporter=Reporter(boxes.writer(status_box("planner")), clock),
+        clock=clock,
+        hz=config.planner_hz,
+        max_failures=config.max_planner_failures,
+        log=log,
+    )
+
+
+def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
+    """The actor's loop; adopts the chunk box."""
+    clock = MonotonicClock()
+    return ActorLoop(
+        actor,
+        senses=_senses(config, boxes),
+        requests=boxes.reader(REQUEST),
+        subgoals=boxes.reader(subgoal_box(config)),
+        outbox=boxes.writer(CHUNK),
+        reporter=Reporter(boxes.writer(status_box("actor")), clock),
+        clock=clock,
+        log=log,
+    )
+
+
+def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> CameraLoop:
+    """The cameras' loop; adopts the cameras' boxes."""
+    clock = MonotonicClock()
+    return CameraLoop(
+        environment,
+        poses=boxes.reader(POSE),
+        outboxes={name: boxes.writer(spec) for name, spec in camera_boxes(config).items()},
+        reporter=Reporter(boxes.writer(status_box("camera")), clock),
+        clock=clock,
+        hz=config.camera_hz,
+    )
+
+
+def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> TickLoop:
+    """The tick's loop; adopts the boxes it writes. Raises `SpecMismatch` where the environment is another robot."""
+    clock = MonotonicClock()
+    robot = SimulatedRobot(environment, control_hz=config.control_hz)
+    config.embodiment.require_same(robot.embodiment, ours="the run", theirs="the environment")
+    return TickLoop(
+        robot,
+        DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy)),
+        SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety),
+        TickBoxes(
+            episode=boxes.writer(EPISODE),
+            state=boxes.writer(STATE),
+            pose=boxes.writer(POSE),
+            request=boxes.writer(REQUEST),
+            subgoal=boxes.reader(subgoal_box(config)),
+            chunk=boxes.reader(CHUNK),
+        ),
+        clock,
+        config,
+        Reporter(boxes.writer(status_box("tick")), clock),
+    )
+
+
+def _senses(config: SystemConfig, boxes: Boxes) -> Senses:
+    return Senses(
+        episode=boxes.reader(EPISODE),
+        state=boxes.reader(STATE),
+        cameras={name: boxes.reader(spec) for name, spec in camera_boxes(config).items()},
+    )

@@ -1,0 +1,114 @@
+"""A process of ours: started, watched, started again when it dies, ended for certain."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import final
+
+from dualsys.bridge.process_life import SETUP_FAILED, child_environment
+
+_LOGGER = logging.getLogger(__name__)
+
+FIRST_DELAY_S = 0.1
+LAST_DELAY_S = 5.0
+"""Delay before a restart; it doubles from one to the other while the process keeps dying young."""
+HEALTHY_S = 20.0
+"""A process that lived this long starts again after the first delay."""
+_TAIL_CHARACTERS = 2000
+
+
+@final
+class Child:
+    """`python -m MODULE ARGUMENTS`, with its output in a file.
+
+    Args:
+        module: Module to run.
+        arguments: Its arguments.
+        log: File that gets its output.
+        restart: Whether it is started again when it dies.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], *, log: Path, restart: bool) -> None:
+        self.module = module
+        self.restarts = 0
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._log = log
+        self._restart = restart
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._restart_at_s: float | None = None
+        self._delay_s = FIRST_DELAY_S
+
+    def start(self) -> None:
+        """Start it, in a session of its own: Ctrl-C reaches only the supervisor, which ends all in order."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                start_new_session=True,
+            )
+        self._started_s = monotonic()
+        self._restart_at_s = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None while it doesn't run."""
+        return None if self._process is None or self._process.poll() is not None else self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended, None while it runs or before it was started."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def failed_for_good(self) -> bool:
+        """Whether it ended in a way that a restart doesn't mend: it is not restarted, or could not be set up."""
+        status = self.exit_status
+        return status is not None and (not self._restart or status == SETUP_FAILED)
+
+    def watch(self) -> None:
+        """Start it again when it has died, after a delay. Call often."""
+        if not self._restart or self.exit_status is None:
+            return
+        now_s = monotonic()
+        if self._restart_at_s is None:
+            if now_s - self._started_s >= HEALTHY_S:
+                self._delay_s = FIRST_DELAY_S
+            _LOGGER.warning("%s ended with status %s; restart in %.1f s", self.module, self.exit_status, self._delay_s)
+            self._restart_at_s = now_s + self._delay_s
+            self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
+        elif now_s >= self._restart_at_s:
+            self.restarts += 1
+            self.start()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, and don't start it again."""
+        self._restart = False
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self, *, within_s: float) -> None:
+        """End it: SIGTERM, and SIGKILL when it is still there after a time."""
+        self.ask_to_stop()
+        if self._process is None:
+            return
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            _LOGGER.warning("%s did not end within %.0f s of SIGTERM: killed", self.module, within_s)
+            self._process.kill()
+            self._process.wait()
+
+    def tail(self) -> str:
+        """The end of its output."""
+        try:
+            text = self._log.read_text(errors="replace")
+        except OSError:
+            return ""
+        return text[-_TAIL_CHARACTERS:].strip()

@@ -1,0 +1,74 @@
+"""Building planners, actors and environments from words in a config: the same words work in every process.
+
+A part is named by its entry in the registry (`vlm`, `flow`) or, for one of your own that isn't registered, by
+`package.module:attribute`. With a checkpoint it is built by its `from_checkpoint`, else it is called with its options.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dualsys import registry
+from dualsys.checkpoint import Checkpoint
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import BridgeError, ConfigError
+from dualsys.protocols import Actor, Planner
+
+
+class PartConfig(BaseModel):
+    """Which class or function builds a part, and from what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    """Registered name or `package.module:attribute`; empty: what the checkpoint names."""
+    checkpoint: Path | str | None = None
+    """Folder or shipped name."""
+    options: dict[str, Any] = {}
+    """Keyword arguments where there is no checkpoint."""
+
+
+def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
+    """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's."""
+    planner: Planner = _build(part, "planners")
+    planner.subgoal_spec.require_same(subgoal, ours=f"planner {part.name!r}", theirs="the actor")
+    return planner
+
+
+def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSpec) -> Actor:
+    """An actor. Raises `SpecMismatch` when it is for another robot or takes other subgoals than the system's."""
+    actor: Actor = _build(part, "actors")
+    actor.embodiment.require_same(embodiment, ours=f"actor {part.name!r}", theirs="the robot")
+    subgoal.require_same(actor.subgoal_spec, ours="the planner", theirs=f"actor {part.name!r}")
+    return actor
+
+
+def build_environment(part: PartConfig) -> Any:
+    """An environment. Its options go to the function or class that is named."""
+    return _import(part.name)(**part.options)
+
+
+def _build(part: PartConfig, kind: Literal["planners", "actors"]) -> Any:
+    if part.checkpoint is None:
+        if not part.name:
+            raise ConfigError(f"{kind}: neither a name nor a checkpoint is given; give --checkpoint or a name")
+        return _resolve(part.name, kind)(**part.options)
+    checkpoint = Checkpoint.open(part.checkpoint)
+    entry = checkpoint.manifest.planner if kind == "planners" else checkpoint.manifest.actor
+    return _resolve(part.name or entry.name, kind).from_checkpoint(checkpoint)
+
+
+def _resolve(name: str, kind: Literal["planners", "actors"]) -> Any:
+    return _import(name) if ":" in name else registry.load(kind, name)
+
+
+def _import(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"{path!r} does not name a part: expected package.module:attribute")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BridgeError(f"part {path!r} cannot be imported: {error}") from error

@@ -1,0 +1,137 @@
+"""The planner's loop: newest observation in, subgoal out, on an absolute grid; in a thread or in a process."""
+
+import logging
+import threading
+from typing import Any
+
+import numpy as np
+
+from dualsys.bridge.latest_value import Mailbox
+from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.senses import Senses
+from dualsys.clock import Grid, Ticker
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import BridgeError
+from dualsys.messages import LatentSubgoal
+from dualsys.protocols import Clock, Planner
+from dualsys.provenance import sign_subgoal
+from dualsys.telemetry import RunLog
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class PlannerLoop:
+    """Runs a planner. A plan that fails or can't be used is counted and the one before stands.
+
+    Args:
+        planner: System 2.
+        senses: Where observations come from.
+        outbox: Where subgoals go; its epoch and last sequence are gone on from.
+        reporter: Where counters go.
+        clock: Time of the stamps.
+        hz: Plans a second; starts due while one is made are skipped and counted.
+        max_failures: Failed plans in a row after which the loop gives up.
+        log: Gets every subgoal, where there is one.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        *,
+        senses: Senses,
+        outbox: Mailbox[LatentSubgoal],
+        reporter: Reporter,
+        clock: Clock,
+        hz: float,
+        max_failures: int = 20,
+        log: RunLog | None = None,
+    ) -> None:
+        self._planner = planner
+        self._senses = senses
+        self._outbox = outbox
+        self._reporter = reporter
+        self._clock = clock
+        self._period_s = 1.0 / hz
+        self._max_failures = max_failures
+        self._log = log
+        self._spec = planner.subgoal_spec
+        self._sequence = outbox.last_sequence
+        self._episode: int | None = None
+        self._failures_in_a_row = 0
+        self._counts = {"plans": 0, "waits": 0, "failures": 0, "refused": 0, "skipped": 0}
+
+    def run(self, stop: threading.Event) -> None:
+        """Plan until told to stop. Raises `BridgeError` after too many failures in a row."""
+        ticker = Ticker(Grid(origin_s=self._clock.now_s(), period_s=self._period_s))
+        while not stop.is_set():
+            if ticker.due(self._clock.now_s()):
+                self.step()
+            self._counts["skipped"] = ticker.skipped
+            self._reporter.report(self._status)
+            stop.wait(max(0.0, ticker.next_s - self._clock.now_s()))
+
+    def step(self) -> bool:
+        """Plan once; whether a subgoal was published."""
+        sensed = self._senses.newest()
+        if sensed is None:
+            self._counts["waits"] += 1
+            self._outbox.beat()
+            return False
+        episode, observation = sensed
+        try:
+            if episode.number != self._episode:
+                self._planner.reset(seed=episode.seed)
+                self._episode = episode.number
+            subgoal = self._planner.plan(observation)
+        except Exception as error:
+            self._fail("failures", f"{type(error).__name__}: {error}", error)
+            return False
+        problem = problem_of_subgoal(subgoal, self._spec)
+        if problem is not None:
+            self._fail("refused", problem)
+            return False
+        self._failures_in_a_row = 0
+        self._publish(subgoal)
+        return True
+
+    def _publish(self, subgoal: LatentSubgoal) -> None:
+        self._sequence += 1
+        signed = sign_subgoal(
+            subgoal, sequence=self._sequence, epoch=self._outbox.epoch, emitted_stamp_s=self._clock.now_s()
+        )
+        self._outbox.write(
+            signed,
+            sequence=signed.sequence,
+            observation_stamp_s=signed.observation_stamp_s,
+            time_to_live_s=signed.time_to_live_s,
+        )
+        self._counts["plans"] += 1
+        if self._log is not None:
+            self._log.subgoal(signed)
+
+    def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
+        self._counts[counter] += 1
+        self._failures_in_a_row += 1
+        self._outbox.beat()
+        _LOGGER.warning("no subgoal from this plan: %s", reason, exc_info=error)
+        if self._failures_in_a_row >= self._max_failures:
+            raise BridgeError(f"the planner failed {self._failures_in_a_row} times in a row; the last: {reason}")
+
+    def _status(self) -> dict[str, Any]:
+        return {"ready": True, "epoch": self._outbox.epoch, "sequence": self._sequence, **self._counts}
+
+
+def problem_of_subgoal(subgoal: Any, spec: SubgoalSpec) -> str | None:
+    """Why a subgoal can't be published, or None."""
+    if not isinstance(subgoal, LatentSubgoal):
+        return f"expected a LatentSubgoal, got {type(subgoal).__name__}"
+    tokens, expected = subgoal.tokens, (spec.num_tokens, spec.dim)
+    if tokens.shape != expected or tokens.dtype != np.float32:
+        return f"tokens are {tokens.dtype} {tokens.shape}, the spec says float32 {expected}"
+    arrays = {"tokens": tokens, "keys": subgoal.keys, "values": subgoal.values}
+    for name, array in arrays.items():
+        if array is not None and not np.isfinite(array).all():
+            return f"{name} are not finite"
+    if not np.isfinite(subgoal.observation_stamp_s):
+        return f"observation stamp is {subgoal.observation_stamp_s}"
+    return None

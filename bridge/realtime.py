@@ -1,0 +1,66 @@
+"""Real-time settings of the tick's process: asked for, never required, and what was had is reported."""
+
+import ctypes
+import gc
+import os
+from typing import Any
+
+from dualsys.bridge.system import RealtimeConfig
+
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_PR_SET_TIMERSLACK = 29
+ANY_CPU = -2
+LAST_CPU = -1
+
+
+def enter_realtime(config: RealtimeConfig) -> dict[str, Any]:
+    """Freeze the garbage collector, pin, lock memory, tighten timers, take a real-time priority.
+
+    Returns:
+        What was had, by setting: a value, or why not.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return {
+        "gc": "frozen",
+        "cpu": _pin(config.cpu),
+        "memory": _lock_memory() if config.lock_memory else "not asked for",
+        "timer_slack": _tighten_timers(),
+        "scheduler": _schedule(config.priority),
+    }
+
+
+def _pin(cpu: int) -> Any:
+    if cpu == ANY_CPU:
+        return "any"
+    wanted = max(os.sched_getaffinity(0)) if cpu == LAST_CPU else cpu
+    try:
+        os.sched_setaffinity(0, {wanted})
+    except OSError as error:
+        return f"not pinned to {wanted}: {error.strerror}"
+    return wanted
+
+
+def _lock_memory() -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
+        return f"not locked: {os.strerror(ctypes.get_errno())}"
+    return "locked"
+
+
+def _tighten_timers() -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0) != 0:
+        return f"default: {os.strerror(ctypes.get_errno())}"
+    return "1 ns"
+
+
+def _schedule(priority: int) -> str:
+    if priority == 0:
+        return "ordinary: not asked for more"
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        return f"ordinary: SCHED_FIFO {priority}: {error.strerror} (needs CAP_SYS_NICE or an rtprio limit)"
+    return f"SCHED_FIFO {priority}"

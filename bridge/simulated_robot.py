@@ -1,0 +1,72 @@
+"""An environment on the wall clock: the robot that the tick drives when there is no hardware."""
+
+from typing import Any, final
+
+import numpy as np
+
+from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import ConfigError
+from dualsys.messages import FloatArray
+
+
+@final
+class SimulatedRobot:
+    """Steps an environment in real time; the last command holds until the next.
+
+    Args:
+        environment: Made with images on demand: the tick never renders.
+        control_hz: Ticks a second; the environment must step at this rate.
+
+    Raises `ConfigError` where it steps at another one.
+    """
+
+    def __init__(self, environment: Any, *, control_hz: float) -> None:
+        if not np.isclose(environment.control_dt_s * control_hz, 1.0):
+            raise ConfigError(
+                f"the environment steps at {1 / environment.control_dt_s:g} Hz, the tick runs at {control_hz:g} Hz: "
+                f"use --control-hz {1 / environment.control_dt_s:g}"
+            )
+        self._environment = environment
+        self._state: FloatArray | None = None
+        self.is_over = False
+        """Whether the episode has ended."""
+        self.succeeded = False
+        """Whether the task was solved at any time of the episode."""
+
+    @property
+    def embodiment(self) -> EmbodimentSpec:
+        """What it senses and takes."""
+        embodiment: EmbodimentSpec = self._environment.embodiment
+        return embodiment
+
+    def begin(self, seed: int) -> str:
+        """Start an episode; its instruction."""
+        self._environment.reset(seed=seed)
+        self._state = None
+        self.is_over = self.succeeded = False
+        return str(self._environment.instruction)
+
+    def advance(self, target: FloatArray, steps: int) -> None:
+        """Move time on by some control steps under one target `(nu,)`, up to the end of the episode."""
+        for _ in range(steps):
+            if self.is_over:
+                return
+            self._state = None
+            _, _, terminated, truncated, _ = self._environment.step(target)
+            self.is_over = bool(terminated or truncated)
+            self.succeeded = self.succeeded or bool(self._environment.success)
+
+    def state(self) -> FloatArray:
+        """Proprioception `(nx,)`."""
+        if self._state is None:
+            self._state = np.asarray(self._environment.observe().state, dtype=np.float64)
+        return self._state
+
+    def physics(self) -> FloatArray:
+        """Enough of the simulator's state to draw it from."""
+        physics: FloatArray = self._environment.physics_state()
+        return physics
+
+    def close(self) -> None:
+        """Free the environment."""
+        self._environment.close()

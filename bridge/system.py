@@ -1,0 +1,84 @@
+"""One configuration for all processes of a run; each reads the same file and takes what concerns it."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dualsys.bridge.parts import PartConfig
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import BridgeError
+from dualsys.settings import CoreConfig, SafetyConfig
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+MAX_COMMANDS = 2_000_000
+"""Commands the tick can remember for the log: more than an hour at 500 Hz, under 2 GB for 60 joints."""
+
+
+class RealtimeConfig(BaseModel):
+    """What the tick's process asks of the system. Nothing is required; what it got stands in the report."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    priority: int = Field(default=80, ge=0, le=98)
+    """SCHED_FIFO priority; 0: ordinary scheduling."""
+    cpu: int = -1
+    """CPU the tick is pinned to; -1: the last one it may use, -2: any."""
+    lock_memory: bool = True
+    """Keep all pages in memory."""
+
+
+class SystemConfig(BaseModel):
+    """Everything a run of several processes or threads is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    """Where its boxes are; in shared memory for processes."""
+    environment: PartConfig
+    """The simulated robot: `package.module:function` and its arguments."""
+    planner: PartConfig
+    actor: PartConfig
+    embodiment: EmbodimentSpec
+    """The robot that all parts must be for."""
+    subgoal: SubgoalSpec
+    """The contract between planner and actor."""
+    core: CoreConfig = CoreConfig()
+    safety: SafetyConfig = SafetyConfig()
+    realtime: RealtimeConfig = RealtimeConfig()
+    seed: int = Field(default=0, ge=0)
+    """Seed of the first episode; later ones count up from it."""
+    seconds: Rate = 60.0
+    control_hz: Rate = 500.0
+    planner_hz: Rate = 5.0
+    camera_hz: Rate = 10.0
+    state_hz: Rate = 100.0
+    """Rate at which the tick publishes the robot's state for the others."""
+    video_hz: float = Field(default=0.0, ge=0)
+    """Rate at which the tick remembers poses to draw a video from afterwards; 0: none."""
+    log_folder: Path | None = None
+    """Where the models' outputs and the commands are noted; None: nowhere."""
+    max_planner_failures: int = Field(default=20, gt=0)
+    """Failed plans in a row after which the planner's process gives up and is started anew."""
+    subgoal_capacity: int = Field(default=4 * 2**20, gt=0)
+    """Bytes of the largest subgoal, keys and values included."""
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> Self:
+        if self.state_hz > self.control_hz:
+            raise ValueError(f"state_hz {self.state_hz} exceeds control_hz {self.control_hz}: the tick publishes it")
+        return self
+
+    @property
+    def max_commands(self) -> int:
+        """Commands that the tick remembers for the log; of a longer run it keeps the newest."""
+        return min(int(self.seconds * self.control_hz) + 2, MAX_COMMANDS)
+
+    @classmethod
+    def load(cls, path: Path) -> "SystemConfig":
+        """Read the file the supervisor wrote. Raises `BridgeError` for one that isn't whole."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise BridgeError(f"cannot read the run's configuration {path}: {error}") from error

@@ -1,0 +1,156 @@
+"""The threads driver: one process on the wall clock; planner, actor and cameras in threads, the tick in the caller's.
+
+For a notebook or a small robot: threads share one interpreter lock and one garbage collector, so the tick is less even than
+in processes mode. The loops are the same.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_planner_loop, make_tick_loop
+from dualsys.bridge.boxes import LocalBoxes, status_box
+from dualsys.bridge.parts import build_environment
+from dualsys.bridge.processes import RunResult
+from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_loop import TickLoop
+from dualsys.bridge.tick_process import COMMANDS
+from dualsys.errors import BridgeError
+from dualsys.protocols import Actor, Planner
+from dualsys.telemetry import RunLog
+
+_LOGGER = logging.getLogger(__name__)
+
+READY_WITHIN_S = 120.0
+_JOIN_WITHIN_S = 10.0
+_PROGRESS_PERIOD_S = 0.25
+_READERS = ("planner", "actor", "camera", "tick")
+
+
+def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_progress: OnProgress) -> RunResult:
+    """Run a system in threads.
+
+    Args:
+        config: The run; its folder, planner and actor parts are not used.
+        planner: System 2.
+        actor: System 1.
+        on_progress: Called several times a second, from a thread of its own.
+
+    Raises:
+        BridgeError: where a thread ends before its time.
+        SpecMismatch: where the parts don't fit.
+    """
+    planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
+    actor.embodiment.require_same(config.embodiment, ours="the actor", theirs="the robot")
+    boxes, crew = LocalBoxes(), Crew()
+    logs = [_open_log(config, name) for name in ("planner.1.jsonl", "actor.1.jsonl")]
+    environment = build_environment(config.environment)
+    try:
+        tick = make_tick_loop(config, boxes, environment)
+        tick.prepare()
+        planner_loop = make_planner_loop(config, boxes, planner, logs[0])
+        actor_loop = make_actor_loop(config, boxes, actor, logs[1])
+        crew.start("camera", lambda stop: _draw(config, boxes, stop))
+        crew.start("planner", planner_loop.run)
+        crew.start("actor", actor_loop.run)
+        crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
+        _wait_for_planner(boxes, tick, crew)
+        tick.run(crew.stop)
+        crew.check()
+    finally:
+        crew.end()
+        environment.close()
+        for log in logs:
+            if log is not None:
+                log.close()
+    _write_commands(config, tick)
+    return RunResult(report=_report(boxes, tick), poses=tick.poses)
+
+
+class Crew:
+    """Threads that end together; one that fails ends them all."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failures: list[str] = []
+
+    def start(self, name: str, body: Callable[[threading.Event], None]) -> None:
+        """Run a body in a thread."""
+
+        def run() -> None:
+            try:
+                body(self.stop)
+            except Exception as error:
+                _LOGGER.exception("the %s thread failed", name)
+                self._failures.append(f"{name}: {type(error).__name__}: {error}")
+                self.stop.set()
+
+        thread = threading.Thread(target=run, name=f"dualsys-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def check(self) -> None:
+        """Raise `BridgeError` when one has failed."""
+        if self._failures:
+            raise BridgeError(f"a thread failed: {'; '.join(self._failures)}")
+
+    def end(self) -> None:
+        """Stop and join all; one that does not end in time is named in the log."""
+        self.stop.set()
+        for thread in self._threads:
+            thread.join(_JOIN_WITHIN_S)
+            if thread.is_alive():
+                _LOGGER.warning("thread %s did not end within %.0f s", thread.name, _JOIN_WITHIN_S)
+
+
+def _wait_for_planner(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> None:
+    """Hold still until the planner has planned, or failed, once."""
+    planner = boxes.reader(status_box("planner"))
+    deadline_s = monotonic() + READY_WITHIN_S
+    while not any((planner.read() or {}).get(key) for key in ("plans", "failures", "refused")):
+        crew.check()
+        if monotonic() > deadline_s:
+            raise BridgeError(f"the planner gave no plan within {READY_WITHIN_S:.0f} s")
+        tick.idle()
+
+
+def _draw(config: SystemConfig, boxes: LocalBoxes, stop: threading.Event) -> None:
+    # A renderer belongs to the thread that made it.
+    environment = build_environment(config.environment)
+    try:
+        make_camera_loop(config, boxes, environment).run(stop)
+    finally:
+        environment.close()
+
+
+def _tell(boxes: LocalBoxes, on_progress: OnProgress, stop: threading.Event) -> None:
+    readers = {name: boxes.reader(status_box(name)) for name in _READERS}
+    began_s = monotonic()
+    while not stop.wait(_PROGRESS_PERIOD_S):
+        statuses = {name: box.read() or {} for name, box in readers.items()}
+        stage = "running" if statuses["tick"].get("running") else "starting"
+        on_progress(Progress(stage=stage, seconds=monotonic() - began_s, statuses=statuses))
+
+
+def _open_log(config: SystemConfig, name: str) -> RunLog | None:
+    return None if config.log_folder is None else RunLog(config.log_folder / name)
+
+
+def _write_commands(config: SystemConfig, tick: TickLoop) -> None:
+    if config.log_folder is None or tick.commands is None:
+        return
+    with RunLog(config.log_folder / COMMANDS) as log:
+        for command in tick.commands.commands():
+            log.command(command)
+
+
+def _report(boxes: LocalBoxes, tick: TickLoop) -> dict[str, Any]:
+    report = tick.report()
+    statuses = {name: boxes.reader(status_box(name)).read() or {} for name in ("planner", "actor", "camera")}
+    report["planner"] |= {"pid": statuses["planner"].get("pid"), "restarts": 0}
+    report["processes"] = statuses
+    return report

@@ -1,0 +1,277 @@
+"""The control tick on the wall clock: sense, decide, limit, command, on an absolute grid.
+
+It never renders, waits for a model, prints or writes a file. Whatever the others do, a command leaves every period.
+"""
+
+import gc
+import threading
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dualsys.bridge.latest_value import Mailbox
+from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.scene import Episode, ScenePose
+from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_measures import TickMeasures
+from dualsys.clock import Grid, Ticker
+from dualsys.decision import ChunkArrived, ChunkRequest, DecisionCore, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.errors import BridgeError
+from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.protocols import Clock
+from dualsys.recorder import CommandRecorder
+from dualsys.safety import SafetyGate
+
+MAX_CATCH_UP_S = 0.05
+"""Simulated time that is made up for after skipped ticks; time beyond it is lost and counted."""
+IDLE_PERIOD_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickBoxes:
+    """The tick's ends of the mailboxes."""
+
+    episode: Mailbox[Episode]
+    state: Mailbox[Observation]
+    pose: Mailbox[ScenePose]
+    request: Mailbox[ChunkRequest]
+    subgoal: Mailbox[LatentSubgoal]
+    chunk: Mailbox[ActionChunk]
+
+
+@final
+class TickLoop:
+    """Drives a simulated robot through episodes until the time is up.
+
+    Args:
+        robot: What is driven.
+        core: Decides.
+        gate: Limits.
+        boxes: To and from the other loops.
+        clock: Wall clock.
+        config: Rates, seed, length of the run.
+        reporter: Where a few readings go, a few times a second.
+    """
+
+    def __init__(
+        self,
+        robot: SimulatedRobot,
+        core: DecisionCore,
+        gate: SafetyGate,
+        boxes: TickBoxes,
+        clock: Clock,
+        config: SystemConfig,
+        reporter: Reporter,
+    ) -> None:
+        self._robot, self._core, self._gate = robot, core, gate
+        self._boxes, self._clock, self._reporter = boxes, clock, reporter
+        self._config = config
+        self._period_s = 1.0 / config.control_hz
+        self.measures = TickMeasures()
+        self.commands = (
+            CommandRecorder(config.max_commands, config.embodiment.num_actions) if config.log_folder else None
+        )
+        self.poses: list[ScenePose] = []
+        """What a video can be drawn from."""
+        self.outcomes: list[bool] = []
+        """Success of each finished episode."""
+        self.resets = 0
+        """Times the grid was begun anew because the next episode was set up."""
+        self.steps_lost = 0
+        """Control steps of simulated time that were not made up for."""
+        self._episode = Episode(number=-1, seed=config.seed - 1, start_s=0.0, instruction="")
+        self._target = np.zeros(config.embodiment.num_actions)
+        self._sequences = {"state": -1, "pose": -1}
+        self._seen_subgoal = (0, -1)
+        self._seen_chunk = -1
+        self._subgoal_stamp_s = float("nan")
+
+    def prepare(self) -> None:
+        """Set up the first episode and show it to the others, who need it to warm up."""
+        self._next_episode()
+
+    def idle(self) -> None:
+        """Keep the robot still and its state fresh, until the others are ready."""
+        self._publish_state(self._clock.now_s())
+        self._publish_pose(self._clock.now_s())
+        self._reporter.report(lambda: {"ready": True, "running": False})
+        self._clock.sleep_until_s(self._clock.now_s() + IDLE_PERIOD_S)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until the time is up or `stop` is set."""
+        self._start_episode()
+        end_s = self._clock.now_s() + self._config.seconds
+        while not stop.is_set() and self._clock.now_s() < end_s:
+            self._run_episode(stop, end_s)
+            if self._robot.is_over:
+                self.outcomes.append(self._robot.succeeded)
+                if self._clock.now_s() < end_s and not stop.is_set():
+                    self._next_episode()
+                    self._start_episode()
+                    self.resets += 1
+        if not self.outcomes:
+            self.outcomes.append(self._robot.succeeded)
+        self._reporter.report(self._status, now=True)
+
+    def _run_episode(self, stop: threading.Event, end_s: float) -> None:
+        """Tick on one grid, which begins now."""
+        grid = Grid(origin_s=self._clock.now_s(), period_s=self._period_s)
+        state_ticker = Ticker(Grid(origin_s=grid.origin_s, period_s=1.0 / self._config.state_hz))
+        video = self._config.video_hz
+        video_ticker = Ticker(Grid(origin_s=grid.origin_s, period_s=1.0 / video)) if video > 0 else None
+        index, served = 0, 0
+        while not stop.is_set() and not self._robot.is_over and grid.point_s(index) < end_s:
+            deadline_s = grid.point_s(index)
+            self._clock.sleep_until_s(deadline_s)
+            now_s = self._clock.now_s()
+            behind = max(int((now_s - deadline_s) / self._period_s), 0)
+            self.measures.woke(now_s, now_s - deadline_s, behind=behind)
+            self._advance(index - served)
+            self._tick(now_s)
+            if state_ticker.due(now_s):
+                self._publish_state(now_s)
+                self._publish_pose(now_s)
+            if video_ticker is not None and video_ticker.due(now_s):
+                self.poses.append(self._pose(now_s))
+            self._reporter.report(self._status)
+            self.measures.work_us.add((self._clock.now_s() - now_s) * 1e6)
+            served = index
+            index += 1 + behind
+
+    def _advance(self, steps: int) -> None:
+        """Let the simulated time pass that has passed on the clock, most of it even after a long stall."""
+        most = max(1, int(MAX_CATCH_UP_S / self._period_s))
+        self.steps_lost += max(0, steps - most)
+        self._robot.advance(self._target, min(steps, most))
+
+    def _tick(self, now_s: float) -> None:
+        self._core.handle(Observed(stamp_s=now_s, state=self._robot.state()))
+        self._look_for_subgoal(now_s)
+        self._look_for_chunk(now_s)
+        decision = self._core.handle(Tick(now_s=now_s))
+        assert decision.command is not None, "the core was started with the episode"
+        command = self._gate.limit(decision.command)
+        self._target = command.target
+        self.measures.planner_age_s.add(now_s - self._subgoal_stamp_s)
+        self.measures.sent(command)
+        if self.commands is not None:
+            self.commands.record(command)
+        if decision.request is not None:
+            # The state goes first: a chunk is made from the very moment that asked for it.
+            self._publish_state(now_s)
+            self._boxes.request.write(
+                decision.request, sequence=decision.request.sequence, observation_stamp_s=decision.request.stamp_s
+            )
+
+    def _look_for_subgoal(self, now_s: float) -> None:
+        stamps = self._boxes.subgoal.peek()
+        if stamps is None or (stamps.epoch, stamps.sequence) == self._seen_subgoal:
+            return
+        self._seen_subgoal = (stamps.epoch, stamps.sequence)
+        if stamps.observation_stamp_s < self._episode.start_s:
+            return
+        self._subgoal_stamp_s = stamps.observation_stamp_s
+        self.measures.subgoals.add(now_s)
+        self._core.handle(
+            SubgoalArrived(
+                sequence=stamps.sequence,
+                epoch=stamps.epoch,
+                observation_stamp_s=stamps.observation_stamp_s,
+                time_to_live_s=stamps.time_to_live_s,
+            )
+        )
+
+    def _look_for_chunk(self, now_s: float) -> None:
+        stamps = self._boxes.chunk.peek()
+        if stamps is None or stamps.sequence == self._seen_chunk:
+            return
+        self._seen_chunk = stamps.sequence
+        try:
+            chunk = self._boxes.chunk.read()
+        except BridgeError as error:
+            self._core.handle(Fault(now_s=now_s, kind="actor", detail=str(error)))
+            return
+        if chunk is not None:
+            self.measures.chunks.add(now_s)
+            self._core.handle(ChunkArrived(chunk=chunk, now_s=now_s))
+
+    def _next_episode(self) -> None:
+        """Set the next episode up. Takes milliseconds: the grid begins anew afterwards."""
+        number, seed = self._episode.number + 1, self._episode.seed + 1
+        instruction = self._robot.begin(seed)
+        if not gc.isenabled():
+            # Switched off for the ticks; here is the slack to do it.
+            gc.collect()
+        self._episode = Episode(number=number, seed=seed, start_s=self._clock.now_s(), instruction=instruction)
+        self._publish_episode()
+
+    def _start_episode(self) -> None:
+        """Let the motion begin, from rest at the pose where the robot is."""
+        now_s = self._clock.now_s()
+        position = self._core.embodiment.position_in(self._robot.state())
+        self._target = position
+        self._subgoal_stamp_s = float("nan")
+        self._gate.reset(position)
+        self._core.handle(Started(now_s=now_s, position=position))
+
+    def _publish_episode(self) -> None:
+        start_s = self._episode.start_s
+        self._boxes.episode.write(self._episode, sequence=self._episode.number, observation_stamp_s=start_s)
+        self._publish_state(start_s)
+        self._publish_pose(start_s)
+
+    def _publish_state(self, now_s: float) -> None:
+        self._sequences["state"] += 1
+        observation = Observation(stamp_s=now_s, state=self._robot.state())
+        self._boxes.state.write(observation, sequence=self._sequences["state"], observation_stamp_s=now_s)
+
+    def _publish_pose(self, now_s: float) -> None:
+        self._sequences["pose"] += 1
+        self._boxes.pose.write(self._pose(now_s), sequence=self._sequences["pose"], observation_stamp_s=now_s)
+
+    def _pose(self, now_s: float) -> ScenePose:
+        return ScenePose(
+            stamp_s=now_s, episode=self._episode.number, seed=self._episode.seed, physics=self._robot.physics()
+        )
+
+    def _status(self) -> dict[str, Any]:
+        measures = self.measures
+        return {
+            "ready": True,
+            "running": True,
+            "count": measures.ticks.count,
+            "hz": measures.ticks.hz,
+            "misses": measures.misses,
+            "lateness_max_us": measures.lateness_us.maximum if measures.ticks.count else 0.0,
+            "subgoals": measures.subgoals.count,
+            "planner_hz": measures.subgoals.hz,
+            "planner_age_s": _finite(self._clock.now_s() - self._subgoal_stamp_s),
+            "chunks": measures.chunks.count,
+            "actor_hz": measures.chunks.hz,
+            "limited": dict(measures.limited),
+            "episodes": len(self.outcomes),
+            "successes": sum(self.outcomes),
+            "instruction": self._episode.instruction,
+        }
+
+    def report(self) -> dict[str, Any]:
+        """The run's figures as the tick knows them."""
+        episodes, successes = len(self.outcomes), sum(self.outcomes)
+        return {
+            "success": successes / episodes if episodes else 0.0,
+            "episodes": episodes,
+            "successes": successes,
+            **self.measures.summary(),
+            "counters": {
+                **self._core.status().counts,
+                "resets": self.resets,
+                "physics_steps_lost": self.steps_lost,
+                "commands_not_logged": 0 if self.commands is None else self.commands.overwritten,
+            },
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -40,6 +40,10 @@ class RenderingError(DualsysError):
     """MuJoCo cannot render on this machine."""
 
 
+class NotConforming(DualsysError, AssertionError):
+    """A planner, an actor, an environment or a robot breaks its protocol; raised by `dualsys.testing`."""
+
+
 class ExtraMissing(DualsysError):
     """An optional dependency is not installed."""
 

@@ -1,0 +1,82 @@
+"""Conformance of actors."""
+
+from typing import Any
+
+import numpy as np
+
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import NotConforming
+from dualsys.messages import ActionChunk, FloatArray, LatentSubgoal, Observation
+from dualsys.protocols import Actor
+from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+
+
+def check_actor(actor: Any, *, instruction: str = "", seed: int = 0) -> None:
+    """Check that an actor keeps its protocol, on random observations and subgoals of its own specs.
+
+    Args:
+        actor: The actor; it is reset and run a few times.
+        instruction: Words for the observations.
+        seed: Of the observations, the subgoals and the actor.
+
+    Raises:
+        NotConforming: it does not; the message says what was expected.
+    """
+    name = require_members(actor, Actor)
+    _check_specs(actor, name)
+    rng = np.random.default_rng(seed)
+    cases = [_case(actor, rng, stamp_s, instruction, known=known) for stamp_s, known in ((0.5, True), (0.75, False))]
+    runs = []
+    for _ in range(2):
+        actor.reset(seed=seed)
+        rows = [_run(actor, observation, subgoal, name) for observation, subgoal in cases]
+        copies = [array.copy() for array in rows]
+        actor.act(*cases[0])
+        kept = all(np.array_equal(a, b) for a, b in zip(rows, copies, strict=True))
+        require(kept, f"{name}.act() overwrote the rows of an earlier chunk")
+        runs.append(copies)
+    same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
+    require(same, f"{name} gave other rows after reset(seed={seed}) on the same input: not reproducible")
+
+
+def _check_specs(actor: Any, name: str) -> None:
+    for member, kind in (("embodiment", EmbodimentSpec), ("subgoal_spec", SubgoalSpec)):
+        value = getattr(actor, member)
+        require(isinstance(value, kind), f"{name}.{member} is {type(value).__name__}, expected {kind.__name__}")
+    horizon, dt_s = actor.horizon, actor.dt_s
+    require(isinstance(horizon, int) and horizon > 0, f"{name}.horizon is {horizon!r}, expected a number of rows")
+    require(isinstance(dt_s, float) and 0 < dt_s < 10, f"{name}.dt_s is {dt_s!r}, expected seconds between rows")
+
+
+def _case(
+    actor: Any, rng: np.random.Generator, stamp_s: float, instruction: str, *, known: bool
+) -> tuple[Observation, LatentSubgoal | None]:
+    observation = actor.embodiment.fake_observation(rng, stamp_s=stamp_s, instruction=instruction)
+    spec = actor.subgoal_spec
+    tokens = rng.standard_normal((spec.num_tokens, spec.dim)).astype(np.float32)
+    return observation, LatentSubgoal(tokens=tokens, observation_stamp_s=stamp_s - 0.1) if known else None
+
+
+def _run(actor: Any, observation: Observation, subgoal: LatentSubgoal | None, name: str) -> FloatArray:
+    where = f"{name}.act(observation, {'None' if subgoal is None else 'subgoal'})"
+    before = snapshot(observation)
+    tokens = None if subgoal is None else subgoal.tokens.copy()
+    chunk = actor.act(observation, subgoal, None)
+    if not isinstance(chunk, ActionChunk):
+        raise NotConforming(f"{where} gave {type(chunk).__name__}, expected dualsys.ActionChunk")
+    rows, shape = chunk.rows, (actor.horizon, actor.embodiment.num_actions)
+    require(
+        isinstance(rows, np.ndarray) and rows.shape == shape and rows.dtype.kind == "f",
+        f"{where} gave rows {getattr(rows, 'dtype', type(rows).__name__)} {getattr(rows, 'shape', '')}, "
+        f"expected floats {shape}",
+    )
+    require(bool(np.isfinite(rows).all()), f"{where} gave rows that are not finite")
+    require(chunk.dt_s == actor.dt_s, f"{where} gave dt_s {chunk.dt_s}, {name}.dt_s says {actor.dt_s}")
+    require(
+        chunk.start_stamp_s == observation.stamp_s,
+        f"{where} gave start_stamp_s {chunk.start_stamp_s}, expected the observation's {observation.stamp_s}",
+    )
+    require_untouched(observation, before, where)
+    if subgoal is not None and tokens is not None:
+        require(np.array_equal(subgoal.tokens, tokens), f"{where} wrote into the subgoal's tokens")
+    return rows

@@ -1,0 +1,71 @@
+"""Conformance of planners."""
+
+from typing import Any
+
+import numpy as np
+
+from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
+from dualsys.errors import NotConforming
+from dualsys.messages import LatentSubgoal
+from dualsys.protocols import Planner
+from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+
+
+def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str = "", seed: int = 0) -> None:
+    """Check that a planner keeps its protocol, on random observations of an embodiment.
+
+    Args:
+        planner: The planner; it is reset and run a few times.
+        embodiment: Whose observations it is shown.
+        instruction: Words it understands.
+        seed: Of the observations and of the planner.
+
+    Raises:
+        NotConforming: it does not; the message says what was expected.
+    """
+    name = require_members(planner, Planner)
+    spec = planner.subgoal_spec
+    require(isinstance(spec, SubgoalSpec), f"{name}.subgoal_spec is {type(spec).__name__}, expected SubgoalSpec")
+    rng = np.random.default_rng(seed)
+    seen = [embodiment.fake_observation(rng, stamp_s=stamp_s, instruction=instruction) for stamp_s in (0.25, 0.5)]
+    runs = []
+    for _ in range(2):
+        planner.reset(seed=seed)
+        run = []
+        for observation in seen:
+            before = snapshot(observation)
+            subgoal = planner.plan(observation)
+            _check_subgoal(subgoal, spec, f"{name}.plan()")
+            expected_s = observation.oldest_stamp_s
+            require(
+                subgoal.observation_stamp_s == expected_s,
+                f"{name}.plan() stamped its subgoal {subgoal.observation_stamp_s}, expected the observation's oldest "
+                f"source {expected_s}: its age is counted from there",
+            )
+            require_untouched(observation, before, f"{name}.plan()")
+            run.append((subgoal.tokens, subgoal.tokens.copy()))
+        for tokens, copy in run:
+            require(np.array_equal(tokens, copy), f"{name}.plan() overwrote the tokens of an earlier subgoal")
+        runs.append([copy for _, copy in run])
+    same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
+    require(same, f"{name} gave other tokens after reset(seed={seed}) on the same observations: not reproducible")
+
+
+def _check_subgoal(subgoal: Any, spec: SubgoalSpec, where: str) -> None:
+    if not isinstance(subgoal, LatentSubgoal):
+        raise NotConforming(f"{where} gave {type(subgoal).__name__}, expected dualsys.LatentSubgoal")
+    tokens, shape = subgoal.tokens, (spec.num_tokens, spec.dim)
+    require(
+        isinstance(tokens, np.ndarray) and tokens.shape == shape and tokens.dtype == np.dtype(spec.dtype),
+        f"{where} gave tokens {getattr(tokens, 'dtype', type(tokens).__name__)} {getattr(tokens, 'shape', '')}, "
+        f"its spec says {spec.dtype} {shape}",
+    )
+    require(bool(np.isfinite(tokens).all()), f"{where} gave tokens that are not finite")
+    mask = subgoal.mask
+    require(
+        mask is None or (mask.shape == (spec.num_tokens,) and mask.dtype == np.bool_),
+        f"{where} gave a mask that is not bool ({spec.num_tokens},)",
+    )
+    progress = subgoal.progress
+    require(progress is None or 0 <= progress <= 1, f"{where} gave progress {progress}, expected None or 0 to 1")
+    require(subgoal.time_to_live_s > 0, f"{where} gave time_to_live_s {subgoal.time_to_live_s}, expected above 0")

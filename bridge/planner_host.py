@@ -1,7 +1,7 @@
 """The planner's process: `python -m dualsys.bridge.planner_host CONFIG.json`.
 
 Ray launches, places and restarts the same host in production (`planner_server`); this plain entry serves tests and
-boards without Ray. It goes on from the sequence it finds and counts the epoch up, so a restarted planner is a newer one.
+boards without Ray. It goes on from the sequence it finds and counts the epoch up: a restarted planner is a newer one.
 """
 
 import signal

@@ -1,8 +1,8 @@
 """Ray's process: `python -m dualsys.bridge.ray_driver CONFIG.json [ADDRESS]`.
 
-A driver of its own, so that neither the tick nor the actor nor the supervisor depends on Ray's life: when Ray's head dies,
-its drivers and workers exit a minute later. It starts a local cluster or joins the one at ADDRESS, places the planner on
-this node, reports how it is, and takes everything down at the end.
+A driver of its own, so that neither the tick nor the actor nor the supervisor depends on Ray's life: when Ray's head
+dies, its drivers and workers exit a minute later. It starts a local cluster or joins the one at ADDRESS, places the
+planner on this node, reports how it is, and takes everything down at the end.
 """
 
 import os
@@ -48,12 +48,7 @@ def drive(config: SystemConfig, stop: threading.Event, address: str | None = Non
         _start_ray(ray, address)
         server = _place_server(ray, config)
         while not stop.is_set():
-            status = {
-                "state": _health(ray, server),
-                "address": address or "local",
-                "node": ray.util.get_node_ip_address(),
-            }
-            reporter.report(lambda status=status: status, now=True)
+            reporter.publish({"state": _health(ray, server), "address": address or "local"})
             stop.wait(HEALTH_PERIOD_S)
         ray.kill(server, no_restart=True)
     finally:

@@ -21,14 +21,18 @@ class Reporter:
         self._sequence = box.last_sequence
         self._next_s = 0.0
 
-    def report(self, make_status: Callable[[], Status], *, now: bool = False) -> None:
-        """Publish when it is time, or `now`; only then is the status made."""
+    def report(self, make_status: Callable[[], Status]) -> None:
+        """Publish when it is time; only then is the status made."""
         now_s = self._clock.now_s()
-        if not now and now_s < self._next_s:
-            return
-        self._next_s = now_s + STATUS_PERIOD_S
+        if now_s >= self._next_s:
+            self._next_s = now_s + STATUS_PERIOD_S
+            self.publish(make_status())
+
+    def publish(self, status: Status) -> None:
+        """Publish now."""
         self._sequence += 1
-        self._box.write({"pid": os.getpid(), **make_status()}, sequence=self._sequence, observation_stamp_s=now_s)
+        now_s = self._clock.now_s()
+        self._box.write({"pid": os.getpid(), **status}, sequence=self._sequence, observation_stamp_s=now_s)
 
     def beat(self) -> None:
         """A sign of life without news."""

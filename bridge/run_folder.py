@@ -1,4 +1,4 @@
-"""A run's folder in shared memory: made, locked while its run lives, removed with it; those of dead runs are cleaned up."""
+"""A run's folder in shared memory: locked while its run lives, removed with it; those of dead runs are cleaned up."""
 
 import fcntl
 import os

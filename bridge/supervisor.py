@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, final
 
@@ -25,7 +24,7 @@ _LOGGER = logging.getLogger(__name__)
 
 READY_WITHIN_S = 180.0
 PLANNER_HANGS_AFTER_S = 10.0
-"""A planner that gives no sign of life for this long is killed, for its launcher to start again: Ray notices no hang."""
+"""A planner without a sign of life for this long is killed, and its launcher starts another: Ray notices no hang."""
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 3.0
@@ -79,7 +78,7 @@ class Supervisor:
         self._boxes.create(self._config)
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), MonotonicClock())
-        self._reporter.report(lambda: {"go": False}, now=True)
+        self._reporter.publish({"go": False})
         for child in self._children.values():
             child.start()
         self._launcher.start()
@@ -102,7 +101,7 @@ class Supervisor:
         return bool(status.get("ready"))
 
     def _say_go(self) -> None:
-        self._reporter.report(lambda: {"go": True}, now=True)
+        self._reporter.publish({"go": True})
 
     def _watch(self) -> None:
         """Look after all until the tick ends by itself."""
@@ -169,9 +168,3 @@ class Supervisor:
         for name in ("actor", "camera"):
             self._children[name].stop(within_s=_STOP_WITHIN_S)
         self._launcher.stop()
-
-
-def read_log(folder: Path, name: str) -> str:
-    """What a process wrote; empty where there is nothing."""
-    path = folder / name
-    return path.read_text(errors="replace") if path.exists() else ""

@@ -1,7 +1,7 @@
 """The threads driver: one process on the wall clock; planner, actor and cameras in threads, the tick in the caller's.
 
-For a notebook or a small robot: threads share one interpreter lock and one garbage collector, so the tick is less even than
-in processes mode. The loops are the same.
+For a notebook or a small robot: threads share one interpreter lock and one garbage collector, so the tick is less even
+than in processes mode. The loops are the same.
 """
 
 import logging

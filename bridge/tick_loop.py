@@ -113,7 +113,7 @@ class TickLoop:
                     self.resets += 1
         if not self.outcomes:
             self.outcomes.append(self._robot.succeeded)
-        self._reporter.report(self._status, now=True)
+        self._reporter.publish(self._status())
 
     def _run_episode(self, stop: threading.Event, end_s: float) -> None:
         """Tick on one grid, which begins now."""

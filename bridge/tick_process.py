@@ -1,4 +1,7 @@
-"""The tick's process: `python -m dualsys.bridge.tick_process CONFIG.json`. Numpy, MuJoCo and the core; never ray or torch."""
+"""The tick's process: `python -m dualsys.bridge.tick_process CONFIG.json`.
+
+Numpy, MuJoCo and the core; never ray or torch.
+"""
 
 import json
 import signal
@@ -27,7 +30,7 @@ _FORBIDDEN = ("ray", "torch")
 
 
 def require_light_process() -> None:
-    """Refuse to tick where a heavy framework was imported: it brings threads, collections and page faults of its own."""
+    """Refuse to tick where a heavy framework was imported: it brings threads and page faults of its own."""
     loaded = [name for name in _FORBIDDEN if name in sys.modules]
     if loaded:
         raise BridgeError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dualsys.data import layout
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.info import DatasetInfo, Feature
-from dualsys.data.statistics import NAMES, Statistics, column_statistics, pooled_statistics
+from dualsys.data.summaries import NAMES, Statistics, column_statistics, pooled_statistics
 from dualsys.data.tables import (
     column_array,
     read_table,

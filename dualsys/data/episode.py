@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.data.files import replacing
-from dualsys.data.statistics import Statistics, image_statistics
+from dualsys.data.summaries import Statistics, image_statistics
 from dualsys.data.video import encode_video
 from dualsys.errors import DatasetError
 from dualsys.messages import ImageArray

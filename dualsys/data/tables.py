@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dualsys.data.files import replacing
 from dualsys.data.info import Feature
-from dualsys.data.statistics import Statistics
+from dualsys.data.summaries import Statistics
 from dualsys.errors import DatasetError
 
 _COMPRESSION = "snappy"

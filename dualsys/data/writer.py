@@ -19,7 +19,7 @@ from dualsys.data.append import Append
 from dualsys.data.episode import Episode, StagedEpisode
 from dualsys.data.files import write_json
 from dualsys.data.info import DatasetInfo, Feature, Provenance, make_features
-from dualsys.data.statistics import Statistics
+from dualsys.data.summaries import Statistics
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
 

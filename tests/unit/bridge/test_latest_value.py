@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualsys.bridge.mailbox import Mailbox
+from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import CameraFrame
 from dualsys.bridge.wire import CameraCodec, StatusCodec
 from dualsys.errors import BridgeError

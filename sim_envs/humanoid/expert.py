@@ -1,8 +1,8 @@
 """The scripted expert of `humanoid/touch`: a field of motion in space, turned into joint targets.
 
-It closes the loop: every call looks at where the fist is now and gives the next row of joint targets, so it starts from
-any posture and recovers from any push. Where the fist is fixes what it does next, up to a short smoothing, so
-demonstrations have one answer for one situation. The field is a funnel over the named block: level motion at a safe
+It closes the loop: every call looks at where the joints are now and gives the next row of targets, so it starts from any
+posture and recovers from any push. Where the fist is fixes what it does next, up to a short memory, so demonstrations
+have one answer for one situation. The field is a funnel over the named block: level motion at a safe
 height while the fist is off the block's axis, descent when it is over it, on past the block's top, so that an aim error
 of 2 cm still ends in a touch of the right block.
 """
@@ -26,11 +26,15 @@ CRUISE_M_S = 0.14
 DESCENT_M_S = 0.10
 APPROACH_PER_S = 4.0
 """Speed per distance near the goal."""
-LEAD_S = 0.09
-"""How far ahead of the fist its target is put: about the servos' lag."""
+LEAD_S = 0.1
+"""How far ahead along the field postures are solved for; also how fast an unusual posture becomes the usual one."""
+SERVO_LAG_S = 0.05
+"""How far joints trail their targets when nothing disturbs them."""
+RETURN_S = 0.5
+"""How fast the targets follow where joints really are. Faster, and noise on the targets is integrated; slower, and the
+way back from a push leads to the old path, not from where the arm is."""
 MAX_JOINT_VELOCITY = 2.5
 MAX_JOINT_ACCELERATION = 30.0
-SMOOTHING_S = 0.05
 
 
 class TouchTask(Protocol):
@@ -65,29 +69,31 @@ class TouchExpert:
 
     def reset(self) -> None:
         """Forget the past episode."""
-        self._command: FloatArray | None = None
+        self._command: Any = None
         self._velocity = np.zeros(len(HOME))
-        self._side: Side | None = None
+        self._side: Side = "left"
 
     def act(self, env: TouchTask) -> FloatArray:
-        """Joint targets `(28,)` for the next control step (meant for 50 Hz)."""
+        """Joint targets `(28,)` for the next control step (meant for 50 Hz). Once a block is touched it stays put."""
         state = env.observe().state
-        target = env.privileged()["target_position"]
-        if self._side is None:
-            self._side = side_for(target)
+        facts = env.privileged()
+        target = facts["target_position"]
+        if self._command is None:
+            self._command, self._side = np.array(state), side_for(target)
+        if facts["touched"] is not None:
+            return self._follow(np.zeros(len(HOME)), env.control_dt_s)
+        goal = HOME.copy()
         arm = ARM_SLICE[self._side]
         kinematics = self._arms[self._side]
-        point = kinematics.touch_point(state[arm])
-        goal = HOME.copy()
+        point = kinematics.touch_point(self._command[arm])
         ahead = point + LEAD_S * field_velocity(point, target)
-        goal[arm] = kinematics.posture_for(ahead, state[arm], iterations=6)
-        return self._smooth(goal, state, env.control_dt_s)
+        goal[arm] = kinematics.posture_for(ahead, self._command[arm], iterations=6)
+        drift = state + SERVO_LAG_S * self._velocity - self._command
+        return self._follow((goal - self._command) / LEAD_S + drift / RETURN_S, env.control_dt_s)
 
-    def _smooth(self, goal: FloatArray, state: FloatArray, dt_s: float) -> FloatArray:
-        """Follow the goal within velocity and acceleration limits, from where the joints are at first."""
-        if self._command is None:
-            self._command = np.array(state)
-        wanted = np.clip((goal - self._command) / SMOOTHING_S, -MAX_JOINT_VELOCITY, MAX_JOINT_VELOCITY)
+    def _follow(self, velocity: FloatArray, dt_s: float) -> FloatArray:
+        """Move the targets at a wanted joint velocity, within the velocity and acceleration limits."""
+        wanted = np.clip(velocity, -MAX_JOINT_VELOCITY, MAX_JOINT_VELOCITY)
         change = MAX_JOINT_ACCELERATION * dt_s
         self._velocity = self._velocity + np.clip(wanted - self._velocity, -change, change)
         self._command = self._command + self._velocity * dt_s

@@ -18,7 +18,7 @@ BLOCK_Y_M = (0.035, 0.235)
 """Range of |y|: the strip between the hands is left free, so that which hand is to go is never in doubt."""
 MIN_SPACING_M = 0.125
 MIN_BLOCKS, MAX_BLOCKS = 2, 4
-ARM_POSTURE_SPREAD_RAD = 0.06
+ARM_POSTURE_SPREAD_RAD = 0.10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ Time is the observations' stamps. Both models run inside `step`, when they are d
 tests. Where a late model must not delay a command, use `dualsys run --mode processes` or `dualsys.bridge`.
 """
 
+import os
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
@@ -73,6 +75,7 @@ class Controller:
         *,
         embodiment: EmbodimentSpec | None = None,
         planner: str = "",
+        actor: str = "",
         timing: TimingConfig | None = None,
         core: CoreConfig | None = None,
         safety: SafetyConfig | None = None,
@@ -80,10 +83,14 @@ class Controller:
     ) -> Self:
         """From a shipped checkpoint by name, or any by folder.
 
+        Torch is set to one thread for this process, unless OMP_NUM_THREADS says otherwise: models this small are
+        slower on more, and many times slower where cores are contended.
+
         Args:
             name_or_folder: `humanoid-table`, or a folder that `dualsys train` wrote.
             embodiment: Your robot; refused where the checkpoint is for another.
             planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
+            actor: The same for the actor.
             timing: As in the constructor, and so are `core`, `safety` and `log`.
             core: See there.
             safety: See there.
@@ -94,9 +101,10 @@ class Controller:
             SpecMismatch: planner and actor are not made for each other.
         """
         manifest = Checkpoint.open(name_or_folder, embodiment=embodiment).manifest
-        actor = build_actor(PartConfig(checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
-        system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), actor.subgoal_spec)
-        return cls(system_2, actor, timing=timing, core=core, safety=safety, log=log)
+        system_1 = build_actor(PartConfig(name=actor, checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
+        system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
+        _use_one_thread()
+        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log)
 
     def reset(self, *, seed: int = 0) -> None:
         """Begin a new episode with the next `step`: pose, models and noise start anew."""
@@ -129,3 +137,10 @@ class Controller:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _use_one_thread() -> None:
+    # Parts without a network (scripted, hold) never import torch, and need not.
+    torch = sys.modules.get("torch")
+    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)

@@ -1,0 +1,129 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dualsys
+from dualsys.embodiment import CameraSpec, SubgoalSpec
+from dualsys.errors import CheckpointError, ConfigError, InvalidObservation, SpecMismatch
+from dualsys.settings import TimingConfig
+from dualsys.testing import KnownPlanner, PoseActor, fake_embodiment
+
+ARM = fake_embodiment(3, cameras=True)
+SPEC = SubgoalSpec(num_tokens=2, dim=4)
+POSE = np.array([0.3, -0.2, 0.1])
+
+
+def make_controller(log: Path | None = None) -> dualsys.Controller:
+    return dualsys.Controller(KnownPlanner(SPEC), PoseActor(ARM, SPEC, POSE), log=log)
+
+
+def drive(controller: dualsys.Controller, seconds: float = 2.0) -> list[dualsys.Command]:
+    """Let a robot that is at once where it is commanded run from zero."""
+    commands = []
+    state = np.zeros(3)
+    images = {"head": np.zeros((4, 6, 3), dtype=np.uint8)}
+    for tick in range(round(seconds * 50)):
+        commands.append(controller.step(dualsys.Observation(stamp_s=tick * 0.02, state=state, images=images)))
+        state = commands[-1].target
+    return commands
+
+
+def test_it_goes_where_the_actor_says_within_the_limits() -> None:
+    with make_controller() as controller:
+        commands = drive(controller)
+    assert np.allclose(commands[-1].target, POSE, atol=1e-3)
+    assert commands[-1].subgoal_sequence >= 8
+    targets = np.array([command.target for command in commands])
+    assert np.abs(np.diff(targets, axis=0)).max() <= 2 * 0.02 + 1e-9
+
+
+def test_reset_begins_the_same_episode_again() -> None:
+    controller = make_controller()
+    first = drive(controller)
+    controller.reset()
+    again = drive(controller)
+    assert [c.target.tobytes() for c in first] == [c.target.tobytes() for c in again]
+
+
+def test_the_log_has_a_line_for_every_command(tmp_path: Path) -> None:
+    with make_controller(tmp_path / "run.jsonl") as controller:
+        commands = drive(controller, 0.5)
+        controller.close()
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert sum(line["kind"] == "command" for line in lines) == len(commands)
+
+
+GOOD = ARM.fake_observation(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (replace(GOOD, state=np.array([0.0, np.nan, 0.0])), r"state is not finite at \['joint1'\]"),
+        (replace(GOOD, state=np.zeros(4)), r"state has shape \(4,\), expected \(3,\)"),
+        (replace(GOOD, images={}), "no image from camera 'head'"),
+        (
+            replace(GOOD, images={"head": np.zeros((6, 4, 3), np.uint8)}),
+            r"camera 'head' gave uint8 \(6, 4, 3\), expected",
+        ),
+        (replace(GOOD, images={"head": np.zeros((4, 6, 3), np.float32)}), "camera 'head' gave float32"),
+    ],
+)
+def test_a_wrong_observation_is_refused(observation: dualsys.Observation, message: str) -> None:
+    with pytest.raises(InvalidObservation, match=message):
+        make_controller().step(observation)
+
+
+def test_a_planner_and_an_actor_of_different_specs_are_refused() -> None:
+    other = SubgoalSpec(num_tokens=2, dim=5)
+    with pytest.raises(SpecMismatch, match=r"the planner gives subgoals of .*dim=4.*, the actor takes .*dim=5"):
+        dualsys.Controller(KnownPlanner(SPEC), PoseActor(ARM, other, POSE))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[..., Path]) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", ARM)
+
+
+def test_a_checkpoint_drives(checkpoint: Path) -> None:
+    with dualsys.Controller.from_checkpoint(checkpoint, timing=TimingConfig(planner_latency_s=0.1)) as controller:
+        commands = drive(controller, 0.6)
+    assert commands[-1].source == "actor"
+    assert commands[-1].subgoal_sequence >= 0
+
+
+def test_its_planner_and_actor_can_be_swapped_by_name(checkpoint: Path) -> None:
+    controller = dualsys.Controller.from_checkpoint(checkpoint, planner="null", actor="hold")
+    assert all(np.array_equal(command.target, np.zeros(3)) for command in drive(controller, 0.6))
+    with pytest.raises(ConfigError, match=r"unknown planner 'nul'\. Did you mean 'null'"):
+        dualsys.Controller.from_checkpoint(checkpoint, planner="nul")
+
+
+def test_a_checkpoint_of_another_robot_is_refused(checkpoint: Path) -> None:
+    other = ARM.model_copy(update={"cameras": (CameraSpec(name="wrist", height=4, width=6),)})
+    with pytest.raises(CheckpointError, match=r"checkpoint 'tiny' is for embodiment 'fake' .*\['head'\].*\['wrist'\]"):
+        dualsys.Controller.from_checkpoint(checkpoint, embodiment=other)
+
+
+def test_an_unknown_checkpoint_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="unknown checkpoint 'humanoid-tabel'"):
+        dualsys.Controller.from_checkpoint("humanoid-tabel")
+
+
+def test_torch_gets_one_thread_unless_told_otherwise(checkpoint: Path) -> None:
+    program = (
+        "import sys, torch, dualsys; torch.set_num_threads(2); dualsys.Controller.from_checkpoint(sys.argv[1]);"
+        "print(torch.get_num_threads())"
+    )
+    plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    for environment, threads in ((plain, "1"), ({**plain, "OMP_NUM_THREADS": "2"}, "2")):
+        command = [sys.executable, "-c", program, str(checkpoint)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == threads

@@ -1,5 +1,6 @@
 """Loops from a configuration and its boxes: the same for threads and for processes."""
 
+import threading
 from typing import Any
 
 from dualsys.bridge.actor_loop import ActorLoop
@@ -10,6 +11,7 @@ from dualsys.bridge.boxes import (
     REQUEST,
     STATE,
     Boxes,
+    LocalBoxes,
     camera_boxes,
     status_box,
     subgoal_box,
@@ -27,6 +29,8 @@ from dualsys.decision import DecisionCore
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
 from dualsys.telemetry import RunLog
+
+REHEARSAL_S = 0.2
 
 
 def make_planner_loop(config: SystemConfig, boxes: Boxes, planner: Planner, log: RunLog | None) -> PlannerLoop:
@@ -93,6 +97,14 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Tick
         config,
         Reporter(boxes.writer(status_box("tick")), clock),
     )
+
+
+def rehearse(config: SystemConfig, environment: Any) -> None:
+    """Tick for a moment with boxes nobody reads, so that the first real ticks find warm code and mapped pages."""
+    short = config.model_copy(update={"seconds": REHEARSAL_S, "log_folder": None})
+    loop = make_tick_loop(short, LocalBoxes(), environment)
+    loop.prepare()
+    loop.run(threading.Event())
 
 
 def _senses(config: SystemConfig, boxes: Boxes) -> Senses:

@@ -17,7 +17,7 @@ class SimulatedRobot:
         environment: Made with images on demand: the tick never renders.
         control_hz: Ticks a second; the environment must step at this rate.
 
-    Raises `ConfigError` where it steps at another one.
+    Raises `ConfigError` where it steps at another one, or has cameras that no mirror of it could draw.
     """
 
     def __init__(self, environment: Any, *, control_hz: float) -> None:
@@ -27,6 +27,12 @@ class SimulatedRobot:
                 f"use --control-hz {1 / environment.control_dt_s:g}"
             )
         self._environment = environment
+        self._can_be_drawn = hasattr(environment, "physics_state") and hasattr(environment, "set_state")
+        if environment.embodiment.cameras and not self._can_be_drawn:
+            raise ConfigError(
+                f"{type(environment).__name__} has cameras but no `physics_state` and `set_state`, without which no "
+                "other process can draw it: use --mode inline"
+            )
         self._state: FloatArray | None = None
         self.is_over = False
         """Whether the episode has ended."""
@@ -62,8 +68,10 @@ class SimulatedRobot:
             self._state = np.asarray(self._environment.observe().state, dtype=np.float64)
         return self._state
 
-    def physics(self) -> FloatArray:
-        """Enough of the simulator's state to draw it from."""
+    def physics(self) -> FloatArray | None:
+        """Enough of the simulator's state to draw it from; None where the environment has nothing to draw."""
+        if not self._can_be_drawn:
+            return None
         physics: FloatArray = self._environment.physics_state()
         return physics
 

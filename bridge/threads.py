@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_planner_loop, make_tick_loop
+from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_planner_loop, make_tick_loop, rehearse
 from dualsys.bridge.boxes import LocalBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.processes import RunResult
@@ -50,6 +50,7 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
     environment = build_environment(config.environment)
     try:
         tick = make_tick_loop(config, boxes, environment)
+        rehearse(config, environment)
         tick.prepare()
         planner_loop = make_planner_loop(config, boxes, planner, logs[0])
         actor_loop = make_actor_loop(config, boxes, actor, logs[1])

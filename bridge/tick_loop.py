@@ -78,7 +78,9 @@ class TickLoop:
         self.outcomes: list[bool] = []
         """Success of each finished episode."""
         self.resets = 0
-        """Times the grid was begun anew because the next episode was set up."""
+        """Times the next episode was set up."""
+        self.ticks_in_resets = 0
+        """Deadlines that passed while one was set up."""
         self.steps_lost = 0
         """Control steps of simulated time that were not made up for."""
         self._episode = Episode(number=-1, seed=config.seed - 1, start_s=0.0, instruction="")
@@ -102,27 +104,12 @@ class TickLoop:
     def run(self, stop: threading.Event) -> None:
         """Tick until the time is up or `stop` is set."""
         self._start_episode()
-        end_s = self._clock.now_s() + self._config.seconds
-        while not stop.is_set() and self._clock.now_s() < end_s:
-            self._run_episode(stop, end_s)
-            if self._robot.is_over:
-                self.outcomes.append(self._robot.succeeded)
-                if self._clock.now_s() < end_s and not stop.is_set():
-                    self._next_episode()
-                    self._start_episode()
-                    self.resets += 1
-        if not self.outcomes:
-            self.outcomes.append(self._robot.succeeded)
-        self._reporter.publish(self._status())
-
-    def _run_episode(self, stop: threading.Event, end_s: float) -> None:
-        """Tick on one grid, which begins now."""
         grid = Grid(origin_s=self._clock.now_s(), period_s=self._period_s)
+        end_s = grid.origin_s + self._config.seconds
         state_ticker = Ticker(Grid(origin_s=grid.origin_s, period_s=1.0 / self._config.state_hz))
-        video = self._config.video_hz
-        video_ticker = Ticker(Grid(origin_s=grid.origin_s, period_s=1.0 / video)) if video > 0 else None
+        video_ticker = self._make_video_ticker(grid.origin_s)
         index, served = 0, 0
-        while not stop.is_set() and not self._robot.is_over and grid.point_s(index) < end_s:
+        while not stop.is_set() and grid.point_s(index) < end_s:
             deadline_s = grid.point_s(index)
             self._clock.sleep_until_s(deadline_s)
             now_s = self._clock.now_s()
@@ -134,11 +121,32 @@ class TickLoop:
                 self._publish_state(now_s)
                 self._publish_pose(now_s)
             if video_ticker is not None and video_ticker.due(now_s):
-                self.poses.append(self._pose(now_s))
+                self._remember_pose(now_s)
             self._reporter.report(self._status)
             self.measures.work_us.add((self._clock.now_s() - now_s) * 1e6)
-            served = index
-            index += 1 + behind
+            served, index = index, index + 1 + behind
+            if self._robot.is_over:
+                self.outcomes.append(self._robot.succeeded)
+                index = self._change_episode(grid, index, end_s)
+                served = index
+        if not self.outcomes:
+            self.outcomes.append(self._robot.succeeded)
+        self._reporter.publish(self._status())
+
+    def _change_episode(self, grid: Grid, index: int, end_s: float) -> int:
+        """Set the next episode up; the index to go on with. Points that pass meanwhile are no misses, but counted."""
+        if self._clock.now_s() >= end_s:
+            return index
+        self._next_episode()
+        self._start_episode()
+        self.resets += 1
+        following = max(index, grid.index_at(self._clock.now_s()) + 1)
+        self.ticks_in_resets += following - index
+        return following
+
+    def _make_video_ticker(self, origin_s: float) -> Ticker | None:
+        hz = self._config.video_hz
+        return Ticker(Grid(origin_s=origin_s, period_s=1.0 / hz)) if hz > 0 else None
 
     def _advance(self, steps: int) -> None:
         """Let the simulated time pass that has passed on the clock, most of it even after a long stall."""
@@ -198,7 +206,7 @@ class TickLoop:
             self._core.handle(ChunkArrived(chunk=chunk, now_s=now_s))
 
     def _next_episode(self) -> None:
-        """Set the next episode up. Takes milliseconds: the grid begins anew afterwards."""
+        """Set the next episode up. Takes milliseconds."""
         number, seed = self._episode.number + 1, self._episode.seed + 1
         instruction = self._robot.begin(seed)
         if not gc.isenabled():
@@ -228,13 +236,21 @@ class TickLoop:
         self._boxes.state.write(observation, sequence=self._sequences["state"], observation_stamp_s=now_s)
 
     def _publish_pose(self, now_s: float) -> None:
-        self._sequences["pose"] += 1
-        self._boxes.pose.write(self._pose(now_s), sequence=self._sequences["pose"], observation_stamp_s=now_s)
+        pose = self._pose(now_s)
+        if pose is not None:
+            self._sequences["pose"] += 1
+            self._boxes.pose.write(pose, sequence=self._sequences["pose"], observation_stamp_s=now_s)
 
-    def _pose(self, now_s: float) -> ScenePose:
-        return ScenePose(
-            stamp_s=now_s, episode=self._episode.number, seed=self._episode.seed, physics=self._robot.physics()
-        )
+    def _remember_pose(self, now_s: float) -> None:
+        pose = self._pose(now_s)
+        if pose is not None:
+            self.poses.append(pose)
+
+    def _pose(self, now_s: float) -> ScenePose | None:
+        physics = self._robot.physics()
+        if physics is None:
+            return None
+        return ScenePose(stamp_s=now_s, episode=self._episode.number, seed=self._episode.seed, physics=physics)
 
     def _status(self) -> dict[str, Any]:
         measures = self.measures
@@ -267,6 +283,7 @@ class TickLoop:
             "counters": {
                 **self._core.status().counts,
                 "resets": self.resets,
+                "ticks_in_resets": self.ticks_in_resets,
                 "physics_steps_lost": self.steps_lost,
                 "commands_not_logged": 0 if self.commands is None else self.commands.overwritten,
             },

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dualsys.bridge.assembly import make_tick_loop
+from dualsys.bridge.assembly import make_tick_loop, rehearse
 from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.process_life import run_process
@@ -44,12 +44,13 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
     try:
         boxes = SharedBoxes(config.folder)
         loop = make_tick_loop(config, boxes, environment)
+        realtime = enter_realtime(config.realtime)
+        rehearse(config, environment)
         loop.prepare()
         supervisor = boxes.reader(status_box("supervisor"))
         while not stop.is_set() and not (supervisor.read() or {}).get("go", False):
             loop.idle()
         require_light_process()
-        realtime = enter_realtime(config.realtime)
         loop.run(stop)
         require_light_process()
         _write(config, loop, realtime)

@@ -109,7 +109,7 @@ class StagedEpisode:
         """Read a staged episode. Raises `DatasetError` where it is damaged."""
         path = _rows_path(folder, seed)
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 about = json.loads(str(archive["about"]))
                 columns = {name: archive[name] for name in archive.files if name != "about"}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

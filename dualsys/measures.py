@@ -52,6 +52,8 @@ class Histogram:
             return math.nan
         rank = max(1, math.ceil(share * self.count))
         index = int(np.searchsorted(np.cumsum(self._counts), rank))
+        if index == len(self._counts) - 1:
+            return self.maximum
         upper = self._smallest * math.exp(index * self._log_ratio)
         return min(upper, self.maximum)
 

@@ -25,8 +25,8 @@ from dualsys.errors import InvalidObservation
 from dualsys.messages import Command, FloatArray
 from dualsys.settings import SafetyConfig
 
-_HUGE = 1e12
-"""Stands for an infinite limit: the formulas then need no cases."""
+_FAR, _FAST = 1e12, 1e18
+"""Stand for infinite limits of positions and of their rates: the formulas then need no cases."""
 _ROUNDING = 1e-9
 """Relative size of a change that is rounding, not limiting."""
 
@@ -63,10 +63,10 @@ class SafetyGate:
         self.embodiment = embodiment
         self.config = config
         self._dt_s = control_dt_s
-        self._lower = np.maximum(embodiment.lower, -_HUGE)
-        self._upper = np.minimum(embodiment.upper, _HUGE)
-        self._max_velocity = np.minimum(embodiment.max_velocity * config.velocity_scale, _HUGE)
-        self._max_acceleration = np.minimum(embodiment.max_acceleration * config.acceleration_scale, _HUGE)
+        self._lower = np.maximum(embodiment.lower, -_FAR)
+        self._upper = np.minimum(embodiment.upper, _FAR)
+        self._max_velocity = np.minimum(embodiment.max_velocity * config.velocity_scale, _FAST)
+        self._max_acceleration = np.minimum(embodiment.max_acceleration * config.acceleration_scale, _FAST)
         self._step = self._max_acceleration * control_dt_s
         self._position = np.clip(np.zeros(embodiment.num_actions), self._lower, self._upper)
         self._velocity = np.zeros(embodiment.num_actions)
@@ -79,7 +79,7 @@ class SafetyGate:
         Raises `InvalidObservation` when the pose has the wrong shape or is not finite.
         """
         shape = (self.embodiment.num_actions,)
-        if np.shape(position) != shape or not np.all(np.isfinite(position)) or np.any(np.abs(position) > _HUGE):
+        if np.shape(position) != shape or not np.all(np.isfinite(position)) or np.any(np.abs(position) > _FAR):
             raise InvalidObservation(
                 f"{self.embodiment.name}: the gate cannot start from {position!r}; it takes {shape[0]} finite positions"
             )
@@ -137,11 +137,13 @@ class SafetyGate:
         to_lower = stopping_velocity(np.maximum(position - self._lower, 0.0), self._max_acceleration, dt_s)
         can_stop = np.minimum(np.maximum(within_speed, -to_lower), to_upper)
         velocity = np.minimum(np.maximum(can_stop, self._velocity - self._step), self._velocity + self._step)
-        if _differ(velocity, within_speed):
-            names.append("acceleration")
         reached = position + velocity * dt_s
         # Rounding: a target that is met is met to the bit, and a limit is not passed by the last digit.
-        reached = np.where(np.abs(reached - target) <= 1e-12 * (1.0 + np.abs(target)), target, reached)
+        rounding = 1e-13 * (1.0 + np.abs(target) + np.abs(position))
+        reached = np.where(np.abs(reached - target) <= rounding, target, reached)
+        # Being slow to meet a target ahead, so as to stop at it, is the acceleration limit's doing too.
+        if _differ(velocity, within_speed) or ("velocity" not in names and _differ(reached, target)):
+            names.append("acceleration")
         low, high = np.minimum(self._lower, position), np.maximum(self._upper, position)
         return np.asarray(np.minimum(np.maximum(reached, low), high))
 

@@ -64,8 +64,8 @@ class FaultyActor:
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:
         """A chunk, or a failure."""
-        failure = _begin_call(self._failures, self.calls, self._slow_s)
         self.calls += 1
+        failure = _begin_call(self._failures, self.calls - 1, self._slow_s)
         chunk = self._actor.act(observation, subgoal, prefix)
         if failure == "stamp":
             return replace(chunk, start_stamp_s=float("nan"))
@@ -93,8 +93,8 @@ class FaultyPlanner:
 
     def plan(self, observation: Observation) -> LatentSubgoal:
         """A subgoal, or a failure."""
-        failure = _begin_call(self._failures, self.calls, self._slow_s)
         self.calls += 1
+        failure = _begin_call(self._failures, self.calls - 1, self._slow_s)
         subgoal = self._planner.plan(observation)
         if failure == "stamp":
             return replace(subgoal, observation_stamp_s=float("nan"))

@@ -64,15 +64,16 @@ ROWS = st.sampled_from(
 
 @st.composite
 def chunks(draw: st.DrawFn) -> Any:
+    oddities: Any = ODDITIES
     if draw(st.integers(0, 19)) == 0:
-        return draw(ODDITIES)
+        return draw(oddities)
     integers = st.integers(-1, 6)
     return ActionChunk(
         rows=draw(ROWS),
-        dt_s=draw(st.just(0.02) | ODDITIES),
-        start_stamp_s=draw(st.floats(0, 1) | ODDITIES),
-        sequence=draw(integers | ODDITIES),
-        request=draw(integers | ODDITIES),
+        dt_s=draw(st.just(0.02) | oddities),
+        start_stamp_s=draw(st.floats(0, 1) | oddities),
+        sequence=draw(integers | oddities),
+        request=draw(integers | oddities),
         subgoal_sequence=draw(integers),
         subgoal_age_s=draw(NUMBERS),
     )

@@ -1,0 +1,213 @@
+"""The conformance kit: our fakes pass, and each way of breaking a protocol is found and named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.clock import SimulatedClock
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import DualsysError, NotConforming
+from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.testing import (
+    FaultyActor,
+    FaultyPlanner,
+    IdealRobot,
+    KnownPlanner,
+    PoseActor,
+    ReachEnvironment,
+    check_actor,
+    check_environment,
+    check_planner,
+    check_robot,
+    fake_embodiment,
+)
+from dualsys.testing.faults import Failure, InjectedError
+
+ARM = fake_embodiment(2, cameras=True)
+SPEC = SubgoalSpec(num_tokens=2, dim=3)
+
+
+def _actor() -> PoseActor:
+    return PoseActor(ARM, SPEC, np.array([0.4, -0.4]))
+
+
+def test_the_fakes_conform() -> None:
+    check_planner(KnownPlanner(SPEC), ARM)
+    check_actor(_actor())
+    check_actor(FaultyActor(_actor(), []))
+    check_planner(FaultyPlanner(KnownPlanner(SPEC), ["none"]), ARM)
+    check_environment(ReachEnvironment(ARM, np.zeros(2)))
+    check_robot(IdealRobot(ARM, SimulatedClock()))
+
+
+def test_errors_are_assertions_and_ours() -> None:
+    assert issubclass(NotConforming, AssertionError)
+    assert issubclass(NotConforming, DualsysError)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("nan", "not finite"),
+        ("infinite", "not finite"),
+        ("shape", "expected floats"),
+        ("stamp", "start_stamp_s"),
+        ("nothing", "NoneType"),
+    ],
+)
+def test_a_bad_chunk_is_found(failure: Failure, words: str) -> None:
+    with pytest.raises(NotConforming, match=words):
+        check_actor(FaultyActor(_actor(), [failure]))
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [("nan", "not finite"), ("shape", "its spec says"), ("stamp", "oldest"), ("nothing", "NoneType")],
+)
+def test_a_bad_subgoal_is_found(failure: Failure, words: str) -> None:
+    with pytest.raises(NotConforming, match=words):
+        check_planner(FaultyPlanner(KnownPlanner(SPEC), ["none", failure]), ARM)
+
+
+class _Broken:
+    """A conforming part with one member replaced."""
+
+    def __init__(self, part: Any, **members: Any) -> None:
+        self._part, self._members = part, members
+
+    def __getattr__(self, name: str) -> Any:
+        return self._members[name] if name in self._members else getattr(self._part, name)
+
+
+def _shared_rows(actor: PoseActor) -> Callable[..., ActionChunk]:
+    rows = np.zeros((actor.horizon, 2))
+
+    def act(observation: Observation, subgoal: Any, prefix: Any = None) -> ActionChunk:
+        rows[:] = actor.act(observation, subgoal, prefix).rows
+        return ActionChunk(rows=rows, dt_s=actor.dt_s, start_stamp_s=observation.stamp_s)
+
+    return act
+
+
+def _unseeded(actor: PoseActor) -> Callable[..., ActionChunk]:
+    rng = np.random.default_rng(0)
+
+    def act(observation: Observation, subgoal: Any, prefix: Any = None) -> ActionChunk:
+        chunk = actor.act(observation, subgoal, prefix)
+        return replace(chunk, rows=chunk.rows + rng.standard_normal(chunk.rows.shape))
+
+    return act
+
+
+def _writing(actor: PoseActor) -> Callable[..., ActionChunk]:
+    def act(observation: Observation, subgoal: Any, prefix: Any = None) -> ActionChunk:
+        chunk = actor.act(observation, subgoal, prefix)
+        observation.state[0] = 9.0
+        return chunk
+
+    return act
+
+
+def test_an_actor_that_reuses_its_rows_is_found() -> None:
+    actor = _actor()
+    with pytest.raises(NotConforming, match="overwrote"):
+        check_actor(_Broken(actor, act=_shared_rows(actor)))
+
+
+def test_an_actor_that_is_not_reproducible_is_found() -> None:
+    actor = _actor()
+    with pytest.raises(NotConforming, match="not reproducible"):
+        check_actor(_Broken(actor, act=_unseeded(actor)))
+
+
+def test_an_actor_that_writes_into_the_observation_is_found() -> None:
+    actor = _actor()
+    with pytest.raises(NotConforming, match="wrote into the observation"):
+        check_actor(_Broken(actor, act=_writing(actor)))
+
+
+def test_missing_members_are_all_named() -> None:
+    class Nothing:
+        horizon = 3
+
+    with pytest.raises(
+        NotConforming, match=r"Nothing is no Actor: it lacks embodiment, subgoal_spec, dt_s, reset, act"
+    ):
+        check_actor(Nothing())
+    checks: list[Callable[[Any], None]] = [check_environment, check_robot, lambda part: check_planner(part, ARM)]
+    for check in checks:
+        with pytest.raises(NotConforming, match="it lacks"):
+            check(Nothing())
+
+
+def test_a_planner_without_reset_of_its_count_is_found() -> None:
+    planner = KnownPlanner(SPEC)
+    with pytest.raises(NotConforming, match="not reproducible"):
+        check_planner(_Broken(planner, reset=lambda seed: None), ARM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mask": np.zeros(3, dtype=np.bool_)}, "mask"),
+        ({"progress": 1.5}, "progress"),
+        ({"time_to_live_s": 0.0}, "time_to_live_s"),
+        ({"tokens": np.zeros((2, 3))}, "float64"),
+    ],
+)
+def test_each_field_of_a_subgoal_is_checked(changes: dict[str, Any], words: str) -> None:
+    planner = KnownPlanner(SPEC)
+
+    def plan(observation: Observation) -> LatentSubgoal:
+        return replace(planner.plan(observation), **changes)
+
+    with pytest.raises(NotConforming, match=words):
+        check_planner(_Broken(planner, plan=plan), ARM)
+
+
+def _world() -> ReachEnvironment:
+    return ReachEnvironment(ARM, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"control_dt_s": 0.01}, "moved the stamp"),
+        ({"instruction": None}, "instruction"),
+        ({"step": lambda action: (0, 0.0, False, {})}, "must give"),
+        ({"step": lambda action: (0, np.nan, False, False, {})}, "reward"),
+        ({"step": lambda action: (0, 0.0, 1, False, {})}, "terminated"),
+        ({"observe": lambda: Observation(stamp_s=0.0, state=np.zeros(5))}, "state has shape"),
+        ({"reset": lambda seed: None}, "reset"),
+    ],
+)
+def test_each_part_of_an_environment_is_checked(members: dict[str, Any], words: str) -> None:
+    with pytest.raises(NotConforming, match=words):
+        check_environment(_Broken(_world(), **members))
+
+
+def test_an_environment_that_ignores_the_seed_is_found() -> None:
+    world = _world()
+    seeds = iter(range(9))
+    with pytest.raises(NotConforming, match="not reproducible"):
+        check_environment(_Broken(world, reset=lambda seed: world.reset(seed=next(seeds))))
+
+
+def test_a_robot_whose_stamps_go_back_is_found() -> None:
+    robot, stamps_s = IdealRobot(ARM, SimulatedClock()), iter([3.0, 2.0])
+    with pytest.raises(NotConforming, match="went back"):
+        check_robot(_Broken(robot, observe=lambda: replace(robot.observe(), stamp_s=next(stamps_s))))
+    assert robot.closed, "closed even though the check failed"
+
+
+def test_faults_follow_their_script() -> None:
+    actor = FaultyActor(_actor(), ["none", "error", "nan"])
+    observation = ARM.fake_observation(np.random.default_rng(0))
+    assert np.isfinite(actor.act(observation, None).rows).all()
+    with pytest.raises(InjectedError, match="call 1"):
+        actor.act(observation, None)
+    for _ in range(2):
+        assert np.isnan(actor.act(observation, None).rows).any()

@@ -8,6 +8,7 @@ a chunk of 50 Hz rows plays at any control rate.
     target     r0 .... r1 .... r2 .... r3 r3 r3
 """
 
+import math
 from typing import Any, Literal, final
 
 import numpy as np
@@ -51,9 +52,15 @@ def problem_of(chunk: ActionChunk, num_actions: int, *, now_s: float) -> ChunkPr
         return "finite"
     dt_s: Any = chunk.dt_s
     stamps_fit = is_number(chunk.start_stamp_s) and chunk.start_stamp_s <= now_s + 1e-6
-    if not stamps_fit or not is_number(dt_s) or dt_s < 1e-6:
+    named = is_number(chunk.subgoal_sequence) and is_number(chunk.subgoal_epoch) and is_duration(chunk.subgoal_age_s)
+    if not stamps_fit or not named or not is_number(dt_s) or dt_s < 1e-6:
         return "timing"
     return None
+
+
+def is_duration(value: Any) -> bool:
+    """Whether a value is a number of seconds; infinite means never or for ever."""
+    return is_number(value) or (isinstance(value, (float, np.floating)) and bool(value == math.inf))
 
 
 def is_number(value: Any) -> bool:

@@ -26,7 +26,7 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "chunks_refused_sequence": "chunks not newer than the one before",
         "chunks_refused_shape": "chunks of the wrong shape",
         "chunks_refused_finite": "chunks with values that are not finite",
-        "chunks_refused_timing": "chunks with unusable row spacing or stamp",
+        "chunks_refused_timing": "chunks with unusable row spacing, stamp, or subgoal provenance",
         "chunks_refused_late": "chunks whose rows had all been consumed when they arrived",
         "chunks_refused_policy": "chunks for which the chunk policy gave no usable row",
         "faults": "faults reported by the drivers",

@@ -7,13 +7,12 @@ three drivers (`dualsys.bridge`) only carry events in and decisions out. `handle
 what can't be used is refused, counted, and what was good before goes on.
 """
 
-import math
 from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
-from dualsys.chunking import is_number, problem_of
+from dualsys.chunking import is_duration, is_number, problem_of
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -130,7 +129,7 @@ class DecisionCore:
 
     def _take_subgoal(self, event: SubgoalArrived) -> None:
         usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
-        usable = usable and (is_number(event.time_to_live_s) or event.time_to_live_s == math.inf)
+        usable = usable and is_duration(event.time_to_live_s)
         known = self._subgoal
         newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
         if not newer or event.observation_stamp_s < self._started_s:

@@ -74,8 +74,9 @@ def chunks(draw: st.DrawFn) -> Any:
         start_stamp_s=draw(st.floats(0, 1) | oddities),
         sequence=draw(integers | oddities),
         request=draw(integers | oddities),
-        subgoal_sequence=draw(integers),
-        subgoal_age_s=draw(NUMBERS),
+        subgoal_sequence=draw(integers | oddities),
+        subgoal_epoch=draw(st.just(0) | oddities),
+        subgoal_age_s=draw(st.floats(0, 1) | oddities),
     )
 
 
@@ -120,7 +121,7 @@ def _bits(decision: Decision) -> tuple[Any, ...]:
     return (*fields, asked, decision.status.phase, tuple(decision.status.counts.items()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(ANYTHING, max_size=40), CONFIGS, POLICIES)
 def test_no_event_raises_and_the_same_events_give_the_same_decisions(
     events: list[Any], config: CoreConfig, policy: Any

@@ -5,6 +5,7 @@ per process, EGL before OSMesa unless `MUJOCO_GL` says otherwise, and `backend()
 """
 
 import atexit
+import ctypes
 import importlib
 import os
 import sys
@@ -25,15 +26,9 @@ APT_HINT = (
     "(or, in a container without /dev: apt-get install -y libosmesa6)"
 )
 
+_EGL_PLATFORM_DEVICE = 0x313F
+
 _lock = threading.RLock()
-_live_contexts: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-@atexit.register
-def _free_contexts() -> None:
-    """Before the display goes: a context that is freed after it prints an error at exit."""
-    for context in list(_live_contexts):
-        context.free()
 
 
 def backend() -> Backend:
@@ -47,33 +42,70 @@ def backend() -> Backend:
 
 @cache  # one choice per process, as PyOpenGL binds to one platform; a failure is not kept
 def _choose() -> tuple[Backend, Any]:
+    """The window system and the class of its windows."""
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: more threads don't help small frames, and steal cores
     asked = os.environ.get("MUJOCO_GL", "").strip().lower()
-    candidates: tuple[Backend, ...] = ("egl", "osmesa")
-    if asked == "egl":
-        candidates = ("egl",)
-    elif asked == "osmesa":
-        candidates = ("osmesa",)
-    elif asked in ("disable", "disabled", "off", "false", "0"):
+    if asked in ("disable", "disabled", "off", "false", "0"):
         raise RenderingError(f"rendering is switched off by MUJOCO_GL={asked}; unset it or set it to egl or osmesa")
-    failures = []
-    for candidate in candidates:
-        try:
-            return candidate, _try_backend(candidate)
-        except Exception as error:  # any failure of a driver means: not this one; all are reported if none works
-            failures.append(f"{candidate}: {type(error).__name__}: {error}")
-            _forget_platform(candidate)
-    raise RenderingError(f"MuJoCo cannot render here ({'; '.join(failures)}). {APT_HINT}")
+    name: Backend = "osmesa" if asked == "osmesa" or (asked != "egl" and not _egl_has_display()) else "egl"
+    mujoco = import_mujoco()
+    if "OpenGL" not in sys.modules:
+        os.environ["PYOPENGL_PLATFORM"] = name
+    try:
+        context_class = importlib.import_module(f"mujoco.{name}").GLContext
+        window = context_class(16, 16)
+        window.make_current()
+        mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100).free()
+        window.free()
+    except Exception as error:  # PyOpenGL and drivers fail in many ways; all mean: not here
+        why = f"{type(error).__name__}: {error}"
+        tried = "OSMesa, as EGL finds no display" if name == "osmesa" and asked != "osmesa" else name
+        raise RenderingError(f"MuJoCo cannot render here with {tried} ({why}). {APT_HINT}") from error
+    return name, context_class
 
 
-def _try_backend(candidate: Backend) -> Any:
-    if os.environ.get("PYOPENGL_PLATFORM", candidate) != candidate and "OpenGL" not in sys.modules:
-        os.environ["PYOPENGL_PLATFORM"] = candidate
-    context_class = importlib.import_module(f"mujoco.{candidate}").GLContext
-    context = context_class(16, 16)
-    context.make_current()
-    context.free()
-    return context_class
+def _egl_has_display() -> bool:
+    """Whether EGL is installed with a device that initialises.
+
+    Asked without PyOpenGL, which would bind this process to EGL and leave OSMesa no chance.
+    """
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return False
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    query_address = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
+    display_address = egl.eglGetProcAddress(b"eglGetPlatformDisplayEXT")
+    if not query_address or not display_address:
+        return False
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+    query = ctypes.CFUNCTYPE(ctypes.c_uint, integer, pointer, ctypes.POINTER(integer))(query_address)
+    get_display = ctypes.CFUNCTYPE(pointer, ctypes.c_uint, pointer, pointer)(display_address)
+    egl.eglInitialize.argtypes = (pointer, pointer, pointer)
+    devices, count = (pointer * 16)(), integer(0)
+    if not query(16, ctypes.cast(devices, pointer), ctypes.byref(count)):
+        return False
+    displays = [get_display(_EGL_PLATFORM_DEVICE, device, None) for device in devices[: count.value]]
+    return any(display and egl.eglInitialize(display, None, None) for display in displays)
+
+
+def import_mujoco() -> Any:
+    """MuJoCo, which on import already loads the window system that `MUJOCO_GL` names.
+
+    Raises `RenderingError` where that one is not installed.
+    """
+    asked = os.environ.get("MUJOCO_GL", "")
+    try:
+        return importlib.import_module("mujoco")
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # PyOpenGL fails in many ways where a library is missing
+        if not asked:
+            raise
+        raise RenderingError(
+            f"MuJoCo cannot be imported with MUJOCO_GL={asked} ({type(error).__name__}: {error}). "
+            f"Unset MUJOCO_GL, or {APT_HINT}"
+        ) from error
 
 
 def _forget_platform(candidate: Backend) -> None:
@@ -83,75 +115,102 @@ def _forget_platform(candidate: Backend) -> None:
         del sys.modules[name]
 
 
-class _ThreadState(threading.local):
-    """GL objects belong to the thread that made them."""
-
-    gl_context: Any = None
-    context: Any = None
-
-
-class Renderer:
-    """Renders one model at one size. Any thread may call it; each pays once for a GL context of its own.
-
-    Raises `RenderingError` on the first `render` where the machine cannot.
-    """
+class _Context:
+    """A GL context with a model's meshes and textures in it. Belongs to the thread that made it."""
 
     def __init__(self, model: Any, *, height: int, width: int) -> None:
-        """`height` and `width` in pixels."""
-        import mujoco
-
-        self._mujoco = mujoco
-        self._model = model
-        self._rect = mujoco.MjrRect(0, 0, width, height)
-        self._scene = mujoco.MjvScene(model, maxgeom=1000)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
-        self._option = mujoco.MjvOption()
-        self._option.geomgroup[:] = (1, 1, 1, 0, 0, 0)
-        self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._buffer = np.empty((height, width, 3), np.uint8)
-        self._state = _ThreadState()
-        self._lock = threading.Lock()
-
-    def render(self, data: Any, camera: str) -> ImageArray:
-        """`(height, width, 3)` uint8 RGB from a named camera; the array is the caller's own."""
-        mujoco = self._mujoco
-        with self._lock:
-            self._make_current()
-            self._camera.fixedcamid = self._model.camera(camera).id
-            category = mujoco.mjtCatBit.mjCAT_ALL
-            mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, category, self._scene)
-            mujoco.mjr_render(self._rect, self._scene, self._state.context)
-            mujoco.mjr_readPixels(self._buffer, None, self._rect, self._state.context)
-            return np.ascontiguousarray(self._buffer[::-1])
-
-    def _make_current(self) -> None:
-        state = self._state
-        if state.gl_context is not None:
-            state.gl_context.make_current()
-            return
-        mujoco, model = self._mujoco, self._model
+        mujoco = import_mujoco()
+        self._window: Any = None
+        self.resources: Any = None
         with _lock:
             _, context_class = _choose()
         model.vis.quality.shadowsize = 0
         model.vis.quality.offsamples = 0
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, self._rect.width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, self._rect.height)
-        state.gl_context = context_class(self._rect.width, self._rect.height)
-        _live_contexts.add(state.gl_context)
-        atexit.unregister(_free_contexts)  # to run before the display's own handler, registered by the first context
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        self._owner = threading.get_ident()
+        self._window = context_class(width, height)
+        _live_contexts.add(self)
+        atexit.unregister(_free_contexts)  # registered last, it runs first: before the display's own handler
         atexit.register(_free_contexts)
-        state.gl_context.make_current()
-        state.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, state.context)
-        state.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZERONEAR
+        self._window.make_current()
+        self.resources = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.resources)
+
+    def make_current(self) -> None:
+        """Before every use: the thread may have used another context in between."""
+        self._window.make_current()
+
+    def free(self) -> None:
+        """Idempotent. From another thread than the owner's, the driver frees what the context holds."""
+        if self._window is None:
+            return
+        if self.resources is not None and threading.get_ident() == self._owner:
+            self._window.make_current()
+            self.resources.free()
+        self._window.free()
+        self._window = None
+
+    def __del__(self) -> None:
+        """A context that is freed after the display prints an error at exit."""
+        self.free()
+
+
+_live_contexts: weakref.WeakSet[_Context] = weakref.WeakSet()
+
+
+def _free_contexts() -> None:
+    for context in list(_live_contexts):
+        context.free()
+
+
+class _OfThread(threading.local):
+    """Each thread's own context."""
+
+    context: _Context | None = None
+
+
+class Renderer:
+    """Renders one model at one size. Any thread may call it; each pays once for a GL context of its own."""
+
+    def __init__(self, model: Any, *, height: int, width: int) -> None:
+        """`height` and `width` in pixels. Nothing is drawn or tried yet."""
+        self._mujoco = mujoco = import_mujoco()
+        self._model = model
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        self._scene = mujoco.MjvScene(model, maxgeom=2000)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        self._option = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._buffer = np.empty((height, width, 3), np.uint8)
+        self._here = _OfThread()
+        self._lock = threading.Lock()
+
+    def render(self, data: Any, camera: str) -> ImageArray:
+        """`(height, width, 3)` uint8 RGB from a named camera; the array is the caller's own.
+
+        Raises `RenderingError` where the machine cannot render.
+        """
+        mujoco = self._mujoco
+        with self._lock:
+            context = self._context()
+            self._camera.fixedcamid = self._model.camera(camera).id
+            everything = mujoco.mjtCatBit.mjCAT_ALL
+            mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, everything, self._scene)
+            mujoco.mjr_render(self._rectangle, self._scene, context.resources)
+            mujoco.mjr_readPixels(self._buffer, None, self._rectangle, context.resources)
+            return np.ascontiguousarray(self._buffer[::-1])
+
+    def _context(self) -> _Context:
+        if self._here.context is None:
+            self._here.context = _Context(self._model, height=self._rectangle.height, width=self._rectangle.width)
+        self._here.context.make_current()
+        return self._here.context
 
     def close(self) -> None:
-        """Free the calling thread's GL objects. Idempotent; other threads' are freed with the threads."""
-        state = self._state
-        if state.context is not None:
-            state.gl_context.make_current()
-            state.context.free()
-            state.gl_context.free()
-        state.context = state.gl_context = None
+        """Free the calling thread's context. Idempotent; other threads' go with the threads."""
+        if self._here.context is not None:
+            self._here.context.free()
+            self._here.context = None

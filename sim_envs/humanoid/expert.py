@@ -1,10 +1,10 @@
 """The scripted expert of `humanoid/touch`: a field of motion in space, turned into joint targets.
 
-It closes the loop: every call looks at where the joints are now and gives the next row of targets, so it starts from any
-posture and recovers from any push. Where the fist is fixes what it does next, up to a short memory, so demonstrations
-have one answer for one situation. The field is a funnel over the named block: level motion at a safe
+It closes the loop: every call looks at where the joints are now and gives the next row of targets, so it starts from
+any posture and recovers from any push. Where the fist is fixes what it does next, up to a short memory, so
+demonstrations have one answer for one situation. The field is a funnel over the named block: level motion at a safe
 height while the fist is off the block's axis, descent when it is over it, on past the block's top, so that an aim error
-of 2 cm still ends in a touch of the right block.
+of 3 cm still ends in a touch of the right block.
 """
 
 from typing import Any, Protocol

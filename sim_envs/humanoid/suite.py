@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from dualsys.protocols import Environment
 from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.rendering import import_mujoco
 
 
 def _touch(options: EnvironmentOptions) -> Environment:
+    import_mujoco()
     from dualsys.sim_envs.humanoid.touch import HumanoidTouch
 
     return HumanoidTouch(options)

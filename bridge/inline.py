@@ -89,6 +89,11 @@ class InlineDriver:
         self._acting: _Result | None = None
         self._planner_ticker = Ticker(Grid(origin_s=now_s, period_s=1.0 / self.timing.planner_hz))
 
+    @property
+    def newest_subgoal(self) -> LatentSubgoal | None:
+        """The newest subgoal that can be used; None before an episode's first."""
+        return self._subgoal
+
     def reset(self, observation: Observation, *, seed: int = 0) -> None:
         """Start an episode from rest at the observed pose. The observation goes into the first `step`, too.
 

@@ -4,17 +4,14 @@ import logging
 import threading
 from typing import Any
 
-import numpy as np
-
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.senses import Senses
 from dualsys.clock import Grid, Ticker
-from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import BridgeError
 from dualsys.messages import LatentSubgoal
 from dualsys.protocols import Clock, Planner
-from dualsys.provenance import sign_subgoal
+from dualsys.provenance import sign_subgoal, subgoal_problem
 from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
@@ -82,16 +79,20 @@ class PlannerLoop:
             if episode.number != self._episode:
                 self._planner.reset(seed=episode.seed)
                 self._episode = episode.number
-            subgoal = self._planner.plan(observation)
+            subgoal: Any = self._planner.plan(observation)
         except Exception as error:
             self._fail("failures", f"{type(error).__name__}: {error}", error)
             return False
-        problem = problem_of_subgoal(subgoal, self._spec)
+        problem = subgoal_problem(subgoal, self._spec)
         if problem is not None:
             self._fail("refused", problem)
             return False
+        try:
+            self._publish(subgoal)
+        except BridgeError as error:
+            self._fail("refused", str(error))
+            return False
         self._failures_in_a_row = 0
-        self._publish(subgoal)
         return True
 
     def _publish(self, subgoal: LatentSubgoal) -> None:
@@ -119,19 +120,3 @@ class PlannerLoop:
 
     def _status(self) -> dict[str, Any]:
         return {"ready": True, "epoch": self._outbox.epoch, "sequence": self._sequence, **self._counts}
-
-
-def problem_of_subgoal(subgoal: Any, spec: SubgoalSpec) -> str | None:
-    """Why a subgoal can't be published, or None."""
-    if not isinstance(subgoal, LatentSubgoal):
-        return f"expected a LatentSubgoal, got {type(subgoal).__name__}"
-    tokens, expected = subgoal.tokens, (spec.num_tokens, spec.dim)
-    if tokens.shape != expected or tokens.dtype != np.float32:
-        return f"tokens are {tokens.dtype} {tokens.shape}, the spec says float32 {expected}"
-    arrays = {"tokens": tokens, "keys": subgoal.keys, "values": subgoal.values}
-    for name, array in arrays.items():
-        if array is not None and not np.isfinite(array).all():
-            return f"{name} are not finite"
-    if not np.isfinite(subgoal.observation_stamp_s):
-        return f"observation stamp is {subgoal.observation_stamp_s}"
-    return None

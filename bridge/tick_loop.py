@@ -279,6 +279,7 @@ class TickLoop:
             "success": successes / episodes if episodes else 0.0,
             "episodes": episodes,
             "successes": successes,
+            "outcomes": self.outcomes,
             **self.measures.summary(),
             "counters": {
                 **self._core.status().counts,

@@ -1,0 +1,77 @@
+"""Options of `dualsys run`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dualsys.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Drive one task live with both systems. Episodes follow one another until the time is up.
+
+    Modes: `inline` is one process on a virtual clock, deterministic, with the latencies given; `threads` is one process
+    on the wall clock; `processes` is the real thing: planner, actor, cameras and a real-time tick, each a process.
+    """
+
+    task: Annotated[str, tyro.conf.Positional]
+    """Such as `humanoid/touch`; `dualsys list` names them all."""
+    mode: Literal["inline", "threads", "processes"] = "inline"
+    """How the systems are run."""
+    seconds: float = 60.0
+    """How long; simulated time in inline mode."""
+    seed: int = 8000
+    """Seed of the first episode; the others follow."""
+    instruction: str | None = None
+    """What to do, in words; overrides the episodes' own, and with it what counts as success."""
+    checkpoint: str = "humanoid-table"
+    """Shipped name or folder."""
+    planner: str = ""
+    """Registered planner, or `package.module:attribute`, to use instead of the checkpoint's."""
+    actor: str = ""
+    """Registered actor, or `package.module:attribute`, to use instead of the checkpoint's."""
+    control_hz: float = 500.0
+    """Rate of control ticks."""
+    planner_hz: float = 5.0
+    """Rate at which the planner is started."""
+    actor_hz: float = 10.0
+    """Rate at which chunks are asked for."""
+    camera_hz: float = 10.0
+    """Rate at which images are drawn (threads and processes)."""
+    planner_latency_s: float = 0.12
+    """Simulated latency of the planner (inline)."""
+    actor_latency_s: float = 0.03
+    """Simulated latency of the actor (inline)."""
+    chunk_policy: str = "skip-by-delay"
+    """At which row a new chunk starts."""
+    launcher: Literal["ray", "subprocess"] = "ray"
+    """Who starts the planner's process, and starts it again when it dies (processes)."""
+    ray_address: str | None = None
+    """Ray cluster to join; without it a local one is started for the run (processes)."""
+    realtime_priority: int = 80
+    """SCHED_FIFO priority that the tick asks for; 0: none (processes)."""
+    realtime_cpu: int = -1
+    """CPU that the tick is pinned to; -1: the last it may use, -2: any (processes)."""
+    video: Path | None = None
+    """File for a video of the scene, `.mp4`."""
+    log: Path | None = None
+    """File for the run log, one JSON object a line: every command with its chunk, subgoal, ages and limits."""
+    json: Path | None = None
+    """File for the figures."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing."""
+        rates = (self.seconds, self.control_hz, self.planner_hz, self.actor_hz, self.camera_hz)
+        if not all(value > 0 for value in rates):
+            raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
+        if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:
+            raise ConfigError("--seed and the latencies must not be below 0")
+        if not 0 <= self.realtime_priority <= 98:
+            raise ConfigError("--realtime-priority is from 0 (none) to 98")
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON holds them."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}

@@ -1,0 +1,192 @@
+"""`dualsys run --mode inline`: both systems and the robot on a virtual clock; the same bits every time."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from dualsys.app.film import VideoWriter
+from dualsys.app.run_config import RunConfig
+from dualsys.bridge.inline import InlineDriver
+from dualsys.bridge.parts import PartConfig, build_actor, build_planner
+from dualsys.bridge.process_life import use_one_torch_thread
+from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.tick_measures import TickMeasures
+from dualsys.checkpoint import Checkpoint
+from dualsys.chunking import build_policy
+from dualsys.clock import Grid, Ticker
+from dualsys.decision import DecisionCore
+from dualsys.messages import Command
+from dualsys.safety import SafetyGate
+from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.telemetry import RunLog
+
+VIDEO_HZ = 20
+_PROGRESS_TICKS = 50
+_OUTPUTS = frozenset({"video", "log", "json"})
+"""Settings that name files: not part of what was run, so not in a log that is compared byte for byte."""
+
+
+def run_inline(
+    config: RunConfig,
+    environment: Any,
+    checkpoint: Checkpoint,
+    header: Mapping[str, Any],
+    on_progress: OnProgress,
+) -> dict[str, Any]:
+    """Run episodes until the simulated time is up; the figures of the run.
+
+    Args:
+        config: The run.
+        environment: The robot, made with images on demand.
+        checkpoint: Both systems.
+        header: Config and versions for the log.
+        on_progress: Called now and then.
+    """
+    with ExitStack() as stack:
+        log = stack.enter_context(RunLog(config.log)) if config.log is not None else None
+        video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
+        if log is not None:
+            settings = {key: value for key, value in header["config"].items() if key not in _OUTPUTS}
+            log.header(config=settings, versions=header["versions"])
+        session = _Session(config, environment, _make_driver(config, checkpoint, log), log, video)
+        for progress in session.play():
+            on_progress(progress)
+        report = session.report()
+        if log is not None:
+            log.event("end", success=report["success"], counters=report["counters"])
+        return report
+
+
+def _make_driver(config: RunConfig, checkpoint: Checkpoint, log: RunLog | None) -> InlineDriver:
+    embodiment, subgoal = checkpoint.manifest.embodiment, checkpoint.manifest.subgoal
+    actor = build_actor(PartConfig(name=config.actor, checkpoint=checkpoint.folder), embodiment, subgoal)
+    planner = build_planner(PartConfig(name=config.planner, checkpoint=checkpoint.folder), subgoal)
+    use_one_torch_thread()
+    core = CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy)
+    timing = TimingConfig(
+        planner_hz=config.planner_hz,
+        planner_latency_s=config.planner_latency_s,
+        actor_hz=config.actor_hz,
+        actor_latency_s=config.actor_latency_s,
+        control_hz=config.control_hz,
+    )
+    return InlineDriver(
+        planner,
+        actor,
+        DecisionCore(embodiment, core, build_policy(core.chunk_policy)),
+        SafetyGate(embodiment, 1.0 / config.control_hz, SafetyConfig()),
+        timing,
+        log,
+    )
+
+
+class _Session:
+    """Episodes one after the other, and what is measured of them."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        environment: Any,
+        driver: InlineDriver,
+        log: RunLog | None,
+        video: VideoWriter | None,
+    ) -> None:
+        self._config, self._environment, self._driver = config, environment, driver
+        self._log, self._video = log, video
+        self._measures = TickMeasures()
+        self._outcomes: list[bool] = []
+        self._succeeded = False
+        self._ticks = 0
+        self._seen_subgoal: tuple[int, int] | None = None
+        self._seen_chunk = -1
+
+    def play(self) -> Iterator[Progress]:
+        """Run until the time is up."""
+        seed, most = self._config.seed, round(self._config.seconds * self._config.control_hz)
+        while self._ticks < most:
+            yield from self._play_episode(seed + len(self._outcomes), most)
+        if not self._outcomes:
+            self._outcomes.append(self._succeeded)
+
+    def _play_episode(self, seed: int, most: int) -> Iterator[Progress]:
+        self._environment.reset(seed=seed)
+        self._driver.reset(self._environment.observe(), seed=seed)
+        instruction, number = self._environment.instruction, len(self._outcomes)
+        self._event("episode", number=number, seed=seed, instruction=instruction)
+        film = Ticker(Grid(origin_s=0.0, period_s=1.0 / VIDEO_HZ))
+        self._succeeded = over = False
+        while not over and self._ticks < most:
+            observation = self._environment.observe()
+            command = self._driver.step(observation)
+            self._measure(command)
+            if self._video is not None and film.due(observation.stamp_s):
+                self._video.add(self._environment.render(), self._caption(instruction))
+            _, _, terminated, truncated, _ = self._environment.step(command.target)
+            over = bool(terminated or truncated)
+            self._succeeded = self._succeeded or bool(self._environment.success)
+            self._ticks += 1
+            if self._ticks % _PROGRESS_TICKS == 0:
+                yield self._progress(instruction)
+        if over:
+            self._outcomes.append(self._succeeded)
+            self._event("episode_end", number=number, success=self._succeeded)
+        if self._video is not None:
+            for _ in range(VIDEO_HZ // 2):
+                self._video.add(self._environment.render(), self._caption(instruction))
+
+    def _measure(self, command: Command) -> None:
+        # Every tick is on time: the clock waits for it.
+        now_s = self._ticks / self._config.control_hz
+        self._measures.woke(now_s, 0.0, behind=0)
+        self._measures.sent(command)
+        subgoal = self._driver.newest_subgoal
+        if subgoal is not None:
+            self._measures.planner_age_s.add(subgoal.age_s(command.stamp_s))
+            if (subgoal.epoch, subgoal.sequence) != self._seen_subgoal:
+                self._seen_subgoal = (subgoal.epoch, subgoal.sequence)
+                self._measures.subgoals.add(now_s)
+        if command.chunk_sequence > self._seen_chunk:
+            self._seen_chunk = command.chunk_sequence
+            self._measures.chunks.add(now_s)
+
+    def _caption(self, instruction: str) -> str:
+        return f"{instruction}   [{'success' if self._succeeded else 'episode'} {len(self._outcomes) + 1}]"
+
+    def _event(self, kind: str, **fields: Any) -> None:
+        if self._log is not None:
+            self._log.event(kind, **fields)
+
+    def _progress(self, instruction: str) -> Progress:
+        measures = self._measures
+        tick = {
+            "count": measures.ticks.count,
+            "hz": self._config.control_hz,
+            "misses": 0,
+            "planner_hz": measures.subgoals.hz,
+            "actor_hz": measures.chunks.hz,
+            "limited": dict(measures.limited),
+            "episodes": len(self._outcomes),
+            "successes": sum(self._outcomes),
+            "instruction": instruction,
+        }
+        seconds = self._ticks / self._config.control_hz
+        return Progress(stage="running", seconds=seconds, statuses={"tick": tick})
+
+    def report(self) -> dict[str, Any]:
+        """Figures of the run so far, as they go into its JSON."""
+        episodes, successes = len(self._outcomes), sum(self._outcomes)
+        summary = self._measures.summary()
+        summary["planner"] |= {"pid": os.getpid(), "restarts": 0}
+        return {
+            "success": successes / episodes if episodes else 0.0,
+            "episodes": episodes,
+            "successes": successes,
+            "outcomes": self._outcomes,
+            **summary,
+            "counters": {
+                **self._driver.core.status().counts,
+                "planner_starts": self._driver.planner_starts,
+                "planner_starts_skipped": self._driver.planner_starts_skipped,
+            },
+        }

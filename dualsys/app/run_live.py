@@ -1,0 +1,128 @@
+"""What a run shows while it runs: a table on a terminal, a line now and then elsewhere, and a summary at the end."""
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from dualsys.bridge.progress import Progress
+
+_LINE_PERIOD_S = 5.0
+
+
+class LiveTable:
+    """Shows progress. A context manager; `show` may be called from any thread.
+
+    Args:
+        seconds: Length of the run.
+        console: Where to; standard error by default, so that standard output stays the report's.
+    """
+
+    def __init__(self, seconds: float, *, console: Console | None = None) -> None:
+        self._seconds = seconds
+        self._console = console or Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+        self._next_line_s = 0.0
+        self._stage = ""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state on the screen."""
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show the newest state."""
+        with self._lock:
+            if self._live is not None:
+                self._live.update(progress_table(progress, self._seconds))
+            elif progress.seconds >= self._next_line_s or progress.stage != self._stage:
+                self._next_line_s = progress.seconds + _LINE_PERIOD_S
+                self._stage = progress.stage
+                self._console.print(progress_line(progress), markup=False, highlight=False)
+
+
+def progress_line(progress: Progress) -> str:
+    """Progress in a line."""
+    if progress.stage == "starting":
+        waiting = f", waiting for {', '.join(progress.waiting)}" if progress.waiting else ""
+        return f"{progress.seconds:6.1f} s  starting{waiting}"
+    tick = progress.statuses.get("tick", {})
+    return (
+        f"{progress.seconds:6.1f} s  tick {tick.get('hz', 0):.1f} Hz, {tick.get('misses', 0)} missed; "
+        f"planner {tick.get('planner_hz', 0):.1f} Hz; actor {tick.get('actor_hz', 0):.1f} Hz; "
+        f"{tick.get('successes', 0)}/{tick.get('episodes', 0)} episodes"
+    )
+
+
+def progress_table(progress: Progress, seconds: float) -> Table:
+    """Progress as a table: who runs at which rate, how old things are, what was missed and limited."""
+    statuses = progress.statuses
+    tick, planner, actor = (statuses.get(name, {}) for name in ("tick", "planner", "actor"))
+    title = f"{progress.stage} {progress.seconds:.1f} s"
+    title += f" (of {seconds:g} s and the start-up)" if progress.stage == "running" else ""
+    table = Table(title=title, caption=tick.get("instruction", ""))
+    for column in ("", "rate", "count", "age", "notes"):
+        table.add_column(column, justify="left" if column in ("", "notes") else "right")
+    limited = ", ".join(f"{name} {count}" for name, count in tick.get("limited", {}).items()) or "none"
+    table.add_row(
+        "tick",
+        _hz(tick.get("hz")),
+        str(tick.get("count", 0)),
+        "",
+        f"missed {tick.get('misses', 0)}; limited: {limited}",
+    )
+    faults = planner.get("failures", 0) + planner.get("refused", 0)
+    age_s = tick.get("planner_age_s")
+    table.add_row(
+        "planner",
+        _hz(tick.get("planner_hz")),
+        str(tick.get("subgoals", planner.get("plans", 0))),
+        "" if age_s is None else f"{1e3 * age_s:.0f} ms",
+        f"start {planner.get('epoch', 1)}, process {planner.get('pid', '-')}, failed {faults}",
+    )
+    latency_s = actor.get("latency_s")
+    table.add_row(
+        "actor",
+        _hz(tick.get("actor_hz")),
+        str(tick.get("chunks", actor.get("chunks", 0))),
+        "",
+        "" if latency_s is None else f"latency {1e3 * latency_s:.0f} ms",
+    )
+    table.add_row("episodes", "", str(tick.get("episodes", 0)), "", f"succeeded {tick.get('successes', 0)}")
+    if progress.waiting:
+        table.add_row("waiting for", "", "", "", ", ".join(progress.waiting))
+    return table
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The figures of a run, for people."""
+    tick, planner, actor = report["tick"], report["planner"], report["actor"]
+    late, age = tick["lateness_us"], planner["age_s"]
+    table = Table(title=f"success {report['successes']}/{report['episodes']}", show_header=False)
+    table.add_row("tick", f"{tick['hz']:.2f} Hz, {tick['count']} ticks, {tick['misses']} missed")
+    table.add_row("lateness", " ".join(f"{name} {_number(late[name])}" for name in late) + " us")
+    table.add_row("planner", f"{planner['hz']:.2f} Hz, restarts {planner['restarts']}")
+    table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s")
+    table.add_row("actor", f"{actor['hz']:.2f} Hz")
+    table.add_row("limited", ", ".join(f"{name} {count}" for name, count in report["limited"].items()) or "nothing")
+    Console().print(table)
+
+
+def _hz(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} Hz"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

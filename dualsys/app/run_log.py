@@ -1,0 +1,47 @@
+"""One log from what several processes wrote, in the order of time."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from dualsys.telemetry import RunLog
+
+_STAMPS = {"subgoal": "emitted_stamp_s", "chunk": "start_stamp_s", "command": "stamp_s"}
+"""What tells when a line belongs: a subgoal when it was ready, a chunk when its observation was made."""
+
+
+@contextmanager
+def log_folder(log: Path | None) -> Iterator[Path | None]:
+    """A folder beside the log for its parts, removed afterwards; None where there is no log."""
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{log.name}.", dir=log.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def merge_logs(folder: Path, log: Path, header: Mapping[str, Any]) -> None:
+    """Write the header and all lines of the parts, by time."""
+    with RunLog(log) as writer:
+        writer.header(**header)
+    streams = [_stamped_lines(part) for part in sorted(folder.glob("*.jsonl"))]
+    with log.open("a", encoding="utf-8") as out:
+        out.writelines(line for _, line in merge(*streams, key=lambda stamped: stamped[0]))
+
+
+def _stamped_lines(path: Path) -> Iterator[tuple[float, str]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return  # Its process was killed while it wrote.
+            fields = json.loads(line)
+            yield float(fields.get(_STAMPS.get(fields["kind"], "stamp_s")) or 0.0), line

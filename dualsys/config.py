@@ -19,11 +19,12 @@ import dataclasses
 import json
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from dualsys.errors import ConfigError, unknown_name
 
@@ -61,10 +62,13 @@ def parse_values(config_type: type, table: Mapping[str, Any], *, where: str) -> 
     for key, value in table.items():
         if key not in fields:
             raise ConfigError(f"{where}: {unknown_name('key', key, fields)}")
-        nested = nested_config(hints[key])
+        nested = _member(hints[key], dataclasses.is_dataclass)
+        model = _member(hints[key], _is_model)
         if nested is not None and isinstance(value, dict):
             values[key] = parse_values(nested, value, where=f"{where}.{key}")
         else:
+            if model is not None and isinstance(value, dict):
+                _check_model_keys(model, value, where=f"{where}.{key}")
             values[key] = _parse_leaf(hints[key], value, where=f"{where}: {key}")
     return values
 
@@ -77,7 +81,7 @@ def partial_instance(config_type: type, values: Mapping[str, Any], missing: obje
     hints = get_type_hints(config_type)
     instance: Any = object.__new__(config_type)
     for field in dataclasses.fields(config_type):
-        nested = nested_config(hints[field.name])
+        nested = _member(hints[field.name], dataclasses.is_dataclass)
         if field.name in values and nested is not None and isinstance(values[field.name], dict):
             value = partial_instance(nested, values[field.name], missing)
         elif field.name in values:
@@ -92,13 +96,29 @@ def partial_instance(config_type: type, values: Mapping[str, Any], missing: obje
     return instance
 
 
-def nested_config(annotation: Any) -> type | None:
-    """The dataclass behind `X` or `X | None`, or None where the field is a plain value."""
+def describe_invalid(error: ValidationError) -> str:
+    """What pydantic refused, in one line: the fields, what they were and what is wrong with them."""
+    return f"{error.title}: {_reason(error)}"
+
+
+def _member(annotation: Any, is_kind: Callable[[type], bool]) -> Any:
+    """The type of a kind behind `X` or `X | None`, or None where the field is a plain value."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    for member in members:
-        if isinstance(member, type) and dataclasses.is_dataclass(member):
-            return member
-    return None
+    return next((member for member in members if isinstance(member, type) and is_kind(member)), None)
+
+
+def _is_model(kind: type) -> bool:
+    return issubclass(kind, BaseModel)
+
+
+def _check_model_keys(model: type[BaseModel], table: Mapping[str, Any], *, where: str) -> None:
+    """Refuse unknown keys of a pydantic model with the closest name, which pydantic itself doesn't give."""
+    for key, value in table.items():
+        if key not in model.model_fields:
+            raise ConfigError(f"{where}: {unknown_name('key', key, model.model_fields)}")
+        nested = _member(model.model_fields[key].annotation, _is_model)
+        if nested is not None and isinstance(value, dict):
+            _check_model_keys(nested, value, where=f"{where}.{key}")
 
 
 def _parse_leaf(annotation: Any, value: Any, *, where: str) -> Any:
@@ -119,4 +139,9 @@ def _name(annotation: Any) -> str:
 
 
 def _reason(error: ValidationError) -> str:
-    return "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
+    return "; ".join(dict.fromkeys(map(_detail, error.errors())))
+
+
+def _detail(detail: ErrorDetails) -> str:
+    where = ".".join(map(str, detail["loc"]))
+    return f"{where} = {detail['input']!r}: {detail['msg']}" if where else detail["msg"]

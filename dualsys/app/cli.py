@@ -86,6 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DualsysError as error:
         sys.stderr.write(f"dualsys: {error}\n")
         return 2
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        from dualsys.config import describe_invalid
+
+        # A value refused while options were turned into a configuration; anything else is a defect of ours.
+        if not isinstance(error, ValidationError):
+            raise
+        sys.stderr.write(f"dualsys: {describe_invalid(error)}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("dualsys: interrupted\n")
         return 130

@@ -10,6 +10,7 @@ import tyro
 
 from dualsys.app import cli
 from dualsys.errors import ConfigError
+from dualsys.settings import TimingConfig
 
 HEAVY = ("torch", "ray", "transformers", "mujoco", "pyarrow", "av", "dm_control", "tyro", "matplotlib")
 
@@ -34,6 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[ProbeConfig]:
     seen: list[ProbeConfig] = []
 
     def run(config: ProbeConfig) -> int:
+        TimingConfig(planner_latency_s=10.0 - config.seconds)
         seen.append(config)
         return 3
 
@@ -71,6 +73,7 @@ def test_the_file_may_leave_required_options_to_the_flags(calls: list[ProbeConfi
     [
         (["prob", "x"], "dualsys: unknown command 'prob'. Did you mean 'probe'"),
         (["probe", "x", "--seconds", "-1"], "dualsys: --seconds must be positive, got -1.0"),
+        (["probe", "x", "--seconds", "11"], "dualsys: TimingConfig: planner_latency_s = -1.0: Input should be greater"),
         (["probe", "x", "--config"], "dualsys: --config needs the name of a TOML file"),
         (["probe", "x", "--config", "nowhere.toml"], "dualsys: cannot read the configuration file nowhere.toml"),
     ],

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from dualsys.config import parse_values, partial_instance, read_tables
 from dualsys.errors import ConfigError
@@ -14,6 +15,15 @@ class Limits:
     joints: tuple[str, ...] = ()
 
 
+class Inner(BaseModel, extra="forbid"):
+    channels: tuple[int, ...] = (8, 16)
+
+
+class Network(BaseModel, extra="forbid"):
+    width: int = Field(default=64, gt=0)
+    inner: Inner = Inner()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     task: str
@@ -22,6 +32,7 @@ class Options:
     out: Path | None = None
     episodes: int = 1
     limits: Limits = field(default_factory=Limits)
+    network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
         if not isinstance(self.task, str):
@@ -34,7 +45,12 @@ def parse(**table: object) -> dict[str, object]:
 
 def test_values_take_their_fields_types() -> None:
     values = parse(task="humanoid/touch", seconds=60, out="a/b.json", limits={"joints": ["elbow"]})
-    assert values == {"task": "humanoid/touch", "seconds": 60.0, "out": Path("a/b.json"), "limits": {"joints": ("elbow",)}}
+    assert values == {
+        "task": "humanoid/touch",
+        "seconds": 60.0,
+        "out": Path("a/b.json"),
+        "limits": {"joints": ("elbow",)},
+    }
     assert isinstance(values["seconds"], float)
 
 
@@ -42,17 +58,33 @@ def test_values_take_their_fields_types() -> None:
     ("table", "message"),
     [
         ({"secnds": 3}, r"run.toml: \[run\]: unknown key 'secnds'. Did you mean 'seconds'"),
-        ({"limits": {"max_velocity": 3}}, r"\[run\].limits: unknown key 'max_velocity'. Did you mean 'max_velocity_rad_s'"),
+        (
+            {"limits": {"max_velocity": 3}},
+            r"\[run\].limits: unknown key 'max_velocity'. Did you mean 'max_velocity_rad_s'",
+        ),
         ({"seconds": "ten"}, r"\[run\]: seconds = 'ten' is wrong: expected float"),
         ({"episodes": 2.5}, r"\[run\]: episodes = 2.5 is wrong: expected int"),
         ({"episodes": True}, r"\[run\]: episodes = True is wrong: expected int"),
         ({"mode": "inlne"}, r"\[run\]: mode = 'inlne' is wrong: expected Literal\['inline', 'threads'\]"),
         ({"limits": 3}, r"\[run\]: limits = 3 is wrong"),
+        ({"network": {"widht": 3}}, r"\[run\].network: unknown key 'widht'. Did you mean 'width'"),
+        (
+            {"network": {"inner": {"channel": []}}},
+            r"\[run\].network.inner: unknown key 'channel'. Did you mean 'channels'",
+        ),
+        (
+            {"network": {"width": 0}},
+            r"\[run\]: network = .*expected Network. width = 0: Input should be greater than 0",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_with_file_key_and_type(table: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_values(Options, table, where="run.toml: [run]")
+
+
+def test_a_models_table_keeps_the_defaults_of_other_keys() -> None:
+    assert parse(network={"inner": {"channels": [4]}}) == {"network": Network(inner=Inner(channels=(4,)))}
 
 
 def test_partial_instance_keeps_defaults_and_marks_what_is_missing() -> None:

@@ -14,8 +14,10 @@ class ReadoutConfig(BaseModel):
     """`k`: queries, and tokens of a subgoal."""
     dim: int = Field(default=64, gt=0)
     """`d`: width of a subgoal's tokens."""
+    width: int = Field(default=128, gt=0)
+    """Width of the queries inside the readout."""
     depth: int = Field(default=2, gt=0)
-    """Blocks of attention and feed-forward."""
+    """Blocks of attention to words, attention to the picture, and feed-forward."""
     num_heads: int = Field(default=4, gt=0)
     """Attention heads."""
 
@@ -43,16 +45,20 @@ class VLMPlannerConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.readout.dim % self.readout.num_heads:
-            raise ValueError(f"readout.dim {self.readout.dim} is not divisible by num_heads {self.readout.num_heads}")
+        if self.readout.width % self.readout.num_heads:
+            raise ValueError(
+                f"readout.width {self.readout.width} is not divisible by num_heads {self.readout.num_heads}"
+            )
         return self
 
 
 TINY_PALIGEMMA: dict[str, Any] = {
     "projection_dim": 128,
+    # transformers' default, 0.02, is for widths of thousands; at 128 it leaves the layers all but silent at first.
+    "initializer_range": 0.08,
     "vision_config": {
         "image_size": 96,
-        "patch_size": 8,
+        "patch_size": 12,
         "hidden_size": 128,
         "intermediate_size": 384,
         "num_hidden_layers": 3,
@@ -66,6 +72,7 @@ TINY_PALIGEMMA: dict[str, Any] = {
         "num_key_value_heads": 1,
         "head_dim": 32,
         "max_position_embeddings": 512,
+        "initializer_range": 0.08,
     },
 }
 """PaliGemma's architecture at the size of the shipped planner: SigLIP on 96-pixel images, a three-layer Gemma."""

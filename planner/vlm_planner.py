@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
+from einops import rearrange
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
@@ -36,9 +37,14 @@ class PlannerNetwork(nn.Module):
 
     def forward(self, pixels_BCHW: Tensor, prompt: Prompt) -> Tensor:
         """Subgoal tokens `(B, K, C)`."""
+        return self.look(pixels_BCHW, prompt)[0]
+
+    def look(self, pixels_BCHW: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Subgoal tokens `(B, K, C)`, and the hidden states of the image `(B, P, D)` for training's helpers."""
         hidden_BSD = self.backbone(pixels_BCHW, prompt.input_ids_BS, prompt.mask_BS)
-        tokens: Tensor = self.readout(hidden_BSD, prompt.mask_BS)
-        return tokens
+        is_image_BS = prompt.input_ids_BS == self.backbone.image_token_id
+        tokens_BKC = self.readout(hidden_BSD, prompt.mask_BS, is_image_BS)
+        return tokens_BKC, rearrange(hidden_BSD[is_image_BS], "(b p) d -> b p d", b=hidden_BSD.shape[0])
 
 
 class VLMPlanner:
@@ -63,7 +69,10 @@ class VLMPlanner:
         """
         tokenizer = load_tokenizer(config.backbone) if tokenizer is None else tokenizer
         backbone = build_backbone(config, tokenizer)
-        return cls(config, PlannerNetwork(backbone, SubgoalReadout(config.readout, backbone.width)), tokenizer)
+        readout = SubgoalReadout(
+            config.readout, hidden_width=backbone.width, num_image_tokens=backbone.num_image_tokens
+        )
+        return cls(config, PlannerNetwork(backbone, readout), tokenizer)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:

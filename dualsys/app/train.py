@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
-from dualsys.app.recording import TARGET_POSITION
+from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.progress import TrainingFolder
@@ -40,7 +40,7 @@ class TrainConfig:
     """Go on from the state in `out`."""
     name: str = "controller"
     """Name of the checkpoint."""
-    steps: int = 6000
+    steps: int = 5500
     """Optimizer steps."""
     batch_size: int = 32
     """Frames a step."""
@@ -58,8 +58,8 @@ class TrainConfig:
     """Offsets between the planner's and the actor's view are uniform up to this."""
     subgoal_dropout: float = 0.1
     """Probability of training a moment with the null subgoal."""
-    position_weight: float = 0.5
-    """Weight of the auxiliary loss on the named object's position; 0: none."""
+    position_weight: float = 1.0
+    """Weight of the helper losses on positions; 0: none."""
     image_noise: float = 0.15
     """Strength of photometric augmentation."""
     camera: str = "head"
@@ -136,7 +136,13 @@ def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
     )
     positions = data.extras.get(TARGET_POSITION, np.zeros((1, 3)))
-    return Learner(planner, actor, weights, centre_m=[float(value) for value in np.nanmean(positions, axis=0)])
+    return Learner(
+        planner,
+        actor,
+        weights,
+        centre_m=[float(value) for value in np.nanmean(positions, axis=0)],
+        num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
+    )
 
 
 def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:

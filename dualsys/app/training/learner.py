@@ -1,7 +1,6 @@
 """Planner and actor under one loss: the flow loss flows through the subgoal into the planner.
 
-Beside it an auxiliary head reads the named object's position off the subgoal. It exists in training only: at run time
-there are pixels, words and proprioception.
+Beside it stand the helpers of `helpers.py`, which read positions off the subgoal and off the picture.
 
 Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their width.
 """
@@ -18,13 +17,11 @@ from torch import Tensor, nn
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
+from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalPosition, squared_error
 from dualsys.app.training.sampler import Batch
 from dualsys.messages import FloatArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
-
-METRES = 0.1
-"""Unit of the auxiliary head: about the spread of positions on a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class LossWeights:
     """How the parts are summed and what is hidden from the actor."""
 
     position: float
-    """Weight of the auxiliary position loss."""
+    """Weight of the helpers' loss."""
     subgoal_dropout: float
     """Probability of the null subgoal for a moment."""
     image_noise: float
@@ -47,16 +44,22 @@ class Losses:
     flow: Tensor
     position: Tensor
     position_error_m: float
-    """Mean distance between the named object and where the auxiliary head sees it."""
+    """Mean distance between the named object and where its subgoal says it is; NaN where nobody knows."""
 
 
 class Learner(nn.Module):
     """All that is trained."""
 
     def __init__(
-        self, planner: VLMPlanner, actor: FlowActor, weights: LossWeights, *, centre_m: Sequence[float]
+        self,
+        planner: VLMPlanner,
+        actor: FlowActor,
+        weights: LossWeights,
+        *,
+        centre_m: Sequence[float],
+        num_kinds: int,
     ) -> None:
-        """`centre_m`: mean position of the named objects, which the auxiliary head counts from."""
+        """`centre_m`: what the helpers count positions from; `num_kinds`: kinds of object whose places are known."""
         super().__init__()
         self.planner = planner
         self.actor = actor
@@ -65,29 +68,25 @@ class Learner(nn.Module):
         self.expert = actor.expert
         spec = planner.subgoal_spec
         self.centre_3 = torch.tensor(list(centre_m), dtype=torch.float32)
-        self.position_head = nn.Sequential(
-            nn.Linear(spec.num_tokens * spec.dim, 128), nn.GELU(approximate="tanh"), nn.Linear(128, 3)
-        )
+        backbone = planner.network.backbone
+        self.subgoal_position = SubgoalPosition(spec.num_tokens, spec.dim)
+        self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_kinds)
 
     def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool) -> Losses:
         """Losses of a batch; every random number comes from `generator`."""
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
-        tokens_BKC = self.network(pixels_BCHW, self.planner.prompt(batch.instructions))
+        tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
         flow = self._flow_loss(tokens_BKC, batch, generator)
-        error_N3 = self._position_error(tokens_BKC, batch)
-        position = error_N3.square().sum() / max(1, error_N3.numel())
-        error_m = float(error_N3.detach().norm(dim=-1).mean()) * METRES
+        named_B3 = (torch.from_numpy(batch.target_positions) - self.centre_3) / METRES
+        kinds_BO3 = (torch.from_numpy(batch.object_positions) - self.centre_3) / METRES
+        seen_B3 = self.subgoal_position(tokens_BKC)
+        true_BO3 = torch.cat([named_B3[:, None], kinds_BO3], dim=1)
+        position = squared_error(seen_B3, named_B3) + squared_error(self.picture_positions(picture_BPD), true_BO3)
+        error_m = float((seen_B3 - named_B3).detach().norm(dim=-1).nanmean()) * METRES
         total = flow + self.weights.position * position
         return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
-
-    def _position_error(self, tokens_BKC: Tensor, batch: Batch) -> Tensor:
-        """Seen minus true position in units of `METRES`, of the frames whose dataset tells it."""
-        true_B3 = (torch.from_numpy(batch.target_positions) - self.centre_3) / METRES
-        known_B = torch.isfinite(true_B3).all(dim=-1)
-        seen_B3: Tensor = self.position_head(tokens_BKC.flatten(1))
-        return seen_B3[known_B] - true_B3[known_B]
 
     def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         moments = batch.states.shape[1]

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dualsys.app.recording import TARGET_POSITION
+from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import DatasetError
@@ -40,6 +40,8 @@ class TrainingData:
     instructions: tuple[str, ...]
     target_positions: NDArray[np.float32]
     """`(N, 3)` metres; NaN where the dataset does not tell."""
+    object_positions: NDArray[np.float32]
+    """`(N, O, 3)` metres of every kind of object; NaN where absent, no kinds where the dataset does not tell."""
     dt_s: float
 
     @classmethod
@@ -59,6 +61,7 @@ class TrainingData:
             episode_lengths=dataset.episode_lengths,
             instructions=dataset.instructions,
             target_positions=dataset.extras.get(TARGET_POSITION, unknown),
+            object_positions=dataset.extras.get(BLOCK_POSITIONS, unknown[:, :0]).reshape(len(dataset), -1, 3),
             dt_s=1.0 / dataset.fps,
         )
 
@@ -71,7 +74,9 @@ class Batch:
     """`(B, h, w, 3)`."""
     instructions: list[str]
     target_positions: NDArray[np.float32]
-    """`(B, 3)` in metres, for the auxiliary loss."""
+    """`(B, 3)` in metres, for the helpers; NaN where unknown."""
+    object_positions: NDArray[np.float32]
+    """`(B, O, 3)` of every kind of object; NaN where it is absent."""
     states: NDArray[np.float32]
     """`(B, R, X)`."""
     actions: NDArray[np.float32]
@@ -114,6 +119,7 @@ class BatchSampler:
             images=self.data.frames[self.data.frame_of_row[view]],
             instructions=[self.data.instructions[episode] for episode in chosen],
             target_positions=self.data.target_positions[view],
+            object_positions=self.data.object_positions[view],
             states=self.data.states[moment],
             actions=self.data.actions[rows],
             is_real=is_real,

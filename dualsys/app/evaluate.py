@@ -1,0 +1,239 @@
+"""`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dualsys import sim_envs
+from dualsys.app.controller import Controller
+from dualsys.app.intervals import wilson_interval
+from dualsys.app.rollout import EpisodeResult, run_episode
+from dualsys.checkpoint import installed_versions
+from dualsys.errors import ConfigError, unknown_name
+from dualsys.settings import CoreConfig, TimingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalConfig:
+    """Success of a suite or a task on the virtual clock, with the latencies as arguments."""
+
+    suite_or_task: Annotated[str, tyro.conf.Positional]
+    """A task (`humanoid/touch`) or a suite (`humanoid`: all its tasks)."""
+    episodes: int = 50
+    """Episodes of each task."""
+    seed: int = 8000
+    """Seed of the first episode, the others follow. 8000 to 9999 are for development, from 10000 on for claims."""
+    checkpoint: str = "humanoid-table"
+    """Shipped name or folder."""
+    planner: str = ""
+    """Registered planner to use instead of the checkpoint's, such as `null`."""
+    actor: str = ""
+    """Registered actor to use instead of the checkpoint's."""
+    planner_hz: float = 5.0
+    """Rate at which the planner is started."""
+    planner_latency_s: float = 0.12
+    """Simulated time from its start until its subgoal can be used."""
+    actor_hz: float = 10.0
+    """Rate at which chunks are asked for."""
+    actor_latency_s: float = 0.03
+    """Simulated time from the actor's start until its chunk can be used."""
+    control_hz: float = 50.0
+    """Rate of control ticks."""
+    chunk_policy: str = "skip-by-delay"
+    """At which row a new chunk starts."""
+    phrasing: Literal["train", "held-out"] = "train"
+    """Split of the grammar that instructions are drawn from."""
+    workers: int = 1
+    """Processes. The result is the same for any number."""
+    json: Path | None = None
+    """File for the result; a picture of the same name ending in .png is drawn beside it."""
+    video_dir: Path | None = None
+    """Folder for videos of some successes and the first failures."""
+    videos: int = 2
+    """Successes, and failures, to film."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing."""
+        if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
+            raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
+
+    @property
+    def timing(self) -> TimingConfig:
+        """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""
+        return TimingConfig(
+            planner_hz=self.planner_hz,
+            planner_latency_s=self.planner_latency_s,
+            actor_hz=self.actor_hz,
+            actor_latency_s=self.actor_latency_s,
+            control_hz=self.control_hz,
+        )
+
+
+def main(config: EvalConfig) -> int:
+    """Evaluate, print, write. Returns the exit status."""
+    report = evaluate(config)
+    Console().print(result_table(report))
+    if config.json is not None:
+        config.json.parent.mkdir(parents=True, exist_ok=True)
+        config.json.write_text(json.dumps(report, indent=2) + "\n")
+        draw(report, config.json.with_suffix(".png"))
+    if config.video_dir is not None:
+        film(config, report)
+    return 0
+
+
+def evaluate(config: EvalConfig) -> dict[str, Any]:
+    """Run all episodes; returns the report as it goes into the JSON file.
+
+    Raises:
+        ConfigError: an unknown suite, task, planner, actor or policy.
+        CheckpointError: the checkpoint is missing, damaged, or for another robot.
+    """
+    tasks = tasks_of(config.suite_or_task)
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
+    return {
+        "tasks": [_task_report(task, list(_episodes(config, task))) for task in tasks],
+        "config": plain,
+        "versions": installed_versions(),
+    }
+
+
+def tasks_of(suite_or_task: str) -> list[str]:
+    """Tasks of a suite, or the one task. Raises `ConfigError` for an unknown name."""
+    if "/" in suite_or_task:
+        return [suite_or_task]
+    suites = sim_envs.suites()
+    if suite_or_task not in suites:
+        raise ConfigError(unknown_name("suite", suite_or_task, suites))
+    return [task for task in sim_envs.task_names() if task.startswith(f"{suite_or_task}/")]
+
+
+def make_episode_parts(config: EvalConfig, task: str) -> tuple[Any, Controller]:
+    """Environment and controller of an evaluation."""
+    environment = sim_envs.make(
+        task, seed=config.seed, control_hz=config.control_hz, images="on-demand", phrasing=config.phrasing
+    )
+    controller = Controller.from_checkpoint(
+        config.checkpoint,
+        embodiment=environment.embodiment,
+        planner=config.planner,
+        actor=config.actor,
+        timing=config.timing,
+        core=CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy),
+    )
+    return environment, controller
+
+
+def _episodes(config: EvalConfig, task: str) -> Iterator[EpisodeResult]:
+    seeds = range(config.seed, config.seed + config.episodes)
+    if config.workers == 1:
+        yield from track(_run_seeds(config, task, seeds), total=len(seeds), description=task)
+        return
+    shares = [list(seeds)[index :: config.workers] for index in range(config.workers)]
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+        results = pool.map(partial(_run_share, config, task), [share for share in shares if share])
+        yield from sorted((result for share in results for result in share), key=lambda result: result.seed)
+
+
+def _run_share(config: EvalConfig, task: str, seeds: list[int]) -> list[EpisodeResult]:
+    return list(_run_seeds(config, task, seeds))
+
+
+def _run_seeds(config: EvalConfig, task: str, seeds: Any) -> Iterator[EpisodeResult]:
+    import torch
+
+    torch.set_num_threads(1)
+    environment, controller = make_episode_parts(config, task)
+    try:
+        for seed in seeds:
+            yield run_episode(environment, controller, seed)
+    finally:
+        controller.close()
+        environment.close()
+
+
+def _task_report(task: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
+    successes = sum(episode.success for episode in episodes)
+    low, high = wilson_interval(successes, len(episodes))
+    return {
+        "task": task,
+        "episodes": len(episodes),
+        "successes": successes,
+        "success": successes / len(episodes),
+        "ci95": [low, high],
+        "mean_duration_s": sum(episode.duration_s for episode in episodes) / len(episodes),
+        "mean_reward": sum(episode.reward for episode in episodes) / len(episodes),
+        "per_episode": [asdict(episode) for episode in episodes],
+    }
+
+
+def result_table(report: dict[str, Any]) -> Table:
+    """A line for each task."""
+    config = report["config"]
+    table = Table(
+        title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
+        f"actor {config['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, phrasing {config['phrasing']}"
+    )
+    for name in ("task", "success", "95 % interval", "episodes", "mean time"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task in report["tasks"]:
+        low, high = task["ci95"]
+        table.add_row(
+            task["task"],
+            f"{100 * task['success']:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{task['successes']}/{task['episodes']}",
+            f"{task['mean_duration_s']:.2f} s",
+        )
+    return table
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    """Success with its interval, and how long episodes took."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    rates, times = figure.subplots(1, 2)
+    for row, task in enumerate(report["tasks"]):
+        low, high = task["ci95"]
+        rates.barh(row, task["success"], color="#4477aa")
+        rates.plot([low, high], [row, row], color="black")
+        won = [episode["duration_s"] for episode in task["per_episode"] if episode["success"]]
+        lost = [episode["duration_s"] for episode in task["per_episode"] if not episode["success"]]
+        times.hist([won, lost], bins=20, stacked=True, color=["#4477aa", "#cc6677"], label=["success", "failure"])
+    rates.set_yticks(range(len(report["tasks"])), [task["task"] for task in report["tasks"]])
+    rates.set_xlim(0, 1)
+    rates.set_xlabel("success, 95 % Wilson interval")
+    times.set_xlabel("episode time (s)")
+    times.legend(["success", "failure"])
+    figure.savefig(path, dpi=110)
+
+
+def film(config: EvalConfig, report: dict[str, Any]) -> list[Path]:
+    """Videos of some successes and the first failures: the episodes are run again, which gives the same bits."""
+    from dualsys.app.film import film_episode
+
+    assert config.video_dir is not None
+    config.video_dir.mkdir(parents=True, exist_ok=True)
+    written = []
+    for task in report["tasks"]:
+        environment, controller = make_episode_parts(config, task["task"])
+        for success in (True, False):
+            chosen = [episode for episode in task["per_episode"] if episode["success"] is success][: config.videos]
+            for episode in chosen:
+                name = f"{task['task'].replace('/', '-')}-{episode['seed']}-{'success' if success else 'failure'}.mp4"
+                film_episode(environment, controller, episode["seed"], config.video_dir / name)
+                written.append(config.video_dir / name)
+        controller.close()
+        environment.close()
+    return written

@@ -1,0 +1,85 @@
+"""Videos for people: the scene camera with the instruction written under it."""
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from dualsys.app.controller import Controller
+from dualsys.app.rollout import EpisodeResult, run_episode
+from dualsys.messages import Command, ImageArray
+
+CAPTION_HEIGHT = 28
+
+
+class VideoWriter:
+    """Writes frames with a caption as H.264 that every player and browser shows. A context manager."""
+
+    def __init__(self, path: Path, *, fps: int) -> None:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._av: Any = av
+        self._container: Any = av.open(str(path), "w", format="mp4")
+        self._fps = fps
+        self._stream: Any = None
+
+    def add(self, frame: ImageArray, caption: str = "") -> None:
+        """Append a frame `(h, w, 3)` uint8; every frame has the first one's size."""
+        picture = with_caption(frame, caption)
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps), options={"crf": "20"})
+            self._stream.height, self._stream.width = picture.shape[:2]
+            self._stream.pix_fmt = "yuv420p"
+        image = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
+        self._container.mux(self._stream.encode(image))
+
+    def close(self) -> None:
+        """Finish the file. Idempotent."""
+        if self._container is None:
+            return
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._container = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def with_caption(frame: ImageArray, caption: str) -> ImageArray:
+    """The frame, cut to even sides, with a line of text under it."""
+    height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
+    canvas = Image.new("RGB", (width, height + CAPTION_HEIGHT), (20, 20, 20))
+    canvas.paste(Image.fromarray(frame[:height, :width]), (0, 0))
+    font = ImageFont.load_default(size=14)
+    ImageDraw.Draw(canvas).text((8, height + 5), caption, fill=(235, 235, 235), font=font)
+    return np.asarray(canvas)
+
+
+def film_episode(environment: Any, controller: Controller, seed: int, path: Path, *, fps: int = 25) -> EpisodeResult:
+    """Run an episode again and write it as a video. `environment.render()` gives the frames."""
+    every = max(1, round(1.0 / (fps * environment.control_dt_s)))
+    count = 0
+
+    with VideoWriter(path, fps=fps) as video:
+
+        def add(command: Command) -> None:
+            nonlocal count
+            if count % every == 0:
+                goal = "no subgoal" if command.subgoal_sequence < 0 else f"subgoal {command.subgoal_sequence}"
+                video.add(environment.render(), f"{environment.instruction}   [{goal}]")
+            count += 1
+
+        result = run_episode(environment, controller, seed, on_step=add)
+        for _ in range(fps // 2):
+            video.add(environment.render(), f"{result.instruction}   [{'success' if result.success else 'failure'}]")
+    return result

@@ -1,0 +1,82 @@
+"""One episode on the virtual clock: environment and controller, until the task says it is over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dualsys.app.controller import Controller
+from dualsys.messages import Command
+from dualsys.protocols import Environment
+
+StepListener = Callable[[Command], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeResult:
+    """How an episode went."""
+
+    seed: int
+    instruction: str
+    success: bool
+    duration_s: float
+    """Simulated."""
+    reward: float
+    """Sum over the steps."""
+    limited_ticks: int
+    """Commands that the safety gate changed."""
+    info: dict[str, Any]
+    """The environment's last `info`, as far as JSON holds it."""
+
+
+def run_episode(
+    environment: Environment,
+    controller: Controller,
+    seed: int,
+    *,
+    max_seconds: float = 60.0,
+    options: dict[str, Any] | None = None,
+    on_step: StepListener | None = None,
+) -> EpisodeResult:
+    """Run an episode from a seed. The same seed, controller and timing give the same result to the bit.
+
+    Args:
+        environment: Any task; made with `images="on-demand"`, frames are rendered only when a model looks.
+        controller: For the environment's embodiment.
+        seed: Of the scene, and of the controller's noise.
+        max_seconds: Simulated time after which an endless task is stopped.
+        options: Passed to the environment's `reset`.
+        on_step: Called after each step with the command, for videos and records.
+    """
+    environment.reset(seed=seed, options=options)
+    controller.reset(seed=seed)
+    reward, limited, elapsed_s = 0.0, 0, 0.0
+    info: dict[str, Any] = {}
+    over = False
+    while not over and elapsed_s < max_seconds:
+        command = controller.step(environment.observe())
+        _, gained, terminated, truncated, info = environment.step(command.target)
+        reward += float(gained)
+        limited += bool(command.limited)
+        elapsed_s += environment.control_dt_s
+        over = terminated or truncated
+        if on_step is not None:
+            on_step(command)
+    return EpisodeResult(
+        seed=seed,
+        instruction=environment.instruction,
+        success=bool(environment.success),
+        duration_s=round(elapsed_s, 6),
+        reward=reward,
+        limited_ticks=limited,
+        info={key: _plain(value) for key, value in info.items() if _is_plain(value)},
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bool, int, float, np.integer, np.floating, np.bool_))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

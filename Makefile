@@ -1,6 +1,6 @@
 # make demo   set up, then drive a humanoid for a few seconds: a video and a report under outputs/demo
 # make test   set up, then run the whole test suite
-# make check  lint, types, tests
+# make lint   ruff and mypy alone (they are among the tests)
 #
 # Set-up needs Python 3.11 or 3.12 with venv, and Debian's libraries for rendering (installed here where that is allowed).
 # On a machine without a GPU, point PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS at PyTorch's CPU builds to save gigabytes.
@@ -14,7 +14,7 @@ DEMO := outputs/demo
 # Torch on a CPU runs one thread per process: two on contended cores are many times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check lint setup clean
+.PHONY: demo test lint setup clean
 
 setup: $(STAMP)
 
@@ -35,8 +35,6 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-
-check: lint test
 
 clean:
 	rm -rf $(VENV) build dist outputs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

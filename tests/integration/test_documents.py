@@ -1,0 +1,95 @@
+"""Every example and every block of Python in the documents runs; every command in them is understood."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dualsys
+from dualsys.app import cli
+from dualsys.checkpoint import shipped_checkpoints
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SHIPPED = "humanoid-table"
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Fenced blocks of a language, each with a name for the report."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        sources = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        found += [(f"{path.name}-{number}", source) for number, source in enumerate(sources)]
+    return found
+
+
+def commands() -> list[str]:
+    """Every `dualsys ...` with arguments, in code spans and in shell blocks."""
+    found: set[str] = set()
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        spans = re.findall(r"`(dualsys [a-z]+ [^`\n]+)`", text)
+        lines = [line for _, source in blocks("bash") for line in source.splitlines() if line.startswith("dualsys ")]
+        found |= {command for command in (*spans, *lines) if command.split()[1] in cli.COMMANDS}
+    return sorted(found)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> Path:
+    """Where examples run: with the shipped checkpoint, or in a tree without one yet with a stand-in of its name."""
+    if SHIPPED not in shipped_checkpoints():
+        make_checkpoint(tmp_path / SHIPPED, dualsys.sim_envs.make("humanoid/touch", images="on-demand").embodiment)
+    return tmp_path
+
+
+def run(source: list[str], folder: Path) -> str:
+    done = subprocess.run([sys.executable, *source], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example: Path, folder: Path) -> None:
+    assert run([str(example)], folder).strip(), "an example says what it did"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in blocks("python")])
+def test_python_block_runs(source: str, folder: Path) -> None:
+    run(["-c", source], folder)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options are parsed as the command would; files it names are the ones the documents show."""
+    monkeypatch.chdir(tmp_path)
+    for _, source in blocks("toml"):
+        if title := re.match(r"# (\S+\.toml)", source):
+            Path(title[1]).write_text(source, encoding="utf-8")
+    _, name, *arguments = shlex.split(command)
+    if "--help" in arguments:
+        pytest.skip("help is tested with the command line")
+    options = cli.parse_options(name, arguments)
+    assert type(options).__name__ == cli.COMMANDS[name].config
+
+
+def test_the_readme_has_code_early() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines.index("```python") < 30
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    links = [
+        (path, target)
+        for path in DOCUMENTS
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    assert [f"{path.name}: {target}" for path, target in links if not (path.parent / target).exists()] == []

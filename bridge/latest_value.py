@@ -5,6 +5,7 @@ and `Mailbox.reader` share a file in /dev/shm between processes (see `shared_slo
 writer and any number of readers; when a writer dies, the next one adopts the box and its epoch goes up by one.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -142,6 +143,10 @@ class Mailbox(Generic[T]):
         """Sequence of the newest value, -1 before the first: where a new writer goes on."""
         stamps = self.peek()
         return -1 if stamps is None else stamps.sequence
+
+    def living_writer(self) -> int | None:
+        """Process of the writer, None where there is none or it has ended."""
+        return os.getpid() if self._slots is None else self._slots.living_writer()
 
     def beat(self) -> None:
         """Tell the readers that the writer is alive, without a new value."""

@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dualsys.bridge.system import RealtimeConfig
@@ -29,6 +31,16 @@ def enter_realtime(config: RealtimeConfig) -> dict[str, Any]:
         "timer_slack": _tighten_timers(),
         "scheduler": _schedule(config.priority),
     }
+
+
+@contextmanager
+def realtime_thread(config: RealtimeConfig) -> Iterator[str]:
+    """Give the calling thread a real-time priority inside, and its former one back; yields what was had."""
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield _schedule(config.priority)
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
 
 
 def _pin(cpu: int) -> Any:

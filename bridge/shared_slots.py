@@ -143,6 +143,13 @@ class SharedSlots:
         """Monotonic time of the writer's last sign of life, 0 before the first."""
         return float(self._floats[_HEARTBEAT])
 
+    def living_writer(self) -> int | None:
+        """Process of the writer, None where there is none or it has ended."""
+        pid = int(self._words[_WRITER_PID])
+        # The start time tells it from another process that was given the same number since.
+        alive = pid > 0 and process_start_ticks(pid) == int(self._words[_WRITER_START])
+        return pid if alive else None
+
     def beat(self) -> None:
         """Leave a sign of life."""
         self._floats[_HEARTBEAT] = monotonic()

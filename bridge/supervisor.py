@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, final
 
@@ -23,8 +24,6 @@ from dualsys.errors import BridgeError
 _LOGGER = logging.getLogger(__name__)
 
 READY_WITHIN_S = 180.0
-PLANNER_HANGS_AFTER_S = 10.0
-"""A planner without a sign of life for this long is killed, and its launcher starts another: Ray notices no hang."""
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 3.0
@@ -56,7 +55,6 @@ class Supervisor:
             for name in ("tick", "actor", "camera")
         }
         self._began_s = monotonic()
-        self._hangs = 0
 
     def run(self) -> dict[str, Any]:
         """Start everything, let it run for its time, stop everything; the run's figures.
@@ -126,17 +124,12 @@ class Supervisor:
 
     def _look_for_hang(self) -> None:
         box = self._statuses["planner"]
-        age_s, status = box.heartbeat_age_s(), box.read()
-        if status is None or not PLANNER_HANGS_AFTER_S < age_s < float("inf"):
+        age_s, pid = box.heartbeat_age_s(), box.living_writer()
+        if pid is None or age_s <= self._config.planner_hangs_after_s:
             return
-        if self._hangs < box.epoch:
-            # Once for each start: while the next one loads, the heart doesn't beat either.
-            self._hangs = box.epoch
-            _LOGGER.warning("the planner (process %d) gave no sign of life for %.0f s: killed", status["pid"], age_s)
-            try:
-                os.kill(int(status["pid"]), signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        _LOGGER.warning("the planner (process %d) gave no sign of life for %.0f s: killed", pid, age_s)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def _progress(self, stage: str, waiting: list[str]) -> None:
         statuses = {name: box.read() or {} for name, box in self._statuses.items()}

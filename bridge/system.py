@@ -61,6 +61,8 @@ class SystemConfig(BaseModel):
     """Where the models' outputs and the commands are noted; None: nowhere."""
     max_planner_failures: int = Field(default=20, gt=0)
     """Failed plans in a row after which the planner's process gives up and is started anew."""
+    planner_hangs_after_s: Rate = 30.0
+    """A planner without a sign of life for this long is killed, for its launcher to start another: Ray sees no hang."""
     subgoal_capacity: int = Field(default=4 * 2**20, gt=0)
     """Bytes of the largest subgoal, keys and values included."""
 

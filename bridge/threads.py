@@ -15,6 +15,7 @@ from dualsys.bridge.boxes import LocalBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.processes import RunResult
 from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.realtime import realtime_thread
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.bridge.tick_process import COMMANDS
@@ -59,7 +60,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         crew.start("actor", actor_loop.run)
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
         _wait_for_planner(boxes, tick, crew)
-        tick.run(crew.stop)
+        with realtime_thread(config.realtime) as scheduler:
+            tick.run(crew.stop)
         crew.check()
     finally:
         crew.end()
@@ -68,7 +70,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
             if log is not None:
                 log.close()
     _write_commands(config, tick)
-    return RunResult(report=_report(boxes, tick), poses=tick.poses)
+    report = _report(boxes, tick) | {"realtime": {"scheduler": scheduler}}
+    return RunResult(report=report, poses=tick.poses)
 
 
 class Crew:

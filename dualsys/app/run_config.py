@@ -51,6 +51,8 @@ class RunConfig:
     """Who starts the planner's process, and starts it again when it dies (processes)."""
     ray_address: str | None = None
     """Ray cluster to join; without it a local one is started for the run (processes)."""
+    planner_hang_s: float = 30.0
+    """A planner without a sign of life for this long is killed and started again (processes)."""
     realtime_priority: int = 80
     """SCHED_FIFO priority that the tick asks for; 0: none (processes)."""
     realtime_cpu: int = -1
@@ -64,7 +66,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
-        rates = (self.seconds, self.control_hz, self.planner_hz, self.actor_hz, self.camera_hz)
+        rates = (self.seconds, self.control_hz, self.planner_hz, self.actor_hz, self.camera_hz, self.planner_hang_s)
         if not all(value > 0 for value in rates):
             raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
         if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:

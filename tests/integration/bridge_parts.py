@@ -13,9 +13,9 @@ SPEC = SubgoalSpec(num_tokens=4, dim=8)
 POSE = 0.4
 
 
-def reach(max_steps: int = 500) -> ReachEnvironment:
-    """An arm without physics, at 500 Hz."""
-    return ReachEnvironment(fake_embodiment(), np.full(3, POSE), control_dt_s=0.002, max_steps=max_steps)
+def reach(pose: float = POSE, max_steps: int = 500) -> ReachEnvironment:
+    """An arm without physics, at 500 Hz. A pose beyond 1 is out of reach."""
+    return ReachEnvironment(fake_embodiment(), np.full(3, pose), control_dt_s=0.002, max_steps=max_steps)
 
 
 def humanoid(seed: int = 0) -> Any:

@@ -1,0 +1,209 @@
+"""The processes driver with real processes: it works, survives deaths, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualsys.bridge.processes import RunResult, run_processes
+from dualsys.bridge.progress import Progress
+from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY, remove_stale_folders
+from dualsys.bridge.system import SystemConfig
+from dualsys.errors import BridgeError
+from tests.integration import bridge_system
+
+RUN_ID = f"test-{os.getpid()}"
+FOLDER = SHARED_MEMORY / f"{PREFIX}{RUN_ID}"
+ROOT = Path(__file__).parents[2]
+ENDLESS = bridge_system.part("reach", pose=2.0, max_steps=1_000_000)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither shared memory nor a process of the run may be there afterwards."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield
+    assert not FOLDER.exists()
+    assert bridge_system.processes_of(str(FOLDER)) == set()
+
+
+def run(config: SystemConfig, on_progress: Callable[[Progress], None] = lambda _: None) -> RunResult:
+    return run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=on_progress)
+
+
+class KillOnce:
+    """Kills a process once, when the run has subgoals or chunks enough; remembers what it saw."""
+
+    def __init__(self, name: str, number: signal.Signals = signal.SIGKILL, *, after: str = "subgoals") -> None:
+        self._name, self._number, self._after = name, number, after
+        self.victim: int | None = None
+        self.pids: set[int] = set()
+        self.maps = ""
+
+    def __call__(self, progress: Progress) -> None:
+        pid = progress.statuses.get(self._name, {}).get("pid")
+        tick = progress.statuses.get("tick", {})
+        if pid is None:
+            return
+        self.pids.add(pid)
+        if self.victim is None and tick.get(self._after, 0) >= 3:
+            self.maps = Path(f"/proc/{tick['pid']}/maps").read_text()
+            self.victim = pid
+            os.kill(pid, self._number)
+
+
+def accounted(report: dict[str, Any]) -> int:
+    """Every deadline of a run: served, skipped, or passed while an episode was set up."""
+    return int(report["tick"]["count"] + report["tick"]["skipped"] + report["counters"]["ticks_in_resets"])
+
+
+def test_a_run_counts_every_deadline_and_solves_its_task() -> None:
+    report = run(bridge_system.reach_system()).report
+    assert accounted(report) == pytest.approx(1000, abs=2)
+    assert report["tick"]["misses"] >= report["tick"]["skipped"] >= 0
+    assert report["episodes"] == len(report["outcomes"]) >= 1
+    assert report["successes"] >= 1
+    assert report["success"] == report["successes"] / report["episodes"]
+    assert report["actor"]["count"] > 5
+    assert report["planner"]["restarts"] == 0
+    assert report["planner"]["age_s"]["p50"] < 1.0
+    assert set(report["realtime"]) == {"gc", "cpu", "memory", "timer_slack", "scheduler"}
+    assert report["counters"]["chunks_refused_sequence"] == report["counters"]["bad_events"] == 0
+
+
+def test_a_killed_planner_comes_back_newer_and_the_tick_goes_on() -> None:
+    killer = KillOnce("planner")
+    report = run(bridge_system.reach_system(seconds=5.0, environment=ENDLESS), killer).report
+    assert killer.victim is not None
+    assert report["planner"]["restarts"] == 1
+    assert report["planner"]["pid"] != killer.victim
+    assert report["counters"]["planner_restarts"] == 1
+    assert report["processes"]["planner"]["epoch"] == 2
+    assert accounted(report) == pytest.approx(2500, abs=2)
+    assert "libtorch" not in killer.maps
+    assert "_raylet" not in killer.maps
+
+
+def test_a_killed_actor_comes_back() -> None:
+    killer = KillOnce("actor", after="chunks")
+    report = run(bridge_system.reach_system(seconds=4.0, environment=ENDLESS), killer).report
+    assert killer.victim is not None
+    assert report["actor"]["restarts"] == 1
+    assert report["actor"]["pid"] != killer.victim
+    assert report["counters"]["requests_timed_out"] >= 1
+    assert report["processes"]["actor"]["chunks"] > 0
+
+
+def test_a_hung_planner_is_killed_and_started_again() -> None:
+    planner = bridge_system.PARTS + "HangingPlanner"
+    config = bridge_system.reach_system(seconds=5.0, planner_hangs_after_s=0.7)
+    config = config.model_copy(update={"planner": config.planner.model_copy(update={"name": planner})})
+    report = run(config).report
+    assert report["planner"]["restarts"] >= 1
+
+
+def test_a_planner_that_always_fails_is_given_up_and_started_again_while_the_arm_is_driven() -> None:
+    config = bridge_system.reach_system(
+        seconds=3.0, planner=bridge_system.part("failing_planner", failures=["error"]), max_planner_failures=2
+    )
+    report = run(config).report
+    assert report["planner"]["restarts"] >= 1
+    assert report["counters"]["subgoals"] == 0
+    assert report["counters"]["requests_null"] == report["counters"]["requests"] > 0
+
+
+def test_planner_results_that_cannot_be_used_are_refused_and_the_good_ones_pass() -> None:
+    failures = ["nan", "shape", "nothing", "error", "none"]
+    config = bridge_system.reach_system(planner=bridge_system.part("failing_planner", failures=failures))
+    report = run(config).report
+    planner = report["processes"]["planner"]
+    assert (planner["refused"], planner["failures"]) == (3, 1)
+    assert report["counters"]["subgoals"] > 0
+    assert report["planner"]["restarts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"planner": bridge_system.part("other_planner")}, "SpecMismatch"),
+        ({"planner": bridge_system.part("nobody")}, "has no attribute 'nobody'"),
+        ({"environment": bridge_system.part("humanoid")}, "SpecMismatch.*unitree-g1"),
+        ({"control_hz": 400.0}, "use --control-hz 500"),
+    ],
+)
+def test_what_cannot_be_set_up_ends_the_run_with_its_reason(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BridgeError, match=f"(?s){message}"):
+        run(bridge_system.reach_system(**changes))
+
+
+def test_an_exception_of_the_caller_ends_everything() -> None:
+    def fail(progress: Progress) -> None:
+        if progress.stage == "running":
+            raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError, match="the caller's own"):
+        run(bridge_system.reach_system(seconds=30.0), fail)
+
+
+DRIVER = """
+import sys
+from dualsys.bridge.processes import run_processes
+from tests.integration.bridge_system import reach_system
+def tell(progress):
+    if progress.stage == "running":
+        print("running", flush=True)
+run_processes(reach_system(seconds=60.0), run_id=sys.argv[1], launcher="subprocess", on_progress=tell)
+"""
+
+
+def start_driver() -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, RUN_ID],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_leave_nothing(number: signal.Signals) -> None:
+    driver = start_driver()
+    assert len(bridge_system.processes_of(str(FOLDER))) == 4
+    driver.send_signal(number)
+    assert driver.stdout is not None
+    driver.stdout.read()
+    assert driver.wait(20) != 0
+    driver.stdout.close()
+
+
+def test_a_killed_supervisor_takes_its_processes_along_and_its_boxes_are_cleaned_up_later() -> None:
+    driver = start_driver()
+    driver.kill()
+    driver.wait()
+    assert driver.stdout is not None
+    driver.stdout.close()
+    deadline = time.monotonic() + 20
+    while bridge_system.processes_of(str(FOLDER)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert bridge_system.processes_of(str(FOLDER)) == set()
+    assert FOLDER.exists()
+    assert FOLDER in remove_stale_folders()
+
+
+def test_two_runs_of_one_name_are_refused() -> None:
+    def start_another(progress: Progress) -> None:
+        if progress.stage == "running":
+            run(bridge_system.reach_system())
+
+    with pytest.raises(BridgeError, match="is alive"):
+        run(bridge_system.reach_system(seconds=30.0), start_another)

@@ -60,7 +60,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Adaptive-norm attention and feed-forward: over a context where it has one, else over itself (GR00T alternates)."""
+    """Adaptive-norm attention and feed-forward: over a context if it has one, else over itself (GR00T alternates)."""
 
     def __init__(self, width: int, num_heads: int, *, context_width: int | None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """A checkpoint is a folder; this file reads and writes its manifest and refuses what doesn't fit.
 
     humanoid-table/
-      config.json            format number, embodiment, subgoal spec, planner and actor (name, config), versions, training
+      config.json            format number, embodiment, subgoal spec, both modules (name, config), versions, training
       planner.safetensors    weights of System 2 (absent for planners without weights)
       actor.safetensors      weights of System 1
       statistics.json        normalisation of state and action
@@ -84,8 +84,9 @@ class Checkpoint:
             ours = manifest.embodiment
             raise CheckpointError(
                 f"checkpoint {folder.name!r} is for embodiment {ours.name!r} ({ours.num_actions} joints, cameras "
-                f"{[c.name for c in ours.cameras]}), not for {embodiment.name!r} ({embodiment.num_actions} joints, cameras "
-                f"{[c.name for c in embodiment.cameras]}). Use a checkpoint trained for it, or train one: dualsys train --help"
+                f"{[c.name for c in ours.cameras]}), not for {embodiment.name!r} ({embodiment.num_actions} joints, "
+                f"cameras {[c.name for c in embodiment.cameras]}). Use a checkpoint trained for it, or train one: "
+                "dualsys train --help"
             )
         return cls(folder=folder, manifest=manifest)
 

@@ -78,7 +78,9 @@ class EmbodimentSpec(Spec):
         for group in self.groups:
             unknown = set(group.joints) - set(names)
             if unknown:
-                raise ValueError(f"embodiment {self.name!r}: group {group.name!r} names unknown joints {sorted(unknown)}")
+                raise ValueError(
+                    f"embodiment {self.name!r}: group {group.name!r} names unknown joints {sorted(unknown)}"
+                )
         return self
 
     @property
@@ -133,7 +135,8 @@ class EmbodimentSpec(Spec):
         for camera in self.cameras:
             if camera.name not in observation.images:
                 raise InvalidObservation(
-                    f"{self.name}: no image from camera {camera.name!r}; the observation has {sorted(observation.images)}"
+                    f"{self.name}: no image from camera {camera.name!r}; "
+                    f"the observation has {sorted(observation.images)}"
                 )
             image = observation.images[camera.name]
             expected = (camera.height, camera.width, 3)

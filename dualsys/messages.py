@@ -60,7 +60,7 @@ class LatentSubgoal:
     """`(k,)`, False where a token is padding; None: all count."""
     keys: TokenArray | None = None
     values: TokenArray | None = None
-    """Optional per-layer keys and values of the planner's prefix `(layers, heads, length, head_dim)` (the pi family's cut)."""
+    """Optional: keys and values of the planner's prefix `(layers, heads, length, head_dim)`, the pi family's cut."""
     text: str = ""
     """Current subtask in words, where the planner gives one."""
     progress: float | None = None

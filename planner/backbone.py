@@ -102,8 +102,8 @@ def _pretrained(name: str) -> nn.Module:
         model: nn.Module = AutoModelForImageTextToText.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"backbone {name!r} could not be loaded: {error}. Give a folder that holds it, or set `architecture` to build "
-            f"one of {', '.join(SUPPORTED)} with fresh weights"
+            f"backbone {name!r} could not be loaded: {error}. Give a folder that holds it, or set `architecture` to "
+            f"build one of {', '.join(SUPPORTED)} with fresh weights"
         ) from error
     return model.float()
 

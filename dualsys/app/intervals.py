@@ -9,7 +9,7 @@ Z95 = 1.959963984540054
 def wilson_interval(successes: int, count: int, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a proportion: holds at 0 and 1 and for few trials, where the normal one does not.
 
-    Source: E. B. Wilson, JASA 22 (1927); the form of Brown, Cai and DasGupta, Statistical Science 16 (2001), equation 4.
+    Source: E. B. Wilson, JASA 22 (1927); the form of Brown, Cai and DasGupta, Statistical Science 16 (2001), eq. 4.
 
     Raises:
         ValueError: no trials, or successes outside 0 to `count`.

@@ -59,7 +59,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_another() -> None:
 
 def test_chunk_names_its_origin() -> None:
     chunk = make_actor().act(OBSERVATION, subgoal(stamp_s=0.4))
-    assert chunk.rows.shape == (6, 2) and chunk.rows.dtype == np.float64
+    assert chunk.rows.shape == (6, 2)
+    assert chunk.rows.dtype == np.float64
     assert (chunk.start_stamp_s, chunk.dt_s) == (1.0, 0.02)
     assert (chunk.subgoal_sequence, chunk.subgoal_epoch) == (7, 2)
     assert chunk.subgoal_age_s == pytest.approx(0.6)

@@ -17,7 +17,8 @@ def test_time_has_the_moments_of_its_distribution(alpha: float) -> None:
     variance = cutoff**2 * alpha / ((alpha + 1) ** 2 * (alpha + 2))
     assert abs(float(t_B.mean()) - mean) < 4 * math.sqrt(variance / count)
     assert float(t_B.var()) == pytest.approx(variance, rel=0.02)
-    assert float(t_B.min()) >= 0.0 and float(t_B.max()) <= cutoff
+    assert float(t_B.min()) >= 0.0
+    assert float(t_B.max()) <= cutoff
 
 
 def test_time_leans_towards_noise() -> None:

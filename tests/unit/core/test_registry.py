@@ -50,7 +50,7 @@ def test_everything_registered_by_us_loads(kind: registry.Kind) -> None:
 
 
 def test_unknown_name_suggests_the_closest() -> None:
-    with pytest.raises(ConfigError, match="unknown planner 'scriptd'. Did you mean 'scripted'"):
+    with pytest.raises(ConfigError, match=r"unknown planner 'scriptd'\. Did you mean 'scripted'"):
         registry.load("planners", "scriptd")
 
 

@@ -84,7 +84,8 @@ def test_early_exit_gives_the_bits_of_the_full_run(layer: int) -> None:
     planner = make_planner()
     pixels = images_to_pixels(image()[None], 32)
     prompt = planner.prompt([SENTENCES[0]])
-    full = planner.network.backbone.model.model(
+    model: Any = planner.network.backbone.model
+    full = model.model(
         pixel_values=pixels,
         input_ids=prompt.input_ids_BS,
         attention_mask=prompt.mask_BS,
@@ -102,8 +103,10 @@ def test_early_exit_gives_the_bits_of_the_full_run(layer: int) -> None:
 def test_gradients_flow_through_an_early_exit() -> None:
     planner = make_planner(exit_layer=1)
     planner.network(images_to_pixels(image()[None], 32), planner.prompt(SENTENCES[:1])).square().sum().backward()
-    used = planner.network.backbone.model.get_decoder().layers
-    assert used[0].mlp.up_proj.weight.grad is not None and used[1].mlp.up_proj.weight.grad is None
+    model: Any = planner.network.backbone.model
+    used = model.get_decoder().layers
+    assert used[0].mlp.up_proj.weight.grad is not None
+    assert used[1].mlp.up_proj.weight.grad is None
 
 
 def test_padding_does_not_change_a_subgoal() -> None:
@@ -119,7 +122,8 @@ def test_the_prompt_is_paligemma_s() -> None:
     tokenizer = train_tokenizer(SENTENCES)
     prompt = build_prompt(SENTENCES, tokenizer, image_token_id=3, num_image_tokens=16, max_text_tokens=64)
     first = prompt.input_ids_BS[0][prompt.mask_BS[0].bool()].tolist()
-    assert first[:16] == [3] * 16 and first[16] == tokenizer.bos_token_id
+    assert first[:16] == [3] * 16
+    assert first[16] == tokenizer.bos_token_id
     assert tokenizer.decode(first[17:]) == f" {SENTENCES[0]} \n"
     assert set(prompt.input_ids_BS[0][~prompt.mask_BS[0].bool()].tolist()) == {tokenizer.pad_token_id}
 
@@ -127,7 +131,7 @@ def test_the_prompt_is_paligemma_s() -> None:
 def test_unseen_words_survive_the_tokenizer() -> None:
     tokenizer = train_tokenizer(SENTENCES)
     words = "Poussez le cube écarlate"
-    assert tokenizer.decode(tokenizer.encode(words, add_special_tokens=False)).strip() == words
+    assert str(tokenizer.decode(tokenizer.encode(words, add_special_tokens=False))).strip() == words
 
 
 def test_images_of_another_size_are_resized_and_scaled() -> None:
@@ -183,11 +187,13 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
     tokenizer = train_tokenizer(SENTENCES)
     text = {**SMALL["text_config"], "vocab_size": len(tokenizer)}
     config = AutoConfig.for_model("paligemma", **{**SMALL, "text_config": text, "image_token_id": 3})
-    model = AutoModelForImageTextToText.from_config(config)
+    auto_class: Any = AutoModelForImageTextToText
+    model = auto_class.from_config(config)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     planner = VLMPlanner.build(VLMPlannerConfig(backbone=str(tmp_path), readout=ReadoutConfig(num_tokens=2, dim=4)))
-    loaded = planner.network.backbone.model.get_decoder().layers[0].mlp.up_proj.weight
+    backbone: Any = planner.network.backbone.model
+    loaded = backbone.get_decoder().layers[0].mlp.up_proj.weight
     assert torch.equal(loaded, model.get_decoder().layers[0].mlp.up_proj.weight)
     assert planner.plan(look()).tokens.shape == (2, 4)
 

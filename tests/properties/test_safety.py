@@ -59,6 +59,25 @@ def test_any_target_leaves_within_all_limits(data: st.DataObject, limits: Any, d
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, st.floats(0.2, 3), st.integers(0, 2**32 - 1))
+def test_a_moving_target_is_stopped_at_the_limits(limits: Any, dt_s: float, pace: float, seed: int) -> None:
+    """Targets that keep moving at up to `pace` times the speed limit, and run into and past the position limits."""
+    arm = _arm(limits)
+    rng = np.random.default_rng(seed)
+    start = (arm.lower + arm.upper) / 2
+    speed = pace * np.minimum(arm.max_velocity, 5.0) * rng.choice([-1.0, 1.0], arm.num_actions)
+    gate = SafetyGate(arm, dt_s, SafetyConfig())
+    gate.reset(start)
+    path, target = [start], start.copy()
+    for _ in range(300):
+        turn = rng.random(arm.num_actions) < 0.01
+        speed = np.where(turn, -speed, speed)
+        target = np.clip(target + speed * dt_s, arm.lower - 0.5, arm.upper + 0.5)
+        path.append(gate.apply(target)[0])
+    _require_limits(np.stack(path), arm, dt_s)
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, st.integers(0, 2**32 - 1))
 def test_a_target_within_the_limits_passes_unchanged(limits: Any, dt_s: float, seed: int) -> None:
     """Oracle for a legal motion: pushes that leave room to brake, found by trying the braking tick by tick."""

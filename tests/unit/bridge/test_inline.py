@@ -19,7 +19,7 @@ from dualsys.errors import ConfigError, InvalidObservation, SpecMismatch
 from dualsys.messages import Command, ImageArray, Observation
 from dualsys.protocols import Actor, ChunkPolicy, Planner
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
 from dualsys.telemetry import RunLog, read_log
 from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor, ReachEnvironment, fake_embodiment
 
@@ -130,6 +130,28 @@ def test_a_subgoal_ready_at_this_instant_is_used_by_the_actor_that_starts_now() 
     assert second_s == pytest.approx(0.1)
     assert second is not None
     assert second.sequence == 0
+
+
+@pytest.mark.parametrize(
+    ("planner_s", "actor_s", "order"),
+    [(0.035, 0.03, ["chunk", "subgoal"]), (0.03, 0.035, ["subgoal", "chunk"]), (0.04, 0.04, ["subgoal", "chunk"])],
+)
+def test_results_are_delivered_as_they_became_ready(
+    planner_s: float, actor_s: float, order: list[str], tmp_path: Path
+) -> None:
+    with RunLog(tmp_path / "log") as log:
+        _steps(_driver(KnownPlanner(SPEC), log=log, planner_latency_s=planner_s, actor_latency_s=actor_s), 3)
+    assert [line["kind"] for line in read_log(tmp_path / "log") if line["kind"] != "command"] == order
+
+
+def test_an_expired_subgoal_is_not_shown_to_the_actor() -> None:
+    actor = _actor()
+    short = StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.25, on_expired="null")
+    core = CoreConfig(first_subgoal_wait_s=0.0, subgoal=short)
+    _steps(_driver(KnownPlanner(SPEC), actor, core=core, planner_hz=2.0), 51)
+    assert [subgoal is not None for _, subgoal in actor.calls] == [True] * 3 + [False] * 2 + [True] * 3 + [
+        False
+    ] * 2 + [True]
 
 
 def test_commands_name_the_subgoal_they_come_from() -> None:

@@ -120,6 +120,17 @@ def test_a_chunk_that_runs_out_is_held_and_counted() -> None:
     assert rig.last.status.phase == "starved"
 
 
+def test_rows_not_consumed_while_starved_are_not_skipped() -> None:
+    """Observed at row 4 of 8, arrived five ticks after the chunk ran out at row 7: three were consumed, not eight."""
+    rig = Rig()
+    rig.tick(0.0)
+    rig.answer(rig.requests[0], horizon=8)
+    rig.ticks(1, 13)
+    assert rig.requests[1].stamp_s == pytest.approx(5 * DT_S)
+    rig.answer(rig.requests[1])
+    assert rig.tick(13 * DT_S).row == pytest.approx(3.0)
+
+
 def test_a_chunk_all_of_whose_rows_were_consumed_is_refused_as_late() -> None:
     rig = Rig()
     rig.tick(0.0)

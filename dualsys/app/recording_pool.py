@@ -6,15 +6,19 @@ dataset is then decided in the order of the seeds, so that neither the number of
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_episode
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
+from dualsys.errors import DatasetError
 from dualsys.protocols import Environment
 
 Workplace = tuple[Environment, Demonstrator]
@@ -123,6 +127,11 @@ def _run_parallel(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                f"a recording process died (out of memory, or killed): {error} What is recorded is kept: add --resume "
+                "to go on, with fewer --workers if memory is short"
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -152,7 +161,17 @@ _workers: deque[_Worker] = deque(maxlen=1)
 
 
 def _start_worker(job: Job) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends the pool
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _workers.append(_Worker(job))
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent has died: the pool's pipes would keep it waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _attempt_in_worker(seed: int) -> Outcome:

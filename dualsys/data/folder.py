@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualsys.data import layout
-from dualsys.data.frame_cache import VideoRows, cached_frames
+from dualsys.data.frame_cache import Progress, VideoRows, cached_frames
 from dualsys.data.info import DatasetInfo, Feature, Provenance
 from dualsys.data.tables import column_array, read_table, read_tasks
 from dualsys.embodiment import EmbodimentSpec
@@ -45,7 +45,7 @@ class FolderData:
     extras: Mapping[str, NDArray[Any]]
 
 
-def read_folder(root: Path, embodiment: EmbodimentSpec | None) -> FolderData:
+def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progress | None = None) -> FolderData:
     """Read a folder. Raises `DatasetError`; see `DemonstrationDataset.open`."""
     info = DatasetInfo.read(root)
     _check_robot(root, info, embodiment)
@@ -73,7 +73,7 @@ def read_folder(root: Path, embodiment: EmbodimentSpec | None) -> FolderData:
         instructions=tuple(instructions[index] for index in task_of_episode),
         seeds=episodes.get("seed", np.full(count, -1)).astype(np.int64),
         success=episodes.get("success", np.ones(count, bool)).astype(bool),
-        cameras=_read_cameras(root, info, episodes, columns),
+        cameras=_read_cameras(root, info, episodes, columns, progress),
         extras={name: column for name, column in columns.items() if name not in known},
     )
 
@@ -146,7 +146,11 @@ def _shaped(path: Path, name: str, feature: Feature, values: NDArray[Any]) -> ND
 
 
 def _read_cameras(
-    root: Path, info: DatasetInfo, episodes: dict[str, NDArray[Any]], columns: dict[str, NDArray[Any]]
+    root: Path,
+    info: DatasetInfo,
+    episodes: dict[str, NDArray[Any]],
+    columns: dict[str, NDArray[Any]],
+    progress: Progress | None,
 ) -> dict[str, FolderTrack]:
     keys = [name for name, feature in info.features.items() if feature.dtype == "video"]
     stamps = columns.get(layout.IMAGE_STAMPS, columns["timestamp"][:, None])
@@ -160,7 +164,12 @@ def _read_cameras(
         new[episodes["dataset_from_index"]] = True
         tracks[camera] = FolderTrack(
             frames=cached_frames(
-                root, key, _videos(root, info, key, episodes, new), info.features[key].shape, info.fps
+                root,
+                key,
+                _videos(root, info, key, episodes, new),
+                info.features[key].shape,
+                fps=info.fps,
+                progress=progress,
             ),
             frame_of_row=np.cumsum(new) - 1,
             stamp_of_row_s=stamp,

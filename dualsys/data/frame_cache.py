@@ -7,7 +7,7 @@ the videos it was made from are the same files.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -22,6 +22,8 @@ from dualsys.errors import DatasetError
 from dualsys.messages import ImageArray
 
 FORMAT = 1
+_PROGRESS_EVERY = 500
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +71,13 @@ class FrameStore:
 
 
 def cached_frames(
-    root: Path, feature: str, videos: Sequence[VideoRows], shape: tuple[int, ...], fps: int
+    root: Path,
+    feature: str,
+    videos: Sequence[VideoRows],
+    shape: tuple[int, ...],
+    *,
+    fps: int,
+    progress: Progress | None = None,
 ) -> ImageArray:
     """Frames of the given rows, `(sum of rows, h, w, 3)` uint8, mapped read-only.
 
@@ -79,6 +87,7 @@ def cached_frames(
         videos: Files and rows, in order.
         shape: `(h, w, 3)` as the dataset promises it.
         fps: Rows a second.
+        progress: Called now and then while videos are decoded, with frames done and frames in all.
 
     Raises:
         DatasetError: a video is missing, damaged, too short or of another size, or the cache cannot be written.
@@ -92,7 +101,7 @@ def cached_frames(
     count = sum(len(video.rows) for video in videos)
     try:
         with replacing(array_path) as partial:
-            _decode_into(_new_array(partial, (count, *shape)), videos, fps)
+            _decode_into(_new_array(partial, (count, *shape)), videos, fps, progress)
         write_json(key_path, key)
     except OSError as error:
         raise DatasetError(
@@ -111,13 +120,15 @@ def _mapped(path: Path) -> ImageArray:
     return frames
 
 
-def _decode_into(frames: Any, videos: Sequence[VideoRows], fps: int) -> None:
+def _decode_into(frames: Any, videos: Sequence[VideoRows], fps: int, progress: Progress | None) -> None:
     start = 0
     for video in videos:
         for offset, image in enumerate(decode_frames(video.path, video.rows, fps)):
             if image.shape != frames.shape[1:]:
                 raise DatasetError(f"{video.path} has images {image.shape}, meta/info.json says {frames.shape[1:]}")
             frames[start + offset] = image
+            if progress is not None and (start + offset) % _PROGRESS_EVERY == 0:
+                progress(start + offset, len(frames))
         start += len(video.rows)
     frames.flush()
 

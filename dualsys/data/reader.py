@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dualsys.data import layout
 from dualsys.data.folder import FolderData, read_folder
-from dualsys.data.frame_cache import FrameStore
+from dualsys.data.frame_cache import FrameStore, Progress
 from dualsys.data.info import Provenance
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
@@ -61,12 +61,19 @@ class DemonstrationDataset:
     """Further row-wise columns, such as `privileged.target_position`, `(N,)` or `(N, m)`."""
 
     @classmethod
-    def open(cls, path: str | Path | Sequence[str | Path], embodiment: EmbodimentSpec | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        embodiment: EmbodimentSpec | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Self:
         """Open one folder, or several in a row.
 
         Args:
             path: A LeRobot v3.0 dataset folder, or several of the same robot, rate and columns.
             embodiment: The robot it must be of; None takes what the dataset says.
+            progress: Called while videos are decoded, which only the first opening does: frames done, frames in all.
 
         Raises:
             DatasetError: a folder is no dataset, of another format or robot, incomplete or damaged; or several differ.
@@ -74,7 +81,7 @@ class DemonstrationDataset:
         paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
         if not paths:
             raise DatasetError("no dataset folder given")
-        folders = [read_folder(each, embodiment) for each in paths]
+        folders = [read_folder(each, embodiment, progress) for each in paths]
         for other in folders[1:]:
             _require_alike(folders[0], other)
         return cls._joined(folders)

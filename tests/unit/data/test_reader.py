@@ -96,7 +96,9 @@ def test_several_cameras(tmp_path: Path, write: Write, embodiment: EmbodimentSpe
 
 def test_frames_are_decoded_once(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, (0, 1))
-    first = DemonstrationDataset.open(tmp_path).frames[:]
+    calls: list[tuple[int, int]] = []
+    first = DemonstrationDataset.open(tmp_path, progress=lambda done, total: calls.append((done, total))).frames[:]
+    assert calls == [(0, 9)]
 
     def refuse(*_: object) -> None:
         raise AssertionError("decoded twice")

@@ -1,0 +1,211 @@
+"""Recording demonstrations with a small expert: what is kept, in what order, and how it goes on after a stop."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.app.demos import DemosConfig, record_demonstrations
+from dualsys.app.execution_noise import ExecutionNoise
+from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings, record_episode
+from dualsys.data import DemonstrationDataset
+from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
+from dualsys.errors import ConfigError, DatasetError
+from dualsys.messages import FloatArray, Observation
+
+EMBODIMENT = EmbodimentSpec(
+    name="slider",
+    joints=(Joint(name="x", lower=-10, upper=10),),
+    state_names=("x", "goal"),
+    cameras=(CameraSpec(name="head", height=16, width=16),),
+)
+LIMIT = 40
+
+
+class Slider:
+    """Moves half-way to the target in every step; solved within 0.1 of the goal, but for seeds of 4 n + 3."""
+
+    embodiment = EMBODIMENT
+    control_dt_s = 0.02
+
+    def __init__(self) -> None:
+        self.sent: list[float] = []
+        self.closed = False
+        self.reset(seed=0)
+
+    @property
+    def instruction(self) -> str:
+        return f"slide to {self.goal:.0f}"
+
+    @property
+    def success(self) -> bool:
+        return self.solved
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.seed = seed or 0
+        self.goal = float(np.random.default_rng(self.seed).integers(2, 6))
+        self.x, self.steps, self.solved = 0.0, 0, False
+        self.sent = []
+        return None, {}
+
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.sent.append(float(action[0]))
+        self.x += 0.5 * (float(action[0]) - self.x)
+        self.steps += 1
+        self.solved |= self.seed % 4 != 3 and abs(self.x - self.goal) < 0.1
+        return None, 0.0, self.solved, self.steps >= LIMIT, {}
+
+    def observe(self) -> Observation:
+        image = np.full((16, 16, 3), 4 * self.steps, np.uint8)
+        state = np.array([self.x, self.goal])
+        return Observation(stamp_s=3.0 + self.steps * 0.02, state=state, images={"head": image})
+
+    def privileged(self) -> Mapping[str, Any]:
+        return {"target_position": np.array([self.goal, 0.0, 0.0]), "blocks": {"red": np.array([1.0, 2.0, 3.0])}}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class SliderExpert:
+    """Asks for the goal in steps of at most one, and is pushed on the way."""
+
+    name = "SliderExpert"
+
+    def __init__(self, slider: Slider, push: float) -> None:
+        self.slider, self.noise = slider, ExecutionNoise(push, 0.02)
+
+    def reset(self, *, seed: int) -> None:
+        self.noise.reset(seed)
+
+    def act(self) -> tuple[FloatArray, FloatArray]:
+        target = np.array([np.clip(self.slider.goal, self.slider.x - 1, self.slider.x + 1)])
+        return target, self.noise.push(target)
+
+
+def make_slider(task: str, noise_rad: float, image_size: int) -> tuple[Slider, SliderExpert]:
+    slider = Slider()
+    return slider, SliderExpert(slider, noise_rad)
+
+
+def _config(out: Path, episodes: int = 6, **options: Any) -> DemosConfig:
+    return DemosConfig(task="test/slider", episodes=episodes, out=out, **options)
+
+
+def test_rows_pair_the_state_with_the_clean_target_sent_after_it() -> None:
+    slider, expert = make_slider("", 0.05, 16)
+    settings = RecordingSettings(rows_per_frame=4, tail_rows=3, block_names=("blue", "red"))
+    episode = record_episode(slider, expert, 1, settings)
+    assert episode is not None
+    x = episode.states[:, 0]
+    # The physics obeyed what was sent; the record holds what the expert wanted.
+    np.testing.assert_allclose(x[1:], x[:-1] + 0.5 * (np.array(slider.sent[:-1]) - x[:-1]), atol=1e-6)
+    np.testing.assert_allclose(episode.actions[:, 0], np.clip(slider.goal, x - 1, x + 1), atol=1e-6)
+    assert np.abs(episode.actions[1:, 0] - slider.sent[1:]).max() > 0.001
+    solved = int(np.flatnonzero(np.abs(x - slider.goal) < 0.1)[0])
+    assert episode.length == solved + 3
+    track = episode.cameras["head"]
+    assert track.frames[:, 0, 0, 0].tolist() == [16 * i for i in range(len(track.frames))]
+    np.testing.assert_allclose(track.stamps_s, np.arange(len(track.frames)) * 0.08)
+    assert track.frame_of_row.tolist() == [row // 4 for row in range(episode.length)]
+    np.testing.assert_array_equal(episode.extras[TARGET_POSITION][:, 0], slider.goal)
+    np.testing.assert_array_equal(episode.extras[BLOCK_POSITIONS][0], [np.nan] * 3 + [1, 2, 3])
+
+
+def test_failures_are_counted_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info = record_demonstrations(_config(tmp_path, seed=1), make=make_slider)
+    data = DemonstrationDataset.open(tmp_path, EMBODIMENT)
+    assert data.seeds.tolist() == [1, 2, 4, 5, 6, 8]
+    assert info.dualsys is not None
+    assert (info.dualsys.failed_seeds, info.dualsys.attempted, info.dualsys.next_seed) == ([3, 7], 8, 9)
+    assert info.dualsys.expert == "SliderExpert"
+    assert "numpy" in info.dualsys.versions
+    assert "succeeded in 6 of 8 (75.0 %)" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / ".recording").exists()
+
+
+def test_resume_after_a_stop_gives_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = record_demonstrations(_config(tmp_path / "whole"), make=make_slider)
+    attempts = 0
+    original = Slider.reset
+
+    def stop_at_the_fifth(self: Slider, **options: Any) -> tuple[Any, dict[str, Any]]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 7:  # two of them are made by the constructors
+            raise KeyboardInterrupt
+        return original(self, **options)
+
+    monkeypatch.setattr(Slider, "reset", stop_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        record_demonstrations(_config(tmp_path / "cut"), make=make_slider)
+    with pytest.raises(DatasetError, match=r"not finished \(3 episodes"):
+        DemonstrationDataset.open(tmp_path / "cut")
+    with pytest.raises(DatasetError, match="--resume"):
+        record_demonstrations(_config(tmp_path / "cut"), make=make_slider)
+    before = attempts
+    resumed = record_demonstrations(_config(tmp_path / "cut", resume=True), make=make_slider)
+    assert attempts - before == 2 + 3  # the constructors', and seeds 4 to 6: nothing is done twice
+    assert resumed == whole
+    one, other = (DemonstrationDataset.open(tmp_path / name) for name in ("whole", "cut"))
+    np.testing.assert_array_equal(one.states, other.states)
+    np.testing.assert_array_equal(one.frames[:], other.frames[:])
+
+
+def test_resume_makes_a_finished_dataset_longer(tmp_path: Path) -> None:
+    record_demonstrations(_config(tmp_path, episodes=2), make=make_slider)
+    info = record_demonstrations(_config(tmp_path, episodes=5, resume=True), make=make_slider)
+    assert DemonstrationDataset.open(tmp_path).seeds.tolist() == [0, 1, 2, 4, 5]
+    assert info.dualsys is not None
+    assert (info.dualsys.attempted, info.dualsys.failed_seeds) == (6, [3])
+    again = record_demonstrations(_config(tmp_path, episodes=5, resume=True), make=make_slider)
+    assert again == info
+
+
+def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
+    record_demonstrations(_config(tmp_path, episodes=2), make=make_slider)
+    with pytest.raises(DatasetError, match=r"camera_hz 10.0, now 25.0"):
+        record_demonstrations(_config(tmp_path, resume=True, camera_hz=25.0), make=make_slider)
+    with pytest.raises(DatasetError, match="first_seed 0, now 1"):
+        record_demonstrations(_config(tmp_path, resume=True, seed=1), make=make_slider)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "--episodes"),
+        ({"camera_hz": 30.0}, "does not divide"),
+        ({"camera_hz": 0.0}, "does not divide"),
+        ({"noise_rad": -1.0}, "must not be negative"),
+        ({"image_size": 97}, "must be even"),
+        ({"seed": 7990, "episodes": 20}, "kept for evaluation"),
+    ],
+)
+def test_options_that_mean_nothing(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _config(tmp_path, **options)
+
+
+def test_running_out_of_training_seeds_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualsys.app.demos.TRAINING_SEEDS", 6)
+    with pytest.raises(DatasetError, match="training seeds ran out"):
+        record_demonstrations(_config(tmp_path, episodes=6), make=make_slider)
+
+
+def test_noise_wanders_around_the_target() -> None:
+    noise = ExecutionNoise(0.02, 0.02)
+    spread = []
+    for seed in range(200):
+        noise.reset(seed)
+        pushes = np.array([noise.push(np.zeros(4)) for _ in range(100)])[50:]
+        spread.append(pushes.std())
+        assert np.abs(np.diff(pushes, axis=0)).std() < 0.6 * pushes.std()
+    assert 0.012 < np.mean(spread) < 0.028
+    noise.reset(3)
+    first = [noise.push(np.ones(4)) for _ in range(5)]
+    noise.reset(3)
+    np.testing.assert_array_equal([noise.push(np.ones(4)) for _ in range(5)], first)
+    silent = ExecutionNoise(0.0, 0.02)
+    np.testing.assert_array_equal(silent.push(np.ones(4)), np.ones(4))

@@ -1,0 +1,91 @@
+"""Training end to end on real demonstrations: a killed run resumes to the same bits, what it writes loads and acts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dualsys import sim_envs
+from dualsys.app.controller import Controller
+from dualsys.app.demos import DemosConfig, record_demonstrations
+from dualsys.app.train import TrainConfig, learning_rate, main, split_episodes
+from dualsys.errors import CheckpointError, ConfigError
+
+OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "touch"
+    record_demonstrations(DemosConfig(task="humanoid/touch", episodes=4, out=folder, tail_s=0.0))
+    return folder
+
+
+def command(dataset: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "dualsys", "train", "--data", str(dataset), "--out", str(out), *OPTIONS]
+
+
+def curve(out: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (out / "training/log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds_per_step"} for line in lines]
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_same_curve_and_weights(dataset: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(dataset, whole), check=True, timeout=300)
+    with subprocess.Popen(command(dataset, killed)) as process:
+        deadline_s = time.monotonic() + 300
+        while not (killed / "config.json").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(curve(killed)) == 1, "the kill came after the last step: nothing was resumed"
+    subprocess.run([*command(dataset, killed), "--resume"], check=True, timeout=300)
+    assert curve(killed) == curve(whole)
+    for file in ("planner.safetensors", "actor.safetensors", "statistics.json"):
+        assert (killed / file).read_bytes() == (whole / file).read_bytes()
+    assert (whole / "training/curves.png").stat().st_size > 0
+    _acts(whole)
+
+
+def _acts(checkpoint: Path) -> None:
+    environment = sim_envs.make("humanoid/touch", seed=8000, images="on-demand")
+    with Controller.from_checkpoint(checkpoint, embodiment=environment.embodiment) as controller:
+        for _ in range(15):
+            sent = controller.step(environment.observe())
+            environment.step(sent.target)
+    environment.close()
+    assert sent.source == "actor"
+    assert sent.subgoal_sequence >= 0
+
+
+def test_what_cannot_be_resumed_or_would_be_overwritten_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        main(TrainConfig(data=(dataset,), out=tmp_path / "none", resume=True))
+    (tmp_path / "taken/training").mkdir(parents=True)
+    (tmp_path / "taken/training/state.pt").touch()
+    with pytest.raises(ConfigError, match="give --resume"):
+        main(TrainConfig(data=(dataset,), out=tmp_path / "taken"))
+
+
+def test_learning_rate_warms_up_and_falls_to_nothing() -> None:
+    config = TrainConfig(data=(), out=Path(), steps=1000, warmup_steps=100, learning_rate=1e-3)
+    rates = [learning_rate(step, config) for step in range(1000)]
+    assert rates[99] == max(rates) == 1e-3
+    assert np.all(np.diff(rates[:100]) > 0)
+    assert np.all(np.diff(rates[100:]) <= 0)
+    assert rates[-1] < 1e-8
+
+
+def test_validation_episodes_are_kept_apart() -> None:
+    training, validation = split_episodes(100, 0.05, seed=3)
+    assert len(validation) == 5
+    assert sorted([*training, *validation]) == list(range(100))
+    with pytest.raises(ConfigError, match="too few"):
+        split_episodes(1, 0.05, seed=0)

@@ -1,0 +1,116 @@
+"""Batches, averages and helper heads against what they must be."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dualsys.app.training.averaging import WeightAverage
+from dualsys.app.training.helpers import PicturePositions, squared_error
+from dualsys.app.training.sampler import BatchSampler, TrainingData
+
+LENGTHS = np.array([30, 50])
+
+
+def make_data() -> TrainingData:
+    """Two episodes in which every number tells its row: state = row, action = row + 0.5; a frame each 5 rows."""
+    rows = np.arange(80)
+    in_episode = np.concatenate([np.arange(30), np.arange(50)])
+    frame_of_row = np.concatenate([np.arange(30) // 5, 6 + np.arange(50) // 5])
+    frames: Any = np.zeros((16, 2, 2, 3), np.uint8) + np.arange(16, dtype=np.uint8)[:, None, None, None]
+    return TrainingData(
+        states=rows[:, None].astype(np.float32),
+        actions=rows[:, None].astype(np.float32) + 0.5,
+        frames=frames,
+        frame_of_row=frame_of_row,
+        frame_stamps_s=(in_episode // 5 * 5 * 0.02).astype(np.float32),
+        episode_starts=np.array([0, 30]),
+        episode_lengths=LENGTHS,
+        instructions=("first", "second"),
+        target_positions=np.repeat(rows[:, None], 3, axis=1).astype(np.float32),
+        object_positions=np.zeros((80, 0, 3), np.float32),
+        dt_s=0.02,
+    )
+
+
+def make_sampler(seed: int = 0) -> BatchSampler:
+    return BatchSampler(
+        data=make_data(), episodes=np.array([0, 1]), horizon=8, frames_per_batch=64, moments_per_frame=3,
+        max_delay_rows=10, seed=seed,
+    )  # fmt: skip
+
+
+def test_a_step_s_batch_depends_on_seed_and_step_alone() -> None:
+    assert np.array_equal(make_sampler().draw(7).states, make_sampler().draw(7).states)
+    assert not np.array_equal(make_sampler().draw(7).states, make_sampler().draw(8).states)
+    assert not np.array_equal(make_sampler().draw(7).states, make_sampler(1).draw(7).states)
+
+
+def test_chunks_start_at_their_state_and_end_with_their_episode() -> None:
+    batch = make_sampler().draw(0)
+    moment = batch.states[..., 0]
+    end = np.where(moment < 30, 29, 79)
+    wanted = moment[..., None] + np.arange(8)
+    assert np.array_equal(batch.is_real, wanted <= end[..., None])
+    assert np.array_equal(batch.actions[..., 0], np.minimum(wanted, end[..., None]) + 0.5)
+
+
+def test_the_planner_s_view_is_older_by_the_drawn_delay_and_from_the_same_episode() -> None:
+    batch = make_sampler().draw(1)
+    moment = batch.states[..., 0]
+    view = batch.target_positions[:, 0]
+    delay = moment - view[:, None]
+    assert delay.min() >= 0
+    assert delay.max() <= 10
+    assert len(np.unique(delay)) > 5
+    assert np.array_equal(view < 30, np.array([text == "first" for text in batch.instructions]))
+    frame_row = np.where(view < 30, view // 5 * 5, 30 + (view - 30) // 5 * 5)
+    np.testing.assert_allclose(batch.ages_s, (moment - frame_row[:, None]) * 0.02, atol=1e-5)
+    shown = np.where(view < 30, view // 5, 6 + (view - 30) // 5)
+    assert np.array_equal(batch.images[:, 0, 0, 0], shown)
+
+
+def test_the_average_of_constant_weights_is_that_constant_and_swaps_back() -> None:
+    module = nn.Linear(3, 2)
+    average = WeightAverage(module, 0.9)
+    before = module.weight.detach().clone()
+    with torch.no_grad():
+        module.weight.add_(1.0)
+    for step in range(400):
+        average.update(module, step)
+    torch.testing.assert_close(average.shadow["weight"], before + 1.0)
+    with torch.no_grad():
+        module.weight.zero_()
+    average.swap(module)
+    torch.testing.assert_close(module.weight.detach(), before + 1.0)
+    average.swap(module)
+    assert torch.equal(module.weight, torch.zeros_like(module.weight))
+
+
+def test_unknown_places_count_for_nothing() -> None:
+    true = torch.tensor([[1.0, 2.0], [float("nan"), float("nan")]])
+    seen = torch.tensor([[0.0, 0.0], [100.0, 100.0]], requires_grad=True)
+    loss = squared_error(seen, true)
+    assert loss.item() == pytest.approx(2.5)
+    torch.autograd.backward(loss)
+    assert seen.grad is not None
+    assert torch.equal(seen.grad[1], torch.zeros(2))
+
+
+def test_a_picture_s_place_follows_the_token_it_looks_at() -> None:
+    """Looking at one cell alone gives that cell's place: the map of its column and row."""
+    heads = PicturePositions(hidden_width=4, num_image_tokens=9, num_kinds=1)
+    with torch.no_grad():
+        heads.queries.weight.zero_()
+        heads.queries.weight[:, 0] = 100.0
+        heads.queries.bias.zero_()
+    hidden = torch.zeros(9, 9, 4)
+    for cell in range(9):
+        hidden[cell, :, 1] = 1.0
+        hidden[cell, cell, 0] = 5.0
+    places = heads(hidden)[:, 0]
+    column, row = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
+    np.testing.assert_allclose(places[:, 0].detach(), -2.0 * row.ravel(), atol=1e-3)
+    np.testing.assert_allclose(places[:, 1].detach(), -4.0 * column.ravel(), atol=1e-3)

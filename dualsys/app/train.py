@@ -165,7 +165,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.learner = learner
-        self.provenance = [each.model_dump(mode="json") for each in data.provenance if each is not None]
+        self.provenance = [each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None]
         self.data = TrainingData.of(data, config.camera)
         self.folder = folder
         self.average = WeightAverage(learner, config.average_decay)
@@ -275,6 +275,8 @@ def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor,
     )
     checkpoint = Checkpoint(folder=out, manifest=manifest)
     entries = {"planner": planner.save(checkpoint), "actor": actor.save(checkpoint)}
+    for weights in out.glob("*.safetensors"):
+        weights.chmod(0o644)  # written for the owner alone, which in a wheel would lock everybody else out
     write_manifest(out, manifest.model_copy(update=entries))
 
 

@@ -69,6 +69,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._untouched_seed: int | None = None
         self._state: FloatArray = np.zeros(0)
         self._load(options.seed)
+        self._check_rate(options.control_hz)
         self._camera = self.camera_names[0]
         self._embodiment = self._describe()
         self.render_mode = "rgb_array"
@@ -181,6 +182,14 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._untouched_seed = seed
         self._steps, self._return, self._over = 0, 0.0, True
         self._state = np.zeros(len(_state_names(self._environment.observation_spec())))
+
+    def _check_rate(self, control_hz: float | None) -> None:
+        own_hz = 1 / self.control_dt_s
+        if control_hz is not None and not np.isclose(control_hz, own_hz):
+            raise ConfigError(
+                f"{PREFIX}/{self._domain}-{self._task} is controlled at {own_hz:g} Hz, not at {control_hz:g}: "
+                f"give control_hz={own_hz:g} or leave it out"
+            )
 
     def _describe(self) -> EmbodimentSpec:
         model = self._environment.physics.model.ptr

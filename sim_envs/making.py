@@ -1,19 +1,11 @@
 """From a task's name to an environment. A suite is imported when one of its tasks is asked for, and no sooner."""
 
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Protocol
 
+from dualsys import registry
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 from dualsys.protocols import Environment
 from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, Phrasing
-
-GROUP = "dualsys.environments"
-OWN_SUITES = {
-    "humanoid": "dualsys.sim_envs.humanoid.suite:SUITE",
-    "dm_control": "dualsys.sim_envs.dm_control_suite:SUITE",
-}
-"""Our own suites; they are registered as entry points too, but a checkout that isn't installed has none."""
 
 
 class Suite(Protocol):
@@ -32,7 +24,7 @@ def make(
     task: str,
     *,
     seed: int = 0,
-    control_hz: float = 50.0,
+    control_hz: float | None = None,
     images: ImageMode = "observation",
     instruction: str | None = None,
     phrasing: Phrasing = "train",
@@ -43,7 +35,7 @@ def make(
     Args:
         task: `<suite>/<task>`; `task_names()` lists them.
         seed: of the first episode that is reset without one.
-        control_hz: rate of `step`.
+        control_hz: rate of `step`; None: the task's own.
         images: `observation`: every `step` renders; `on-demand`: only `observe().images` does, when read.
         instruction: overrides the episodes' own, and with it what counts as success.
         phrasing: split of the grammar that instructions are drawn from: `train` or `held-out`.
@@ -62,19 +54,18 @@ def make(
         image_size=image_size,
     )
     suite_name, _, rest = task.partition("/")
-    targets = suites()
-    if not rest or suite_name not in targets:
-        raise ConfigError(unknown_name("task", task, _known_names(targets)))
+    if not rest or suite_name not in suites():
+        raise ConfigError(unknown_name("task", task, _known_names()))
     suite = load_suite(suite_name)
     if task not in suite.tasks():
         raise ConfigError(unknown_name("task", task, suite.tasks()))
     return suite.make(task, options)
 
 
-def _known_names(targets: dict[str, str]) -> tuple[str, ...]:
+def _known_names() -> tuple[str, ...]:
     """Tasks of the suites that load; a suite whose extra is missing is named as a whole."""
     names: list[str] = []
-    for suite in targets:
+    for suite in suites():
         try:
             names.extend(load_suite(suite).tasks())
         except ExtraMissing:
@@ -82,18 +73,14 @@ def _known_names(targets: dict[str, str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def suites() -> dict[str, str]:
-    """Suite name to where it is found (`module:object`). Imports nothing."""
-    return {**OWN_SUITES, **{point.name: point.value for point in entry_points(group=GROUP)}}
+def suites() -> tuple[str, ...]:
+    """Names of the registered suites. Imports nothing."""
+    return registry.names("environments")
 
 
 def load_suite(name: str) -> Suite:
     """Import a suite. Raises `ConfigError` for an unknown one, `ExtraMissing` where a dependency is missing."""
-    targets = suites()
-    if name not in targets:
-        raise ConfigError(unknown_name("suite", name, targets))
-    module, _, attribute = targets[name].partition(":")
-    suite: Suite = getattr(import_module(module), attribute)
+    suite: Suite = registry.load("environments", name)
     return suite
 
 

@@ -15,7 +15,8 @@ class EnvironmentOptions:
 
     seed: int = 0
     """Seed of the first episode that is reset without one."""
-    control_hz: float = 50.0
+    control_hz: float | None = None
+    """Rate of `step`; None: the task's own."""
     images: ImageMode = "observation"
     """`observation`: every `step` renders; `on-demand`: only `observe().images` does, when read."""
     instruction: str | None = None
@@ -33,7 +34,7 @@ class EnvironmentOptions:
             raise ConfigError(f"phrasing={self.phrasing!r} is not known; use 'train' or 'held-out'")
         if not 1 <= self.image_size <= 4096:
             raise ConfigError(f"image_size={self.image_size} is outside 1 .. 4096 pixels")
-        if not self.control_hz > 0:
+        if self.control_hz is not None and not self.control_hz > 0:
             raise ConfigError(f"control_hz={self.control_hz} must be positive")
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed} must not be negative")

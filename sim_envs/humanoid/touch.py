@@ -22,6 +22,8 @@ from dualsys.sim_envs.images import LazyImages
 from dualsys.sim_envs.options import EnvironmentOptions
 from dualsys.sim_envs.rendering import Renderer
 
+CONTROL_HZ = 50.0
+"""Rate of `step` where none is asked for."""
 TIME_LIMIT_S = 5.0
 SCENE_SIZE = (360, 480)
 STATE_MARGIN_RAD = 1.0
@@ -44,7 +46,7 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
         colour; `ExtraMissing` where the robot's meshes cannot be had.
         """
         self._options = options = options or EnvironmentOptions()
-        self._substeps = _substeps(options.control_hz)
+        self._substeps = _substeps(options.control_hz or CONTROL_HZ)
         self.render_mode = "rgb_array"
         self._model = scene.build_model()
         self._data = mujoco.MjData(self._model)

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
+from dualsys.errors import ConfigError, DatasetError
 from dualsys.messages import ActionChunk, Command, LatentSubgoal
 
 FORMAT = 1
@@ -36,13 +37,20 @@ class RunLog:
     and its commands are written afterwards or by another thread.
 
     Args:
-        path: File to write; an existing one is replaced.
+        path: File to write; an existing one is replaced, missing folders are made.
         arrays: How model outputs are written.
         buffered_lines: Lines kept before they are written.
+
+    Raises:
+        ConfigError: the file cannot be written.
     """
 
     def __init__(self, path: Path, *, arrays: Arrays = "full", buffered_lines: int = 256) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write the run log {path}: {error.strerror}. Choose another place.") from error
         self._arrays = arrays
         self._limit = max(buffered_lines, 1)
         self._lines: list[str] = []
@@ -121,9 +129,15 @@ def digest(array: np.ndarray[Any, Any]) -> str:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Lines of a log, in order; numbers come back to the bit."""
+    """Lines of a log, in order; numbers come back to the bit. Raises `DatasetError` naming the line that is none."""
+    lines = []
     with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+        for number, line in enumerate(file, start=1):
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise DatasetError(f"{path}:{number} is no line of a run log: {error.msg}") from error
+    return lines
 
 
 def _plain(value: Any) -> Any:

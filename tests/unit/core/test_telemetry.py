@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dualsys.errors import ConfigError, DatasetError
 from dualsys.measures import Histogram, Rate
 from dualsys.messages import ActionChunk, Command, LatentSubgoal
 from dualsys.recorder import CommandRecorder
@@ -80,6 +81,19 @@ def test_lines_are_written_in_bounded_groups_and_all_of_them_at_the_end(tmp_path
     log.close()
     log.close()
     assert [line["chunk_sequence"] for line in read_log(path)] == list(range(25))
+
+
+def test_a_log_goes_into_a_new_folder_or_says_why_not(tmp_path: Path) -> None:
+    with RunLog(tmp_path / "new" / "log") as log:
+        log.event("end")
+    with pytest.raises(ConfigError, match="cannot write the run log"):
+        RunLog(tmp_path / "new" / "log" / "below")
+
+
+def test_a_torn_log_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"kind": "end"}\n{"kind": "comm')
+    with pytest.raises(DatasetError, match="log:2 is no line"):
+        read_log(tmp_path / "log")
 
 
 def test_a_log_is_closed_when_the_run_fails(tmp_path: Path) -> None:

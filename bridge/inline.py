@@ -59,7 +59,7 @@ class InlineDriver:
 
     Raises:
         SpecMismatch: planner, actor and core are not made for each other.
-        ConfigError: the timing doesn't fit the core's config.
+        ConfigError: the timing doesn't fit the core's config or the gate.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class InlineDriver:
         actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
-        _check_timing(timing, core)
+        _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
         self._planner, self._actor, self._log = planner, actor, log
         self.planner_starts = 0
@@ -192,11 +192,16 @@ class InlineDriver:
         return self.core.handle(Tick(now_s=now_s))
 
 
-def _check_timing(timing: TimingConfig, core: DecisionCore) -> None:
+def _check_timing(timing: TimingConfig, core: DecisionCore, gate: SafetyGate) -> None:
     if timing.actor_hz != core.config.actor_hz:
         raise ConfigError(
             f"the timing's actor_hz {timing.actor_hz} and the decision core's {core.config.actor_hz} differ: "
             "give both the same"
+        )
+    if abs(gate.control_dt_s * timing.control_hz - 1.0) > 1e-6:
+        raise ConfigError(
+            f"the timing's control_hz {timing.control_hz:g} and the gate's tick of {gate.control_dt_s:g} s differ: "
+            "velocities would be limited wrongly; build the gate with 1 / control_hz"
         )
     if timing.actor_latency_s >= core.config.request_timeout_s:
         raise ConfigError(

@@ -65,7 +65,7 @@ class SubprocessLauncher:
 
     def stop(self) -> None:
         """End it."""
-        self._child.stop(within_s=3.0)
+        self._child.stop(within_s=10.0)
 
 
 @final

@@ -14,6 +14,7 @@ from dualsys.bridge.parts import build_planner
 from dualsys.bridge.planner_loop import PlannerLoop
 from dualsys.bridge.process_life import run_process, use_one_torch_thread
 from dualsys.bridge.system import SystemConfig
+from dualsys.errors import BridgeError
 from dualsys.telemetry import RunLog
 
 
@@ -35,7 +36,12 @@ def load_planner_loop(config: SystemConfig, boxes: Boxes) -> PlannerLoop:
 
 def host(config: SystemConfig, stop: threading.Event) -> None:
     """Plan until told to stop."""
-    load_planner_loop(config, SharedBoxes(config.folder)).run(stop)
+    loop = load_planner_loop(config, SharedBoxes(config.folder))
+    try:
+        loop.run(stop)
+    except BridgeError as error:
+        # Not a failure of the set-up: another start, with a fresh planner, may help.
+        sys.exit(f"BridgeError: {error}")
 
 
 if __name__ == "__main__":

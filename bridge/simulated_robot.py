@@ -9,6 +9,15 @@ from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
 
 
+def require_control_rate(environment: Any, control_hz: float) -> None:
+    """Raise `ConfigError` where an environment steps at another rate than the tick."""
+    if not np.isclose(environment.control_dt_s * control_hz, 1.0):
+        raise ConfigError(
+            f"the environment steps at {1 / environment.control_dt_s:g} Hz, the tick runs at {control_hz:g} Hz: "
+            f"use --control-hz {1 / environment.control_dt_s:g}"
+        )
+
+
 @final
 class SimulatedRobot:
     """Steps an environment in real time; the last command holds until the next.
@@ -21,11 +30,7 @@ class SimulatedRobot:
     """
 
     def __init__(self, environment: Any, *, control_hz: float) -> None:
-        if not np.isclose(environment.control_dt_s * control_hz, 1.0):
-            raise ConfigError(
-                f"the environment steps at {1 / environment.control_dt_s:g} Hz, the tick runs at {control_hz:g} Hz: "
-                f"use --control-hz {1 / environment.control_dt_s:g}"
-            )
+        require_control_rate(environment, control_hz)
         self._environment = environment
         self._can_be_drawn = hasattr(environment, "physics_state") and hasattr(environment, "set_state")
         if environment.embodiment.cameras and not self._can_be_drawn:

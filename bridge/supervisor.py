@@ -26,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 READY_WITHIN_S = 180.0
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
-_STOP_WITHIN_S = 3.0
+_STOP_WITHIN_S = 10.0
 _TICK_OVERTIME_S = 60.0
 
 

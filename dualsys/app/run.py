@@ -14,7 +14,7 @@ from dualsys.app.run_log import log_folder, merge_logs
 from dualsys.app.run_video import film_poses
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
-from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, installed_versions
@@ -44,7 +44,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     """
     environment = make_environment(config)
     try:
-        SimulatedRobot(environment, control_hz=config.control_hz)
+        require_control_rate(environment, config.control_hz)
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
         header = {"config": config.plain(), "versions": installed_versions()}
         if config.mode == "inline":

@@ -69,3 +69,12 @@ class HangingPlanner:
         if self._left < 0:
             time.sleep(3600)
         return self._planner.plan(observation)
+
+
+class OtherPlanner(KnownPlanner):
+    """Emits subgoals of another shape, whatever the checkpoint says."""
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Any) -> "OtherPlanner":
+        """For no actor of ours."""
+        return cls(SubgoalSpec(num_tokens=5, dim=8))

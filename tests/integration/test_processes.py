@@ -96,7 +96,6 @@ def test_a_killed_actor_comes_back() -> None:
     assert killer.victim is not None
     assert report["actor"]["restarts"] == 1
     assert report["actor"]["pid"] != killer.victim
-    assert report["counters"]["requests_timed_out"] >= 1
     assert report["processes"]["actor"]["chunks"] > 0
 
 

@@ -1,0 +1,214 @@
+"""`dualsys run` with real models, physics and pictures, in its three modes; Ray is the real one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from dualsys.app.run import RunConfig, main, run
+from dualsys.app.run_live import LiveTable
+from dualsys.bridge.progress import Progress
+from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
+from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import CheckpointError, ConfigError, SpecMismatch
+from dualsys.sim_envs import make
+from dualsys.telemetry import read_log
+from tests.integration import bridge_system
+
+ROOT = Path(__file__).parents[2]
+TASK = "humanoid/touch"
+REPORT_KEYS = {
+    "success", "episodes", "successes", "outcomes", "tick", "planner", "actor", "limited", "counters", "versions",
+    "config",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    make_checkpoint: Callable[[Path, EmbodimentSpec], Path], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Both systems for the humanoid, with random weights."""
+    environment = make(TASK)
+    folder = make_checkpoint(tmp_path_factory.mktemp("run") / "tiny", environment.embodiment)
+    environment.close()
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Any:
+    """Neither shared memory nor a Ray process of ours."""
+    ray_before = bridge_system.ray_daemons()
+    yield
+    assert list(SHARED_MEMORY.glob(f"{PREFIX}run-{os.getpid()}")) == []
+    assert bridge_system.ray_daemons() <= ray_before
+
+
+def check_report(report: dict[str, Any], config: RunConfig) -> None:
+    assert set(report) >= REPORT_KEYS
+    assert set(report["tick"]) >= {"hz", "count", "misses", "skipped", "lateness_us"}
+    assert set(report["tick"]["lateness_us"]) == {"p50", "p99", "p99_9", "max"}
+    assert set(report["planner"]) >= {"hz", "pid", "restarts", "age_s"}
+    assert set(report["planner"]["age_s"]) == {"p50", "p99", "max"}
+    assert report["actor"]["hz"] > 0
+    assert isinstance(report["success"], float)
+    assert report["config"]["task"] == config.task
+    assert "mujoco" in report["versions"]
+    json.dumps(report, allow_nan=False)
+
+
+def check_log(path: Path, report: dict[str, Any]) -> None:
+    """Every command names a chunk and a subgoal that stand in the log, and nothing is missing."""
+    lines = read_log(path)
+    assert lines[0]["kind"] == "header"
+    commands = [line for line in lines if line["kind"] == "command"]
+    chunks = {line["sequence"]: line for line in lines if line["kind"] == "chunk"}
+    subgoals = {(line["epoch"], line["sequence"]) for line in lines if line["kind"] == "subgoal"}
+    assert len(commands) == report["tick"]["count"]
+    assert chunks
+    assert subgoals
+    for command in commands:
+        if command["source"] == "actor":
+            chunk = chunks[command["chunk_sequence"]]
+            assert (chunk["subgoal_epoch"], chunk["subgoal_sequence"]) == (
+                command["subgoal_epoch"],
+                command["subgoal_sequence"],
+            )
+        if command["subgoal_sequence"] >= 0:
+            assert (command["subgoal_epoch"], command["subgoal_sequence"]) in subgoals
+    limited = sum("velocity" in command["limited"] for command in commands)
+    assert limited == report["limited"].get("velocity", 0)
+
+
+def count_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def run_fresh(arguments: list[str], hash_seed: str) -> None:
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "dualsys", *arguments], cwd=ROOT, env=environment, check=True)
+
+
+@pytest.mark.slow
+def test_two_inline_runs_in_fresh_processes_give_the_same_log(checkpoint: str, tmp_path: Path) -> None:
+    logs = []
+    for hash_seed in ("1", "2"):
+        log, figures = tmp_path / f"{hash_seed}.jsonl", tmp_path / f"{hash_seed}.json"
+        arguments = ["run", TASK, "--seconds", "1.5", "--control-hz", "50", "--checkpoint", checkpoint]
+        run_fresh([*arguments, "--log", str(log), "--json", str(figures)], hash_seed)
+        report = json.loads(figures.read_text())
+        assert report["tick"]["count"] == 75
+        assert report["tick"]["misses"] == 0
+        check_log(log, report)
+        logs.append(log.read_bytes())
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+def test_inline_writes_figures_and_a_video(checkpoint: str, tmp_path: Path) -> None:
+    config = RunConfig(
+        task=TASK,
+        seconds=1.0,
+        control_hz=50,
+        checkpoint=checkpoint,
+        video=tmp_path / "a" / "run.mp4",
+        json=tmp_path / "b" / "run.json",
+    )
+    assert main(config) == 0
+    report = json.loads((tmp_path / "b" / "run.json").read_text())
+    check_report(report, config)
+    assert report["episodes"] >= 1
+    assert count_frames(tmp_path / "a" / "run.mp4") >= 20
+
+
+@pytest.mark.slow
+def test_threads_mode(checkpoint: str, tmp_path: Path) -> None:
+    config = RunConfig(
+        task=TASK,
+        mode="threads",
+        seconds=3.0,
+        control_hz=100,
+        checkpoint=checkpoint,
+        log=tmp_path / "run.jsonl",
+        video=tmp_path / "run.mp4",
+    )
+    report = run(config)
+    check_report(report, config)
+    check_log(tmp_path / "run.jsonl", report)
+    served = report["tick"]["count"] + report["tick"]["skipped"] + report["counters"]["ticks_in_resets"]
+    assert served == pytest.approx(300, abs=2)
+    assert count_frames(tmp_path / "run.mp4") == pytest.approx(60, abs=15)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_processes_mode_with_ray_survives_a_killed_planner(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite's one Ray cluster: the launcher's own."""
+    victims: list[int] = []
+    seen: list[dict[str, Any]] = []
+
+    def show(self: LiveTable, progress: Progress) -> None:
+        planner, tick = progress.statuses.get("planner", {}), progress.statuses.get("tick", {})
+        if planner:
+            seen.append({"epoch": planner["epoch"], "pid": planner["pid"], "ticks": tick.get("count", 0)})
+        if not victims and tick.get("subgoals", 0) >= 2:
+            victims.append(planner["pid"])
+            os.kill(planner["pid"], signal.SIGKILL)
+        if len(victims) == 1 and planner["epoch"] == 2 and planner["plans"] >= 5:
+            victims.append(tick["pid"])
+            os.kill(tick["pid"], signal.SIGTERM)
+
+    monkeypatch.setattr(LiveTable, "show", show)
+    config = RunConfig(
+        task=TASK, mode="processes", seconds=200.0, checkpoint=checkpoint, launcher="ray", log=tmp_path / "run.jsonl"
+    )
+    report = run(config)
+    check_report(report, config)
+    check_log(tmp_path / "run.jsonl", report)
+    assert victims
+    assert report["planner"]["restarts"] == 1
+    assert report["planner"]["pid"] != victims[0]
+    assert report["processes"]["launcher"]["state"] == "alive"
+    epochs = [look["epoch"] for look in seen]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] == 2
+    without_planner = [look["ticks"] for look in seen if look["pid"] == victims[0] and look["ticks"]]
+    assert without_planner == sorted(without_planner)
+    lines = read_log(tmp_path / "run.jsonl")
+    sequences = [(line["epoch"], line["sequence"]) for line in lines if line["kind"] == "subgoal"]
+    assert sequences == sorted(sequences)
+    assert {epoch for epoch, _ in sequences} == {1, 2}
+    assert [sequence for _, sequence in sequences] == list(range(len(sequences)))
+
+
+def test_bad_input_is_one_clear_error(checkpoint: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="humanoid/touch"):
+        run(RunConfig(task="humanoid/tuoch", checkpoint=checkpoint))
+    with pytest.raises(CheckpointError, match="nowhere"):
+        run(RunConfig(task=TASK, checkpoint="nowhere"))
+    with pytest.raises(ConfigError, match="does not divide"):
+        run(RunConfig(task=TASK, checkpoint=checkpoint, control_hz=333.0))
+    with pytest.raises(ConfigError, match="above 0"):
+        RunConfig(task=TASK, seconds=0)
+    with pytest.raises(CheckpointError, match="embodiment"):
+        run(RunConfig(task="dm_control/cartpole-balance", checkpoint=checkpoint, control_hz=100))
+    for mode in ("inline", "threads"):
+        with pytest.raises(SpecMismatch, match="subgoals"):
+            run(
+                RunConfig(
+                    task=TASK,
+                    checkpoint=checkpoint,
+                    mode=mode,
+                    seconds=1.0,
+                    planner="tests.integration.bridge_parts:OtherPlanner",
+                )
+            )

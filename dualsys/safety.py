@@ -62,7 +62,7 @@ class SafetyGate:
     def __init__(self, embodiment: EmbodimentSpec, control_dt_s: float, config: SafetyConfig) -> None:
         self.embodiment = embodiment
         self.config = config
-        self._dt_s = control_dt_s
+        self.control_dt_s = control_dt_s
         self._lower = np.maximum(embodiment.lower, -_FAR)
         self._upper = np.minimum(embodiment.upper, _FAR)
         self._max_velocity = np.minimum(embodiment.max_velocity * config.velocity_scale, _FAST)
@@ -110,7 +110,7 @@ class SafetyGate:
         if (inside != wanted).any():
             names.append("position")
         position = self._step_towards(inside, names)
-        self._velocity = (position - self._position) / self._dt_s
+        self._velocity = (position - self._position) / self.control_dt_s
         self._position, self._target = position, inside
         return position.copy(), tuple(names)
 
@@ -125,7 +125,7 @@ class SafetyGate:
 
     def _step_towards(self, target: FloatArray, names: list[str]) -> FloatArray:
         """Next position: follow the target's own motion, make up what is behind, keep the limits."""
-        dt_s, position = self._dt_s, self._position
+        dt_s, position = self.control_dt_s, self._position
         feed = (target - self._target) / dt_s
         behind = self._target - position
         ways = np.stack([np.abs(behind), self._upper - position, position - self._lower])

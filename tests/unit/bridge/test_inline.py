@@ -271,6 +271,8 @@ def test_a_timing_that_cannot_work_is_refused() -> None:
         _driver(actor_latency_s=1.0)
     with pytest.raises(ConfigError, match="actor_hz"):
         _driver(actor_hz=20.0, core=CoreConfig(actor_hz=10.0))
+    with pytest.raises(ConfigError, match="control_hz"):
+        _driver(control_hz=100.0)
 
 
 def test_an_episode_starts_with_a_reset_at_a_pose_that_fits() -> None:

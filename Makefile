@@ -27,7 +27,8 @@ $(STAMP): pyproject.toml constraints.txt .ci/find-python
 
 demo: $(STAMP)
 	@mkdir -p $(DEMO)
-	$(BIN)/dualsys run humanoid/touch --mode processes --seconds 20 --video $(DEMO)/touch.mp4 --json $(DEMO)/touch.json
+	$(BIN)/dualsys run humanoid/touch --mode processes --seconds 20 \
+		--video $(DEMO)/touch.mp4 --log $(DEMO)/touch.jsonl --json $(DEMO)/touch.json
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,0 +1,246 @@
+"""The planner's, the actor's and the cameras' loops over local boxes, step by step."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.bridge.actor_loop import ActorLoop
+from dualsys.bridge.boxes import (
+    CHUNK,
+    EPISODE,
+    POSE,
+    REQUEST,
+    STATE,
+    LocalBoxes,
+    camera_boxes,
+    status_box,
+    subgoal_box,
+)
+from dualsys.bridge.camera_loop import CameraLoop
+from dualsys.bridge.planner_loop import PlannerLoop
+from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
+from dualsys.bridge.senses import Senses
+from dualsys.errors import BridgeError
+from dualsys.events import ChunkRequest
+from dualsys.messages import LatentSubgoal, Observation
+from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor
+from tests.unit.bridge.loop_parts import SEEING, SPEC, DrawnEnvironment, SteppedClock, brightness, system
+
+CONFIG = system(embodiment=SEEING)
+
+
+class World:
+    """What the tick and the cameras would write."""
+
+    def __init__(self) -> None:
+        self.boxes, self.clock = LocalBoxes(), SteppedClock()
+        self.senses = Senses(
+            episode=self.boxes.reader(EPISODE),
+            state=self.boxes.reader(STATE),
+            cameras={name: self.boxes.reader(spec) for name, spec in camera_boxes(CONFIG).items()},
+        )
+        self._sequence = 0
+
+    def show(self, *, episode: int = 0, start_s: float = 100.0, state_s: float = 101.0, frame_s: float = 100.9) -> None:
+        """Publish an episode, a state and a frame."""
+        self._sequence += 1
+        self._write(EPISODE, Episode(number=episode, seed=episode + 7, start_s=start_s, instruction=f"do {episode}"))
+        self._write(STATE, Observation(stamp_s=state_s, state=np.full(3, 0.1)))
+        frame = CameraFrame(stamp_s=frame_s, episode=episode, image=np.zeros((4, 6, 3), dtype=np.uint8))
+        self._write(camera_boxes(CONFIG)["head"], frame)
+
+    def _write(self, spec: Any, value: Any) -> None:
+        self.boxes.writer(spec).write(value, sequence=self._sequence, observation_stamp_s=0.0)
+
+    def ask(self, sequence: int, *, use_subgoal: bool = True) -> None:
+        """Publish a request."""
+        request = ChunkRequest(sequence=sequence, stamp_s=101.0, use_subgoal=use_subgoal)
+        self.boxes.writer(REQUEST).write(request, sequence=sequence, observation_stamp_s=101.0)
+
+    def give(self, sequence: int, stamp_s: float) -> None:
+        """Publish a subgoal."""
+        subgoal = LatentSubgoal(
+            tokens=np.zeros((4, 8), dtype=np.float32), observation_stamp_s=stamp_s, sequence=sequence, epoch=3
+        )
+        self.boxes.writer(subgoal_box(CONFIG)).write(subgoal, sequence=sequence, observation_stamp_s=stamp_s)
+
+    def reporter(self, name: str) -> Reporter:
+        """A reporter."""
+        return Reporter(self.boxes.writer(status_box(name)), self.clock)
+
+    def planner_loop(self, planner: Any, **options: Any) -> PlannerLoop:
+        """A planner's loop."""
+        return PlannerLoop(
+            planner,
+            senses=self.senses,
+            outbox=self.boxes.writer(subgoal_box(CONFIG)),
+            reporter=self.reporter("planner"),
+            clock=self.clock,
+            hz=5.0,
+            **options,
+        )
+
+    def actor_loop(self, actor: Any) -> ActorLoop:
+        """An actor's loop."""
+        return ActorLoop(
+            actor,
+            senses=self.senses,
+            requests=self.boxes.reader(REQUEST),
+            subgoals=self.boxes.reader(subgoal_box(CONFIG)),
+            outbox=self.boxes.writer(CHUNK),
+            reporter=self.reporter("actor"),
+            clock=self.clock,
+        )
+
+
+def test_senses_wait_for_all_of_this_episode() -> None:
+    world = World()
+    assert world.senses.newest() is None
+    world.show(episode=1, start_s=102.0, state_s=101.0)
+    assert world.senses.newest() is None
+    world.show(episode=1, start_s=102.0, state_s=103.0, frame_s=102.5)
+    sensed = world.senses.newest()
+    assert sensed is not None
+    episode, observation = sensed
+    assert episode.seed == 8
+    assert observation.instruction == "do 1"
+    assert observation.oldest_stamp_s == 102.5
+    assert observation.images["head"].shape == (4, 6, 3)
+    assert observation.goal_image is None
+
+
+def test_a_frame_of_an_earlier_episode_is_not_mixed_in() -> None:
+    world = World()
+    world.show(episode=1)
+    world._sequence += 1
+    world._write(EPISODE, Episode(number=2, seed=0, start_s=100.0, instruction=""))
+    assert world.senses.newest() is None
+
+
+def test_the_planner_waits_plans_and_counts_on() -> None:
+    world = World()
+    loop = world.planner_loop(KnownPlanner(SPEC))
+    assert not loop.step()
+    world.show()
+    assert loop.step()
+    assert loop.step()
+    stamped = world.boxes.reader(subgoal_box(CONFIG)).read_stamped()
+    assert stamped is not None
+    stamps, subgoal = stamped
+    assert (stamps.sequence, subgoal.sequence, subgoal.epoch) == (1, 1, 1)
+    assert stamps.observation_stamp_s == subgoal.observation_stamp_s == 100.9
+    again = world.planner_loop(KnownPlanner(SPEC))
+    assert again.step()
+    assert world.boxes.reader(subgoal_box(CONFIG)).last_sequence == 2
+
+
+def test_the_planner_forgets_at_a_new_episode() -> None:
+    world, planner = World(), KnownPlanner(SPEC)
+    loop = world.planner_loop(planner)
+    world.show()
+    for _ in range(3):
+        loop.step()
+    assert len(planner.stamps_s) == 3
+    world.show(episode=1)
+    loop.step()
+    assert len(planner.stamps_s) == 1
+
+
+@pytest.mark.parametrize("failure", ["nan", "shape", "nothing", "error"])
+def test_a_bad_plan_leaves_the_one_before(failure: Any) -> None:
+    world = World()
+    world.show()
+    loop = world.planner_loop(FaultyPlanner(KnownPlanner(SPEC), ["none", failure, failure, "none"]), max_failures=3)
+    assert [loop.step() for _ in range(4)] == [True, False, False, True]
+    assert world.boxes.reader(subgoal_box(CONFIG)).last_sequence == 1
+
+
+def test_too_many_failures_in_a_row_end_the_loop() -> None:
+    world = World()
+    world.show()
+    loop = world.planner_loop(FaultyPlanner(KnownPlanner(SPEC), ["error"]), max_failures=2)
+    assert not loop.step()
+    with pytest.raises(BridgeError, match=r"2 times in a row.*InjectedError"):
+        loop.step()
+
+
+def test_the_actor_answers_each_request_once_with_the_newest_subgoal() -> None:
+    world = World()
+    actor = PoseActor(SEEING, SPEC, np.full(3, 0.4))
+    loop = world.actor_loop(actor)
+    world.show()
+    assert not loop.step()
+    world.give(0, 100.5)
+    world.give(1, 100.7)
+    world.ask(4)
+    assert loop.step()
+    assert not loop.step()
+    chunk = world.boxes.reader(CHUNK).read()
+    assert chunk is not None
+    assert (chunk.request, chunk.sequence, chunk.subgoal_sequence, chunk.subgoal_epoch) == (4, 4, 1, 3)
+    assert chunk.start_stamp_s == 101.0
+    assert chunk.subgoal_age_s == pytest.approx(0.3)
+
+
+def test_the_actor_takes_no_subgoal_that_is_not_wanted_or_of_an_earlier_episode() -> None:
+    world = World()
+    actor = PoseActor(SEEING, SPEC, np.full(3, 0.4))
+    loop = world.actor_loop(actor)
+    world.show()
+    world.give(0, 99.0)
+    world.ask(0)
+    assert loop.step()
+    world.give(1, 100.5)
+    world.ask(1, use_subgoal=False)
+    assert loop.step()
+    assert [subgoal for _, subgoal in actor.calls] == [None, None]
+    chunk = world.boxes.reader(CHUNK).read()
+    assert chunk is not None
+    assert chunk.subgoal_sequence == -1
+
+
+def test_a_request_waits_until_there_is_something_to_see() -> None:
+    world = World()
+    loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
+    world.ask(0)
+    assert not loop.step()
+    world.show()
+    assert loop.step()
+
+
+@pytest.mark.parametrize("failure", ["nan", "shape", "nothing", "error", "stamp"])
+def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
+    world = World()
+    world.show()
+    loop = world.actor_loop(FaultyActor(PoseActor(SEEING, SPEC, np.full(3, 0.4)), [failure, "none"]))
+    world.ask(0)
+    assert not loop.step()
+    assert world.boxes.reader(CHUNK).read() is None
+    world.ask(1)
+    assert loop.step()
+
+
+def test_the_camera_draws_the_newest_pose_once_with_its_stamp_and_scene() -> None:
+    world, environment = World(), DrawnEnvironment()
+    box = camera_boxes(CONFIG)["head"]
+    loop = CameraLoop(
+        environment,
+        poses=world.boxes.reader(POSE),
+        outboxes={"head": world.boxes.writer(box)},
+        reporter=world.reporter("camera"),
+        clock=world.clock,
+        hz=10.0,
+    )
+    assert not loop.step()
+    for sequence, (episode, seed, position) in enumerate([(0, 40, 0.2), (0, 40, 0.5), (1, 41, -0.5)]):
+        pose = ScenePose(stamp_s=100.0 + sequence, episode=episode, seed=seed, physics=np.full(3, position))
+        world.boxes.writer(POSE).write(pose, sequence=sequence, observation_stamp_s=pose.stamp_s)
+        assert loop.step()
+        assert not loop.step()
+        frame = world.boxes.reader(box).read()
+        assert frame is not None
+        assert (frame.stamp_s, frame.episode) == (pose.stamp_s, episode)
+        assert int(frame.image[0, 0, 0]) == brightness(position)
+    assert environment.seeds == [40, 41]

@@ -1,0 +1,199 @@
+"""What processes are made of: parts by name, children, folders, real-time settings."""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dualsys.bridge.child import Child
+from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
+from dualsys.bridge.process_life import SETUP_FAILED
+from dualsys.bridge.realtime import enter_realtime, realtime_thread
+from dualsys.bridge.run_folder import RunFolder, remove_stale_folders
+from dualsys.bridge.scene import ScenePose
+from dualsys.bridge.system import RealtimeConfig, SystemConfig
+from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
+from dualsys.errors import BridgeError, ConfigError, SpecMismatch
+from dualsys.testing import fake_embodiment
+from tests.integration import bridge_parts
+from tests.unit.bridge.loop_parts import system
+
+PARTS = "tests.integration.bridge_parts:"
+
+
+def test_parts_are_built_by_name_and_checked_against_the_system() -> None:
+    planner = build_planner(PartConfig(name=PARTS + "planner"), bridge_parts.SPEC)
+    assert planner.subgoal_spec == bridge_parts.SPEC
+    actor = build_actor(PartConfig(name=PARTS + "reaching_actor"), fake_embodiment(), bridge_parts.SPEC)
+    assert actor.horizon == 32
+    environment = build_environment(PartConfig(name=PARTS + "reach", options={"max_steps": 3}))
+    assert environment.control_dt_s == 0.002
+    with pytest.raises(SpecMismatch, match="cannot be combined"):
+        build_planner(PartConfig(name=PARTS + "other_planner"), bridge_parts.SPEC)
+    with pytest.raises(SpecMismatch, match="the robot"):
+        build_actor(PartConfig(name=PARTS + "reaching_actor"), fake_embodiment(4), bridge_parts.SPEC)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("nul", ConfigError, "'null'"),
+        ("nowhere.at.all:thing", BridgeError, "cannot be imported"),
+        (PARTS + "nothing", BridgeError, "cannot be imported"),
+        (":thing", ConfigError, "package.module:attribute"),
+        ("", ConfigError, "neither a name nor a checkpoint"),
+    ],
+)
+def test_a_part_that_does_not_exist_is_said_so(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build_planner(PartConfig(name=name), bridge_parts.SPEC)
+
+
+def test_the_configuration_survives_its_file_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    config, path = system(seed=5), tmp_path / "config.json"
+    path.write_text(config.model_dump_json())
+    assert SystemConfig.load(path) == config
+    path.write_text(json.dumps(json.loads(config.model_dump_json()) | {"planner_hertz": 3}))
+    with pytest.raises(BridgeError, match="planner_hertz"):
+        SystemConfig.load(path)
+    with pytest.raises(BridgeError, match="No such file"):
+        SystemConfig.load(tmp_path / "none.json")
+    with pytest.raises(ValidationError, match="exceeds control_hz"):
+        system(control_hz=50.0)
+
+
+def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(tmp_path: Path) -> None:
+    module = tmp_path / "dying.py"
+    module.write_text("import sys\nprint('here', flush=True)\nsys.exit(7)\n")
+    child = Child("dying", [], log=tmp_path / "log", restart=True)
+    os.environ["PYTHONPATH"], before = str(tmp_path), os.environ.get("PYTHONPATH")
+    try:
+        child.start()
+        deadline = time.monotonic() + 20
+        while child.restarts < 2 and time.monotonic() < deadline:
+            child.watch()
+            time.sleep(0.01)
+        child.stop(within_s=5)
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+    assert child.restarts == 2
+    assert child.tail().startswith("here")
+    child.watch()
+    assert child.pid is None
+
+
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "stubborn.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)\n"
+    )
+    child = Child("stubborn", [], log=tmp_path / "log", restart=False)
+    cwd = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        child.start()
+    finally:
+        os.chdir(cwd)
+    while child.tail() != "up":
+        time.sleep(0.01)
+    child.stop(within_s=0.2)
+    assert child.exit_status == -9
+
+
+def test_a_process_without_a_configuration_says_so() -> None:
+    command = [sys.executable, "-m", "dualsys.bridge.planner_host"]
+    nothing = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert nothing.returncode == SETUP_FAILED
+    assert "configuration file" in nothing.stderr
+    missing = subprocess.run([*command, "/nowhere.json"], capture_output=True, text=True, check=False)
+    assert missing.returncode == SETUP_FAILED
+    assert "BridgeError: cannot read the run's configuration /nowhere.json" in missing.stderr
+
+
+def test_a_process_does_not_outlive_a_supervisor_that_is_gone() -> None:
+    environment = os.environ | {"DUALSYS_SUPERVISOR_PID": "1"}
+    command = [sys.executable, "-m", "dualsys.bridge.actor_process", "/nowhere.json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode != 0
+    assert "the supervisor (process 1) has ended" in result.stderr
+
+
+def test_the_tick_process_is_light() -> None:
+    source = (
+        "import sys; import dualsys.bridge.tick_process, dualsys.bridge.processes, dualsys.sim_envs\n"
+        "print(sorted({'ray', 'torch', 'transformers'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_a_tick_process_that_imported_a_framework_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(BridgeError, match="has imported ray;"):
+        require_light_process()
+
+
+def test_a_run_folder_lives_with_its_run_and_stale_ones_go(tmp_path: Path) -> None:
+    (tmp_path / "dualsys.stale").mkdir()
+    (tmp_path / "dualsys.stale" / "owner").write_text("1")
+    (tmp_path / "dualsys.stale" / "state.box").write_text("x")
+    (tmp_path / "dualsys.being-made").mkdir()
+    (tmp_path / "another").mkdir()
+    with RunFolder("mine", root=tmp_path) as folder:
+        assert folder.path.stat().st_mode & 0o777 == 0o700
+        assert remove_stale_folders(tmp_path) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "dualsys.being-made", "dualsys.mine"]
+        with pytest.raises(BridgeError, match="is alive"), RunFolder("mine", root=tmp_path):
+            pass
+        assert folder.path.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "dualsys.being-made"]
+    with pytest.raises(BridgeError, match="shared memory"), RunFolder("mine", root=tmp_path / "nowhere"):
+        pass
+
+
+def test_realtime_settings_are_tried_and_told_never_required() -> None:
+    source = (
+        "import gc, json\n"
+        "from dualsys.bridge.realtime import enter_realtime\n"
+        "from dualsys.bridge.system import RealtimeConfig\n"
+        "print(json.dumps([enter_realtime(RealtimeConfig(priority=3, cpu=4000)), gc.isenabled()]))"
+    )
+    result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    had, collecting = json.loads(result.stdout)
+    assert not collecting
+    assert had["cpu"].startswith("not pinned to 4000")
+    assert had["scheduler"].startswith(("SCHED_FIFO 3", "ordinary: SCHED_FIFO 3:"))
+    assert set(had) == {"gc", "cpu", "memory", "timer_slack", "scheduler"}
+    assert callable(enter_realtime)
+
+
+def test_a_thread_gets_its_scheduling_back() -> None:
+    before = os.sched_getscheduler(0)
+    with realtime_thread(RealtimeConfig(priority=2)) as had:
+        assert had.startswith(("SCHED_FIFO 2", "ordinary"))
+    with realtime_thread(RealtimeConfig(priority=0)) as had:
+        assert had.startswith("ordinary")
+    assert os.sched_getscheduler(0) == before
+    assert gc.isenabled()
+
+
+def test_poses_survive_their_file(tmp_path: Path) -> None:
+    import numpy as np
+
+    poses = [ScenePose(stamp_s=i / 7, episode=i, seed=i + 1, physics=np.full(3, i + 0.5)) for i in range(4)]
+    write_poses(tmp_path / "poses.npz", poses)
+    read = read_poses(tmp_path / "poses.npz")
+    assert [(pose.stamp_s, pose.episode, pose.seed) for pose in read] == [
+        (pose.stamp_s, pose.episode, pose.seed) for pose in poses
+    ]
+    np.testing.assert_array_equal(np.array([p.physics for p in read]), np.array([p.physics for p in poses]))
+    write_poses(tmp_path / "none.npz", [])
+    assert read_poses(tmp_path / "none.npz") == read_poses(tmp_path / "missing.npz") == []

@@ -29,6 +29,7 @@ demo: $(STAMP)
 	@mkdir -p $(DEMO)
 	$(BIN)/dualsys run humanoid/touch --mode processes --seconds 20 \
 		--video $(DEMO)/touch.mp4 --log $(DEMO)/touch.jsonl --json $(DEMO)/touch.json
+	@echo "video, log and figures: $(DEMO)/touch.mp4, touch.jsonl, touch.json"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -37,5 +37,8 @@ class FlowActorConfig(BaseModel):
     """Integration steps from noise to action."""
     solver: Literal["euler", "midpoint", "heun"] = "euler"
     """Integrator."""
+    noise: Literal["held", "fresh"] = "held"
+    """`held`: every chunk of an episode starts from the same noise, so that successive chunks are drawn alike and meet
+    with small seams. `fresh`: each starts from its own."""
     vision: FastVisionConfig | None = None
     """Optional fast vision; None: proprioception and subgoal only."""

@@ -111,6 +111,7 @@ class FlowActor:
     def reset(self, *, seed: int = 0) -> None:
         """Seed the noise."""
         self._generator.manual_seed(seed)
+        self._held_noise_BAU = self._draw_noise()
 
     @torch.inference_mode()
     def act(
@@ -124,7 +125,7 @@ class FlowActor:
             SpecMismatch: for a subgoal of another shape than the spec's.
         """
         condition = self._condition(observation, subgoal)
-        noise_BAU = torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator)
+        noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
         rows_BAU = integrate(
             lambda x, t: self.expert(x, t, condition),
             noise_BAU,
@@ -140,6 +141,9 @@ class FlowActor:
             subgoal_epoch=0 if used is None else used.epoch,
             subgoal_age_s=float("inf") if used is None else used.age_s(observation.stamp_s),
         )
+
+    def _draw_noise(self) -> Tensor:
+        return torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator)
 
     def _condition(self, observation: Observation, subgoal: LatentSubgoal | None) -> Condition:
         state_X = self.statistics.state.normalize(observation.state).astype(np.float32)

@@ -1,7 +1,8 @@
 """Which row of which chunk is played: pure functions of chunks and counts, no clocks.
 
-The play position is counted in rows and may lie between two of them; the target there is their linear interpolation, so
-a chunk of 50 Hz rows plays at any control rate.
+The play position is counted in rows and may lie between two of them; the target there lies on a smooth curve through the
+rows, so a chunk of 50 Hz rows plays at any control rate. (Straight lines between rows would change velocity from one tick to
+the next at each row: at 500 Hz the acceleration limit would then cut most ticks of a harmless motion.)
 
     row        0       1       2       3         horizon 4
                |-------|-------|-------|=======> the last row is held, and counted as starved
@@ -21,9 +22,16 @@ ChunkProblem = Literal["shape", "finite", "timing"]
 ROW_ROUNDING = 1e-6
 """Rows by which a position may pass the last row through rounding and still be on it."""
 
+LARGEST_ROW = 1e9
+"""Radians or metres no robot is asked for; up to here arithmetic on rows cannot overflow."""
+
 
 def target_at(rows: FloatArray, position: float) -> FloatArray:
-    """Target at a position in rows, `(nu,)`: linear between rows, held at the first and last.
+    """Target at a position in rows, `(nu,)`: on a monotone cubic through the rows, held at the first and last.
+
+    Each row is met exactly, the velocity is continuous, and the target lies between its two neighbouring rows: a
+    turning point of the curve is always a row. Tangents are harmonic means of the neighbouring slopes (Fritsch and
+    Butland, SIAM J. Sci. Stat. Comput. 5 (1984)).
 
     Args:
         rows: `(horizon, nu)`.
@@ -36,9 +44,22 @@ def target_at(rows: FloatArray, position: float) -> FloatArray:
         return np.array(rows[0])
     index = int(position)
     share = position - index
-    # This form is exact at both rows and cannot overflow between two finite ones.
-    blended: FloatArray = (1.0 - share) * rows[index] + share * rows[index + 1]
-    return blended
+    before, after = rows[index], rows[index + 1]
+    slope = after - before
+    start = _tangent(before - rows[index - 1], slope) if index > 0 else slope
+    end = _tangent(slope, rows[index + 2] - after) if index + 2 <= last else slope
+    # Hermite's form about the straight line, which is exact at both rows.
+    straight = (1.0 - share) * before + share * after
+    bend = share * (1.0 - share) * ((1.0 - share) * (start - slope) + share * (slope - end))
+    target: FloatArray = np.minimum(np.maximum(straight + bend, np.minimum(before, after)), np.maximum(before, after))
+    return target
+
+
+def _tangent(before: FloatArray, after: FloatArray) -> FloatArray:
+    """Slope at a row from the slopes on its two sides, per row: 0 where they point apart, else their harmonic mean."""
+    total = before + after
+    turning = before * after <= 0.0
+    return np.where(turning, 0.0, 2.0 * before * (after / np.where(turning, 1.0, total)))
 
 
 def problem_of(chunk: ActionChunk, num_actions: int, *, now_s: float) -> ChunkProblem | None:
@@ -48,7 +69,7 @@ def problem_of(chunk: ActionChunk, num_actions: int, *, now_s: float) -> ChunkPr
         return "shape"
     if rows.shape[0] < 1 or rows.shape[1] != num_actions:
         return "shape"
-    if not np.isfinite(rows).all():
+    if not (np.abs(rows) <= LARGEST_ROW).all():  # false for what is not a number, too
         return "finite"
     dt_s: Any = chunk.dt_s
     stamps_fit = is_number(chunk.start_stamp_s) and chunk.start_stamp_s <= now_s + 1e-6

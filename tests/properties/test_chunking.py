@@ -31,7 +31,41 @@ def test_targets_are_continuous(horizon: int, position: float, seed: int) -> Non
     steepest = np.abs(np.diff(rows, axis=0)).max()
     step = 1e-3
     moved = np.abs(target_at(rows, position + step) - target_at(rows, position))
-    assert np.all(moved <= steepest * step + 1e-12)
+    # Between two rows the cubic is at most half as steep again as the steepest straight line: 3/2 d - (m0 + m1) / 4.
+    assert np.all(moved <= 1.5 * steepest * step + 1e-12)
+
+
+@given(st.integers(3, 10), st.integers(0, 2**32 - 1))
+def test_the_velocity_is_continuous_at_every_row(horizon: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).uniform(-1, 1, (horizon, 3))
+    step = 1e-6
+    for row in range(1, horizon - 1):
+        before = (target_at(rows, float(row)) - target_at(rows, row - step)) / step
+        after = (target_at(rows, row + step) - target_at(rows, float(row))) / step
+        np.testing.assert_allclose(before, after, atol=2e-4)
+
+
+@given(st.integers(2, 9), st.integers(2, 10), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1))
+def test_rows_are_met_exactly_and_straight_motion_stays_straight(
+    row: int, horizon: int, share: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.uniform(-1, 1, (horizon, 2))
+    row = min(row, horizon - 1)
+    assert np.array_equal(target_at(rows, float(row)), rows[row])
+    ramp = np.arange(horizon)[:, None] * rng.uniform(-1, 1, 2)
+    position = share * (horizon - 1)
+    np.testing.assert_allclose(target_at(ramp, position), ramp[1] * position, atol=1e-12)
+
+
+def test_the_acceleration_of_a_sampled_parabola_is_its_own() -> None:
+    """Straight lines would give each row's tick the whole change of velocity: ten times as much at ten ticks."""
+    rows = (np.arange(6.0, 14.0) ** 2)[:, None]
+    positions = np.arange(2.0, 5.0, 0.1)
+    played = np.array([target_at(rows, position)[0] for position in positions])
+    accelerations = np.diff(played, 2) / 0.1**2
+    assert accelerations.max() < 1.5 * 2.0
+    assert accelerations.min() > 0.5 * 2.0
 
 
 @settings(max_examples=100, deadline=None)

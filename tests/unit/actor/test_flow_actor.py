@@ -57,6 +57,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_another() -> None:
     assert not np.allclose(first, actor.act(OBSERVATION, subgoal()).rows)
 
 
+def test_noise_is_held_for_an_episode_or_drawn_afresh() -> None:
+    base = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2)
+    for noise in ("held", "fresh"):
+        actor = make_actor(base.model_copy(update={"noise": noise}))
+        actor.reset(seed=3)
+        first, second = (actor.act(OBSERVATION, subgoal()).rows for _ in range(2))
+        assert np.array_equal(first, second) is (noise == "held")
+
+
 def test_chunk_names_its_origin() -> None:
     chunk = make_actor().act(OBSERVATION, subgoal(stamp_s=0.4))
     assert chunk.rows.shape == (6, 2)

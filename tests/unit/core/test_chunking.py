@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dualsys.chunking import Naive, SkipByDelay, build_policy, problem_of, target_at
+from dualsys.chunking import LARGEST_ROW, Naive, SkipByDelay, build_policy, problem_of, target_at
 from dualsys.errors import ConfigError
 from dualsys.messages import ActionChunk
 from dualsys.playhead import Playhead
@@ -11,15 +11,25 @@ ROWS = np.array([[0.0, 10.0], [1.0, 20.0], [3.0, 0.0]])
 
 @pytest.mark.parametrize(
     ("position", "target"),
-    [(-1.0, [0, 10]), (0.0, [0, 10]), (0.25, [0.25, 12.5]), (1.0, [1, 20]), (1.5, [2, 10]), (2.0, [3, 0]), (9, [3, 0])],
+    [
+        (-1.0, [0, 10]),
+        (0.0, [0, 10]),
+        (0.25, [0.25 - 1 / 64, 12.5 + 15 / 32]),
+        (1.0, [1, 20]),
+        (1.5, [2 - 1 / 12, 10 + 5 / 2]),
+        (2.0, [3, 0]),
+        (9, [3, 0]),
+    ],
 )
-def test_targets_lie_on_the_lines_between_rows(position: float, target: list[float]) -> None:
+def test_targets_lie_on_the_cubic_through_the_rows(position: float, target: list[float]) -> None:
+    """Worked by hand: tangents 1, 4/3, 2 in the first column; 10, 0 (a turning point), -20 in the second."""
     np.testing.assert_allclose(target_at(ROWS, position), target)
 
 
-def test_between_two_huge_rows_nothing_overflows() -> None:
-    rows = np.array([[1.7e308], [-1.7e308]])
-    assert target_at(rows, 0.5)[0] == 0.0
+def test_rows_so_large_that_their_sums_overflow_are_refused() -> None:
+    chunk = ActionChunk(rows=np.array([[1.7e308], [-1.7e308]]), dt_s=0.02, start_stamp_s=1.0)
+    assert problem_of(chunk, 1, now_s=1.0) == "finite"
+    assert np.isfinite(target_at(np.array([[LARGEST_ROW], [-LARGEST_ROW], [LARGEST_ROW]]), 0.5)).all()
 
 
 def test_a_target_shares_no_memory_with_the_chunk() -> None:

@@ -1,8 +1,8 @@
 """Which row of which chunk is played: pure functions of chunks and counts, no clocks.
 
-The play position is counted in rows and may lie between two of them; the target there lies on a smooth curve through the
-rows, so a chunk of 50 Hz rows plays at any control rate. (Straight lines between rows would change velocity from one tick to
-the next at each row: at 500 Hz the acceleration limit would then cut most ticks of a harmless motion.)
+The play position is counted in rows and may lie between two of them; the target there lies on a smooth curve through
+the rows, so a chunk of 50 Hz rows plays at any control rate. (Straight lines would change velocity from one tick to the
+next at each row: at 500 Hz the acceleration limit would then cut most ticks of a harmless motion.)
 
     row        0       1       2       3         horizon 4
                |-------|-------|-------|=======> the last row is held, and counted as starved

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
 
 from dualsys.chunking import Naive, SkipByDelay, target_at
 from dualsys.messages import ActionChunk
@@ -33,6 +34,15 @@ def test_targets_are_continuous(horizon: int, position: float, seed: int) -> Non
     moved = np.abs(target_at(rows, position + step) - target_at(rows, position))
     # Between two rows the cubic is at most half as steep again as the steepest straight line: 3/2 d - (m0 + m1) / 4.
     assert np.all(moved <= 1.5 * steepest * step + 1e-12)
+
+
+@given(st.integers(4, 12), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1))
+def test_away_from_the_ends_the_curve_is_the_one_scipy_draws(horizon: int, share: float, seed: int) -> None:
+    """An independent implementation of the same cubic; only its slopes at the first and last row differ."""
+    rows = np.random.default_rng(seed).uniform(-1, 1, (horizon, 2))
+    position = 1.0 + share * (horizon - 3)
+    expected = PchipInterpolator(np.arange(horizon), rows)(position)
+    np.testing.assert_allclose(target_at(rows, position), expected, atol=1e-9)
 
 
 @given(st.integers(3, 10), st.integers(0, 2**32 - 1))

@@ -70,9 +70,9 @@ def test_rows_are_met_exactly_and_straight_motion_stays_straight(
 
 def test_the_acceleration_of_a_sampled_parabola_is_its_own() -> None:
     """Straight lines would give each row's tick the whole change of velocity: ten times as much at ten ticks."""
-    rows = (np.arange(6.0, 14.0) ** 2)[:, None]
+    rows = np.array([[row**2] for row in range(6, 14)], dtype=np.float64)
     positions = np.arange(2.0, 5.0, 0.1)
-    played = np.array([target_at(rows, position)[0] for position in positions])
+    played = np.array([target_at(rows, float(position))[0] for position in positions])
     accelerations = np.diff(played, 2) / 0.1**2
     assert accelerations.max() < 1.5 * 2.0
     assert accelerations.min() > 0.5 * 2.0

@@ -36,7 +36,7 @@ def act(config: SystemConfig, stop: threading.Event) -> None:
     actor = load_actor(config)
     log = None
     if config.log_folder is not None:
-        start = boxes.reader(status_box("actor")).epoch
+        start = boxes.reader(status_box("actor")).epoch + 1
         log = RunLog(config.log_folder / f"actor.{start}.jsonl", buffered_lines=1)
     make_actor_loop(config, boxes, actor, log).run(stop)
 

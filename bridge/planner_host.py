@@ -29,7 +29,7 @@ def load_planner_loop(config: SystemConfig, boxes: Boxes) -> PlannerLoop:
     log = None
     if config.log_folder is not None:
         # A file for each start: a restarted planner must not overwrite what the one before it said.
-        start = boxes.reader(status_box("planner")).epoch
+        start = boxes.reader(status_box("planner")).epoch + 1
         log = RunLog(config.log_folder / f"planner.{start}.jsonl", buffered_lines=1)
     return make_planner_loop(config, boxes, planner, log)
 

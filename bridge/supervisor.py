@@ -23,7 +23,6 @@ from dualsys.errors import BridgeError
 
 _LOGGER = logging.getLogger(__name__)
 
-READY_WITHIN_S = 180.0
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
@@ -85,9 +84,9 @@ class Supervisor:
         """Wait for the tick, the actor, the cameras, and a first sign from the planner."""
         while waiting := [name for name in ("tick", "actor", "camera", "planner") if not self._is_ready(name)]:
             self._look_after_all()
-            if monotonic() - self._began_s > READY_WITHIN_S:
-                tails = "\n".join(filter(None, (child.tail() for child in self._children.values())))
-                raise BridgeError(f"not ready within {READY_WITHIN_S:.0f} s: {', '.join(waiting)}. They said:\n{tails}")
+            if monotonic() - self._began_s > self._config.ready_within_s:
+                names = ", ".join(waiting)
+                raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{self._logs()}")
             self._progress("starting", waiting)
             sleep(_POLL_S)
 
@@ -130,6 +129,13 @@ class Supervisor:
         _LOGGER.warning("the planner (process %d) gave no sign of life for %.0f s: killed", pid, age_s)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+    def _logs(self) -> str:
+        """The end of what each process wrote."""
+        logs = sorted(self._config.folder.glob("*.log"))
+        return "\n".join(
+            f"{log.name}: {log.read_text(errors='replace')[-1000:].strip() or '(nothing)'}" for log in logs
+        )
 
     def _progress(self, stage: str, waiting: list[str]) -> None:
         statuses = {name: box.read() or {} for name, box in self._statuses.items()}

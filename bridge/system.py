@@ -63,6 +63,8 @@ class SystemConfig(BaseModel):
     """Failed plans in a row after which the planner's process gives up and is started anew."""
     planner_hangs_after_s: Rate = 30.0
     """A planner without a sign of life for this long is killed, for its launcher to start another: Ray sees no hang."""
+    ready_within_s: Rate = 300.0
+    """How long everything may take to load before the run is given up."""
     subgoal_capacity: int = Field(default=4 * 2**20, gt=0)
     """Bytes of the largest subgoal, keys and values included."""
 

@@ -89,6 +89,7 @@ class TickLoop:
         self._seen_subgoal = (0, -1)
         self._seen_chunk = -1
         self._subgoal_stamp_s = float("nan")
+        self._started_s = 0.0
 
     def prepare(self) -> None:
         """Set up the first episode and show it to the others, who need it to warm up."""
@@ -178,7 +179,7 @@ class TickLoop:
         if stamps is None or (stamps.epoch, stamps.sequence) == self._seen_subgoal:
             return
         self._seen_subgoal = (stamps.epoch, stamps.sequence)
-        if stamps.observation_stamp_s < self._episode.start_s:
+        if stamps.observation_stamp_s < self._started_s:
             return
         self._subgoal_stamp_s = stamps.observation_stamp_s
         self.measures.subgoals.add(now_s)
@@ -217,7 +218,7 @@ class TickLoop:
 
     def _start_episode(self) -> None:
         """Let the motion begin, from rest at the pose where the robot is."""
-        now_s = self._clock.now_s()
+        now_s = self._started_s = self._clock.now_s()
         position = self._core.embodiment.position_in(self._robot.state())
         self._target = position
         self._subgoal_stamp_s = float("nan")

@@ -206,3 +206,11 @@ def test_two_runs_of_one_name_are_refused() -> None:
 
     with pytest.raises(BridgeError, match="is alive"):
         run(bridge_system.reach_system(seconds=30.0), start_another)
+
+
+def test_a_planner_that_never_plans_ends_the_start_with_what_everybody_wrote() -> None:
+    planner = bridge_system.part("planner").model_copy(
+        update={"name": bridge_system.PARTS + "HangingPlanner", "options": {"good_calls": 0}}
+    )
+    with pytest.raises(BridgeError, match=r"(?s)not ready within 4 s: planner.*planner\.log"):
+        run(bridge_system.reach_system(planner=planner, ready_within_s=4.0))

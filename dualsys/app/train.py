@@ -165,7 +165,9 @@ class Trainer:
     ) -> None:
         self.config = config
         self.learner = learner
-        self.provenance = [each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None]
+        self.provenance = [
+            each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None
+        ]
         self.data = TrainingData.of(data, config.camera)
         self.folder = folder
         self.average = WeightAverage(learner, config.average_decay)

@@ -47,7 +47,9 @@ def _choose() -> tuple[Backend, Any]:
     asked = os.environ.get("MUJOCO_GL", "").strip().lower()
     if asked in ("disable", "disabled", "off", "false", "0"):
         raise RenderingError(f"rendering is switched off by MUJOCO_GL={asked}; unset it or set it to egl or osmesa")
-    name: Backend = "osmesa" if asked == "osmesa" or (asked != "egl" and not _egl_has_display()) else "egl"
+    name: Backend = "egl" if asked != "osmesa" and _egl_has_display() else "osmesa"
+    if asked == "egl" and name != "egl":
+        raise RenderingError(f"MUJOCO_GL=egl, but EGL is not installed or finds no display here. {APT_HINT}")
     mujoco = import_mujoco()
     if "OpenGL" not in sys.modules:
         os.environ["PYOPENGL_PLATFORM"] = name

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from dualsys.messages import FloatArray, Observation
-from dualsys.sim_envs.humanoid.kinematics import ArmKinematics, Side
-from dualsys.sim_envs.humanoid.robot import ARM_SLICE, HOME
+from dualsys.sim_envs.humanoid.kinematics import LIMIT_MARGIN_RAD, ArmKinematics, Side
+from dualsys.sim_envs.humanoid.robot import ARM_SLICE, HOME, JOINT_NAMES
 from dualsys.sim_envs.humanoid.scene import BLOCK_HALF_SIZE_M, BLOCK_TOP_M
 
-HOVER_M = 0.06
+HOVER_M = 0.08
 """Height of the touch point above the block's top on the way."""
 PRESS_M = 0.045
 """How far below the block's top the fist would go if nothing stopped it."""
-FUNNEL_OUTER_M, FUNNEL_INNER_M = 0.045, 0.012
+FUNNEL_OUTER_M, FUNNEL_INNER_M = 0.04, 0.012
 """Distances from the block's axis between which the wanted height goes from hovering to pressing."""
-CRUISE_M_S = 0.14
-DESCENT_M_S = 0.10
+CRUISE_M_S = 0.16
+DESCENT_M_S = 0.12
 APPROACH_PER_S = 4.0
 """Speed per distance near the goal."""
 LEAD_S = 0.1
@@ -64,6 +64,8 @@ class TouchExpert:
 
     def __init__(self, env: TouchTask) -> None:
         """Take the robot's model from the environment."""
+        ranges = np.array([env.model.joint(name).range for name in JOINT_NAMES])
+        self._lower, self._upper = ranges[:, 0] + LIMIT_MARGIN_RAD, ranges[:, 1] - LIMIT_MARGIN_RAD
         self._arms: dict[Side, ArmKinematics] = {side: ArmKinematics(env.model, side) for side in ("left", "right")}
         self.reset()
 
@@ -92,8 +94,11 @@ class TouchExpert:
         return self._follow((goal - self._command) / LEAD_S + drift / RETURN_S, env.control_dt_s)
 
     def _follow(self, velocity: FloatArray, dt_s: float) -> FloatArray:
-        """Move the targets at a wanted joint velocity, within the velocity and acceleration limits."""
-        wanted = np.clip(velocity, -MAX_JOINT_VELOCITY, MAX_JOINT_VELOCITY)
+        """Move the targets at a wanted joint velocity, within the velocity, acceleration and position limits."""
+        braking = 2 * 0.8 * MAX_JOINT_ACCELERATION  # slow enough towards a limit to stop there, with some in hand
+        down = np.sqrt(braking * np.maximum(self._command - self._lower, 0.0)).clip(max=MAX_JOINT_VELOCITY)
+        up = np.sqrt(braking * np.maximum(self._upper - self._command, 0.0)).clip(max=MAX_JOINT_VELOCITY)
+        wanted = np.clip(velocity, -down, up)
         change = MAX_JOINT_ACCELERATION * dt_s
         self._velocity = self._velocity + np.clip(wanted - self._velocity, -change, change)
         self._command = self._command + self._velocity * dt_s
@@ -114,7 +119,7 @@ def field_velocity(point: FloatArray, target: FloatArray) -> FloatArray:
     over = over * over * (3.0 - 2.0 * over)
     wanted_height = top + HOVER_M - over * (HOVER_M + PRESS_M)
     # Low and away from the block: up first, neighbours are as high as the block.
-    clearance = float(np.clip((point[2] - BLOCK_TOP_M - 0.01) / 0.025, 0.0, 1.0))
+    clearance = float(np.clip((point[2] - BLOCK_TOP_M - 0.02) / 0.025, 0.0, 1.0))
     level_speed = min(CRUISE_M_S, APPROACH_PER_S * distance) * max(clearance, over)
     climb = float(np.clip(APPROACH_PER_S * (wanted_height - point[2]), -DESCENT_M_S, DESCENT_M_S))
     level = offset / max(distance, 1e-9) * level_speed

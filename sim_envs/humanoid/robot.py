@@ -38,7 +38,7 @@ HAND_MAX_VELOCITY = 6.0
 HAND_MAX_ACCELERATION = 100.0
 
 # A left arm with the fist beside and above the near blocks, and the fist; the right side is the mirror image.
-_HOME_ARM = (0.5, 0.82, 0.08, -1.0, -0.16, 1.16, -0.33)
+_HOME_ARM = (0.55, 0.95, 0.17, -0.92, -0.2, 1.0, -0.38)
 _FIST = (0.0, 0.5, 1.7, -1.4, -1.5, -1.4, -1.5)
 _ARM_MIRROR = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0)
 _HAND_MIRROR = (1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0)

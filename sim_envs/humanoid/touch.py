@@ -202,8 +202,9 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
         )
         self._touched: str | None = None
         self._stage.set(self._episode)
-        self._data.qpos[self._joints] = self._episode.posture
-        self._data.ctrl[self._actuators] = self._episode.posture
+        posture = np.clip(self._episode.posture, self._lower, self._upper)
+        self._data.qpos[self._joints] = posture
+        self._data.ctrl[self._actuators] = posture
         mujoco.mj_forward(self._model, self._data)
 
     def _note_touch(self) -> None:

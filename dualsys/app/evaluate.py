@@ -47,8 +47,8 @@ class EvalConfig:
     """Rate at which chunks are asked for."""
     actor_latency_s: float = 0.03
     """Simulated time from the actor's start until its chunk can be used."""
-    control_hz: float = 50.0
-    """Rate of control ticks."""
+    control_hz: float | None = None
+    """Rate of control ticks; None: the task's own (50 Hz in the humanoid suite)."""
     chunk_policy: str = "skip-by-delay"
     """At which row a new chunk starts."""
     phrasing: Literal["train", "held-out"] = "train"
@@ -67,15 +67,14 @@ class EvalConfig:
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
 
-    @property
-    def timing(self) -> TimingConfig:
+    def timing(self, control_hz: float) -> TimingConfig:
         """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""
         return TimingConfig(
             planner_hz=self.planner_hz,
             planner_latency_s=self.planner_latency_s,
             actor_hz=self.actor_hz,
             actor_latency_s=self.actor_latency_s,
-            control_hz=self.control_hz,
+            control_hz=control_hz,
         )
 
 
@@ -128,7 +127,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Any, Controller]:
         embodiment=environment.embodiment,
         planner=config.planner,
         actor=config.actor,
-        timing=config.timing,
+        timing=config.timing(1.0 / environment.control_dt_s),
         core=CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy),
     )
     return environment, controller

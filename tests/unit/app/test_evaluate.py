@@ -1,0 +1,58 @@
+"""Evaluation with the shipped controller: the report's form, the same result for any number of workers, the files."""
+
+import json
+from pathlib import Path
+
+import av
+import pytest
+
+from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
+from dualsys.app.intervals import wilson_interval
+from dualsys.errors import ConfigError
+
+
+def test_a_suite_is_all_its_tasks() -> None:
+    assert "humanoid/touch" in tasks_of("humanoid")
+    assert len(tasks_of("dm_control")) == 51
+    assert tasks_of("humanoid/touch") == ["humanoid/touch"]
+    with pytest.raises(ConfigError, match="Did you mean 'humanoid'"):
+        tasks_of("humanoids")
+
+
+@pytest.mark.slow
+def test_the_report_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    alone = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=4))
+    shared = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=4, workers=2))
+    assert alone["tasks"] == shared["tasks"]
+    (task,) = alone["tasks"]
+    assert task["episodes"] == 4
+    assert task["success"] == task["successes"] / 4
+    assert tuple(task["ci95"]) == wilson_interval(task["successes"], 4)
+    assert [episode["seed"] for episode in task["per_episode"]] == [8000, 8001, 8002, 8003]
+
+
+@pytest.mark.slow
+def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) -> None:
+    """Without a subgoal the actor knows nothing of the scene: it touches the named block about once in three."""
+    file = tmp_path / "deep" / "null.json"
+    config = EvalConfig(
+        suite_or_task="humanoid/touch", episodes=10, planner="null", json=file, video_dir=tmp_path / "videos", videos=1
+    )
+    assert main(config) == 0
+    (trained,) = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=10))["tasks"]
+    report = json.loads(file.read_text())
+    assert report["config"]["planner"] == "null"
+    assert {"python", "torch", "mujoco"} <= report["versions"].keys()
+    assert trained["successes"] >= 8
+    assert report["tasks"][0]["successes"] <= 6
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    videos = list((tmp_path / "videos").glob("*.mp4"))
+    assert any(video.name.endswith("failure.mp4") for video in videos)
+    with av.open(str(videos[0])) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 10
+
+
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"workers": 0}, {"seed": -1}])
+def test_counts_that_mean_nothing_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        EvalConfig(suite_or_task="humanoid/touch", **wrong)  # type: ignore[arg-type]

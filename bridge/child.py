@@ -27,7 +27,7 @@ class Child:
     Args:
         module: Module to run.
         arguments: Its arguments.
-        log: File that gets its output.
+        log: File that gets its output, in the run's folder.
         restart: Whether it is started again when it dies.
     """
 
@@ -50,7 +50,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment(),
+                env=child_environment(self._log.parent),
                 start_new_session=True,
             )
         self._started_s = monotonic()

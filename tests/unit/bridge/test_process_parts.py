@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dualsys.bridge.child import Child
 from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
-from dualsys.bridge.process_life import SETUP_FAILED
+from dualsys.bridge.process_life import SETUP_FAILED, child_environment, end_leftovers
 from dualsys.bridge.realtime import enter_realtime, realtime_thread
 from dualsys.bridge.run_folder import RunFolder, remove_stale_folders
 from dualsys.bridge.scene import ScenePose
@@ -197,3 +197,25 @@ def test_poses_survive_their_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.array([p.physics for p in read]), np.array([p.physics for p in poses]))
     write_poses(tmp_path / "none.npz", [])
     assert read_poses(tmp_path / "none.npz") == read_poses(tmp_path / "missing.npz") == []
+
+
+def test_leftovers_of_a_run_are_ended_and_nobody_else(tmp_path: Path) -> None:
+    sleep = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    folders = [tmp_path / "mine", tmp_path / "mine-too"]
+    processes = [
+        subprocess.Popen(sleep, env=child_environment(folder), stdout=subprocess.PIPE, start_new_session=True)
+        for folder in folders
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        assert end_leftovers(folders[0]) == [processes[0].pid]
+        assert processes[0].wait(5) == -9
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()

@@ -102,9 +102,9 @@ def _read_episodes(root: Path, info: DatasetInfo) -> dict[str, NDArray[Any]]:
     tables: list[pa.Table] = []
     while sum(table.num_rows for table in tables) < info.total_episodes:
         chunk_index, file_index = layout.numbered_file(len(tables), info.chunks_size)
-        table = read_table(root / layout.EPISODES_PATH.format(chunk_index=chunk_index, file_index=file_index))
-        plain = [n for n in table.column_names if n != "tasks" and not n.startswith("stats/")]
-        tables.append(table.select(plain))
+        path = root / layout.EPISODES_PATH.format(chunk_index=chunk_index, file_index=file_index)
+        table = read_table(path, without="stats/")
+        tables.append(table.drop_columns([name for name in ("tasks",) if name in table.column_names]))
     table = pa.concat_tables(tables, promote_options="default").slice(0, info.total_episodes)
     episodes = {name: column_array(table, name) for name in table.column_names}
     needed = {"episode_index", "length", "dataset_from_index", "data/chunk_index", "data/file_index"}

@@ -49,8 +49,11 @@ def write_tables(path: Path, tables: Sequence[pa.Table]) -> None:
             writer.write_table(table)
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a parquet file. Raises `DatasetError` where it is missing, damaged or lacks a column."""
+def read_table(path: Path, columns: Sequence[str] | None = None, *, without: str | None = None) -> pa.Table:
+    """Read a parquet file, or some columns of it, or all but those whose names begin with `without`.
+
+    Raises `DatasetError` where it is missing, damaged or lacks a column.
+    """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; copy or record the dataset again")
     try:
@@ -58,6 +61,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             lacking = sorted(set(columns or ()) - set(file.schema_arrow.names))
             if lacking:
                 raise DatasetError(f"{path} has no column {lacking}; it has {file.schema_arrow.names}")
+            if without is not None:
+                columns = [name for name in file.schema_arrow.names if not name.startswith(without)]
             return file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{path} is damaged ({error}); copy or record the dataset again") from error

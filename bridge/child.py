@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import final
 
-from dualsys.bridge.process_life import SETUP_FAILED, child_environment
+from dualsys.bridge.process_life import SETUP_FAILED, child_environment, end_session
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Child:
     Args:
         module: Module to run.
         arguments: Its arguments.
-        log: File that gets its output, in the run's folder.
+        log: File that gets its output.
         restart: Whether it is started again when it dies.
     """
 
@@ -50,7 +50,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment(self._log.parent),
+                env=child_environment(),
                 start_new_session=True,
             )
         self._started_s = monotonic()
@@ -78,6 +78,7 @@ class Child:
             return
         now_s = monotonic()
         if self._restart_at_s is None:
+            self._end_session()
             if now_s - self._started_s >= HEALTHY_S:
                 self._delay_s = FIRST_DELAY_S
             _LOGGER.warning("%s ended with status %s; restart in %.1f s", self.module, self.exit_status, self._delay_s)
@@ -104,6 +105,14 @@ class Child:
             _LOGGER.warning("%s did not end within %.0f s of SIGTERM: killed", self.module, within_s)
             self._process.kill()
             self._process.wait()
+        self._end_session()
+
+    def _end_session(self) -> None:
+        """End what it started itself and left behind; at once, while its number can't have been given to another."""
+        if self._process is not None:
+            leftovers = end_session(self._process.pid)
+            if leftovers:
+                _LOGGER.warning("%s left processes behind, killed: %s", self.module, leftovers)
 
     def tail(self) -> str:
         """The end of its output."""

@@ -15,8 +15,6 @@ from dualsys.errors import DualsysError
 
 SUPERVISOR_VARIABLE = "DUALSYS_SUPERVISOR_PID"
 """Names the process that ours must not outlive."""
-RUN_VARIABLE = "DUALSYS_RUN_FOLDER"
-"""Names the run a process belongs to; what it starts, Ray's daemons too, inherits it."""
 SETUP_FAILED = 2
 """Exit status of a process that could not be set up: starting it again would not help."""
 
@@ -46,30 +44,32 @@ def stop_on_sigterm() -> threading.Event:
     return stop
 
 
-def child_environment(run_folder: Path) -> dict[str, str]:
-    """Environment of a child: ours, one thread for every library, its run, and whom not to outlive."""
+def child_environment() -> dict[str, str]:
+    """Environment of a child: ours, one thread for every library, and whom not to outlive."""
     environment = dict(os.environ)
     for name in _ONE_THREAD:
         environment.setdefault(name, "1")
     environment[SUPERVISOR_VARIABLE] = str(os.getpid())
-    environment[RUN_VARIABLE] = str(run_folder)
     return environment
 
 
-def end_leftovers(run_folder: Path) -> list[int]:
-    """Kill whatever a run has started and nobody has ended; their processes.
+def end_session(session: int) -> list[int]:
+    """Kill what a child left behind in its session; the processes.
 
     Ray's agents live on for a minute when their cluster was killed instead of shut down.
     """
-    mark = f"{RUN_VARIABLE}={run_folder}\0".encode()
     ended: list[int] = []
     for entry in Path("/proc").iterdir():
-        # Processes end while we look, and those of others may not be looked at.
+        # Processes end while we look.
         with suppress(OSError):
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
+            if entry.name.isdigit() and _session_of(entry) == session:
                 os.kill(int(entry.name), signal.SIGKILL)
                 ended.append(int(entry.name))
     return ended
+
+
+def _session_of(process: Path) -> int:
+    return int((process / "stat").read_text().rpartition(")")[2].split()[3])
 
 
 def use_one_torch_thread() -> None:

@@ -14,7 +14,6 @@ from typing import Any, final
 from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.launchers import Launcher
-from dualsys.bridge.process_life import end_leftovers
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.system import SystemConfig
@@ -168,6 +167,3 @@ class Supervisor:
         for name in ("actor", "camera"):
             self._children[name].stop(within_s=_STOP_WITHIN_S)
         self._launcher.stop()
-        leftovers = end_leftovers(self._config.folder)
-        if leftovers:
-            _LOGGER.warning("killed processes that nobody had ended: %s", leftovers)

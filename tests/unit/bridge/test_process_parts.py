@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dualsys.bridge.child import Child
 from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
-from dualsys.bridge.process_life import SETUP_FAILED, child_environment, end_leftovers
+from dualsys.bridge.process_life import SETUP_FAILED
 from dualsys.bridge.realtime import enter_realtime, realtime_thread
 from dualsys.bridge.run_folder import RunFolder, remove_stale_folders
 from dualsys.bridge.scene import ScenePose
@@ -68,39 +68,32 @@ def test_the_configuration_survives_its_file_and_a_broken_one_is_refused(tmp_pat
         system(control_hz=50.0)
 
 
-def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(tmp_path: Path) -> None:
+def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = tmp_path / "dying.py"
     module.write_text("import sys\nprint('here', flush=True)\nsys.exit(7)\n")
     child = Child("dying", [], log=tmp_path / "log", restart=True)
-    os.environ["PYTHONPATH"], before = str(tmp_path), os.environ.get("PYTHONPATH")
-    try:
-        child.start()
-        deadline = time.monotonic() + 20
-        while child.restarts < 2 and time.monotonic() < deadline:
-            child.watch()
-            time.sleep(0.01)
-        child.stop(within_s=5)
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+    monkeypatch.chdir(tmp_path)
+    child.start()
+    deadline = time.monotonic() + 20
+    while child.restarts < 2 and time.monotonic() < deadline:
+        child.watch()
+        time.sleep(0.01)
+    child.stop(within_s=5)
     assert child.restarts == 2
     assert child.tail().startswith("here")
     child.watch()
     assert child.pid is None
 
 
-def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stubborn.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)\n"
     )
     child = Child("stubborn", [], log=tmp_path / "log", restart=False)
-    cwd = Path.cwd()
-    os.chdir(tmp_path)
-    try:
-        child.start()
-    finally:
-        os.chdir(cwd)
+    monkeypatch.chdir(tmp_path)
+    child.start()
     while child.tail() != "up":
         time.sleep(0.01)
     child.stop(within_s=0.2)
@@ -199,23 +192,34 @@ def test_poses_survive_their_file(tmp_path: Path) -> None:
     assert read_poses(tmp_path / "none.npz") == read_poses(tmp_path / "missing.npz") == []
 
 
-def test_leftovers_of_a_run_are_ended_and_nobody_else(tmp_path: Path) -> None:
-    sleep = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
-    folders = [tmp_path / "mine", tmp_path / "mine-too"]
-    processes = [
-        subprocess.Popen(sleep, env=child_environment(folder), stdout=subprocess.PIPE, start_new_session=True)
-        for folder in folders
-    ]
+def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parent_of_one.py").write_text(
+        "import subprocess, sys, time\n"
+        "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(other.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    child = Child("parent_of_one", [], log=tmp_path / "log", restart=False)
     try:
-        for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()
-        assert end_leftovers(folders[0]) == [processes[0].pid]
-        assert processes[0].wait(5) == -9
-        assert processes[1].poll() is None
+        child.start()
+        while not child.tail():
+            time.sleep(0.01)
+        orphan = int(child.tail())
+        child.stop(within_s=5)
+        deadline = time.monotonic() + 10
+        while _is_running(orphan) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not _is_running(orphan)
+        assert bystander.poll() is None
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+        bystander.kill()
+        bystander.wait()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

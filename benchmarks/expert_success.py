@@ -1,0 +1,127 @@
+"""How often does the scripted expert of `humanoid/touch` succeed, and how long does it take?
+
+    python -m benchmarks.expert_success --episodes 200
+
+Beside the expert as it is: with an aim error in a random direction (what a learned policy will have), from odd starting
+postures, and with the execution noise that demonstrations are recorded with.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import write_report
+from dualsys.app.execution_noise import ExecutionNoise
+from dualsys.app.intervals import wilson_interval
+from dualsys.messages import FloatArray
+from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.touch import HumanoidTouch
+from dualsys.sim_envs.options import EnvironmentOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSuccessConfig:
+    """Success of the scripted expert, with and without what makes it hard."""
+
+    episodes: int = 200
+    """Episodes of each condition."""
+    seed: int = 8000
+    """Seed of the first; 8000 to 9999 are development's, 10000 and above are for claims."""
+    json: Path | None = None
+    """File for the result instead of `benchmarks/results/expert_success.json`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What is made hard."""
+
+    name: str
+    aim_error_m: float = 0.0
+    posture_spread_rad: float = 0.1
+    noise_rad: float = 0.0
+
+
+CONDITIONS = (
+    Condition(name="as it is"),
+    Condition(name="2 cm of aim error", aim_error_m=0.02),
+    Condition(name="3 cm of aim error", aim_error_m=0.03),
+    Condition(name="starts 0.2 rad around home", posture_spread_rad=0.2),
+    Condition(name="execution noise 0.02 rad", noise_rad=0.02),
+    Condition(name="execution noise 0.05 rad", noise_rad=0.05),
+)
+
+
+class Misjudged:
+    """The task with an error in where the named block is."""
+
+    def __init__(self, environment: HumanoidTouch) -> None:
+        self.model, self.control_dt_s = environment.model, environment.control_dt_s
+        self.observe = environment.observe
+        self.error_m: FloatArray = np.zeros(3)
+        self._environment = environment
+
+    def privileged(self) -> dict[str, Any]:
+        """The environment's facts, the target's position shifted."""
+        facts = self._environment.privileged()
+        return {**facts, "target_position": facts["target_position"] + self.error_m}
+
+
+def run_condition(environment: HumanoidTouch, condition: Condition, seeds: range) -> dict[str, Any]:
+    """Play the episodes; returns counts, interval and times."""
+    task = Misjudged(environment)
+    expert = TouchExpert(task)
+    noise = ExecutionNoise(condition.noise_rad, environment.control_dt_s)
+    times_s, failed, steps, started_s = [], [], 0, time.process_time()
+    for seed in seeds:
+        environment.reset(seed=seed, options={"posture_spread_rad": condition.posture_spread_rad})
+        angle = np.random.default_rng([seed, 77]).uniform(0, 2 * np.pi)
+        task.error_m = condition.aim_error_m * np.array([np.cos(angle), np.sin(angle), 0.0])
+        expert.reset()
+        noise.reset(seed)
+        ended = False
+        while not ended:
+            *_, terminated, truncated, info = environment.step(noise.push(expert.act(task)))
+            ended, steps = terminated or truncated, steps + 1
+        if environment.success:
+            times_s.append(info["time_s"])
+        else:
+            failed.append({"seed": seed, "touched": info["touched"], "time_s": round(info["time_s"], 3)})
+    successes, episodes = len(times_s), len(seeds)
+    return {
+        "condition": condition.name,
+        "episodes": episodes,
+        "successes": successes,
+        "success": successes / episodes,
+        "ci95": wilson_interval(successes, episodes),
+        "time_s": dict(zip(("p5", "p50", "p95"), np.percentile(times_s, (5, 50, 95)).tolist(), strict=True)),
+        "cpu_ms_per_step": 1000 * (time.process_time() - started_s) / steps,
+        "failed": failed,
+    }
+
+
+def main(config: ExpertSuccessConfig) -> None:
+    """Print the table and write the JSON."""
+    environment = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+    seeds = range(config.seed, config.seed + config.episodes)
+    table = Table("condition", "success", "95 %", "time to touch s (p5 / p50 / p95)", "CPU ms a step")
+    results = []
+    for condition in CONDITIONS:
+        result = run_condition(environment, condition, seeds)
+        results.append(result)
+        low, high = result["ci95"]
+        times = " / ".join(f"{result['time_s'][name]:.2f}" for name in ("p5", "p50", "p95"))
+        count = f"{result['successes']}/{result['episodes']}"
+        table.add_row(condition.name, count, f"{low:.3f} .. {high:.3f}", times, f"{result['cpu_ms_per_step']:.2f}")
+    Console().print(table)
+    path = write_report("expert_success", {"seed": config.seed, "conditions": results}, config.json)
+    Console().print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(ExpertSuccessConfig))

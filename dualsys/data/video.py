@@ -1,8 +1,8 @@
 """Camera images as H.264 video: encoded an episode at a time, concatenated without re-encoding.
 
-Colour is kept at full resolution (yuv444p): the usual yuv420p averages it over 2x2 pixels, which leaves a saturated
-block of 5 pixels at 19 dB, against 45 dB here. A camera slower than the rows repeats its frames; a key frame opens
-each hold, so any frame decodes alone and its repetitions cost a few bytes.
+Colour is kept at full resolution (yuv444p): the usual yuv420p averages it over 2x2 pixels, which leaves small saturated
+blocks at 21 dB, against 45 dB here (`python -m benchmarks.video_fidelity`). A camera slower than the rows repeats its
+frames; a key frame opens each hold, so any frame decodes alone and its repetitions cost a few bytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,9 @@ _OPTIONS = {
 """The same frames give the same bytes, in every process and under any load."""
 
 
-def encode_video(path: Path, frames: ImageArray, frame_of_row: NDArray[np.int64], fps: int) -> None:
+def encode_video(
+    path: Path, frames: ImageArray, frame_of_row: NDArray[np.int64], fps: int, *, pixel_format: str = PIXEL_FORMAT
+) -> None:
     """Write one video frame a row, atomically.
 
     Args:
@@ -48,11 +50,12 @@ def encode_video(path: Path, frames: ImageArray, frame_of_row: NDArray[np.int64]
         frames: Distinct images `(f, h, w, 3)`, h and w even.
         frame_of_row: Which of them each row shows `(n,)`.
         fps: Rows a second.
+        pixel_format: Another is for comparisons only: datasets say they hold `PIXEL_FORMAT`.
     """
     height, width = frames.shape[1:3]
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream: Any = container.add_stream(CODEC, rate=fps, options=_OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMAT
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.time_base = stream.codec_context.time_base = Fraction(1, fps * _TICKS_PER_FRAME)
         shown = -1
         for row, index in enumerate(frame_of_row):

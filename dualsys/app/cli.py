@@ -1,7 +1,7 @@
 """The command line: `dualsys COMMAND ...`.
 
-A command is a module with a frozen dataclass of its options and a function that takes it and returns an exit status.
-The module is imported when its command is asked for, so `dualsys --help` stays quick.
+A command is a frozen dataclass of its options and a function that takes it and returns an exit status. The options are
+imported when their command is named, the function when they have been understood, so help and wrong use are quick.
 """
 
 import importlib
@@ -20,49 +20,42 @@ from dualsys.errors import ConfigError, DualsysError, unknown_name
 class CommandEntry:
     """Where a command lives and what it is for."""
 
-    module: str
     config: str
-    """Name of the options' dataclass in the module."""
+    """`module:name` of the options' dataclass."""
     function: str
-    """Name of the function in the module: takes the options, returns the exit status."""
+    """`module:name` of the function that takes the options and returns the exit status."""
     summary: str
 
 
 COMMANDS: dict[str, CommandEntry] = {
     "run": CommandEntry(
-        module="dualsys.app.run",
-        config="RunConfig",
-        function="main",
+        config="dualsys.app.run_config:RunConfig",
+        function="dualsys.app.run:main",
         summary="Drive one task live with both systems, with a table, a video and a log.",
     ),
     "eval": CommandEntry(
-        module="dualsys.app.evaluate",
-        config="EvalConfig",
-        function="main",
+        config="dualsys.app.evaluate:EvalConfig",
+        function="dualsys.app.evaluate:main",
         summary="Success rate of a suite or a task on the virtual clock, latencies as arguments.",
     ),
     "demos": CommandEntry(
-        module="dualsys.app.demos",
-        config="DemosConfig",
-        function="main",
+        config="dualsys.app.demos:DemosConfig",
+        function="dualsys.app.demos:main",
         summary="Record demonstrations of the scripted expert as a LeRobot dataset.",
     ),
     "train": CommandEntry(
-        module="dualsys.app.train",
-        config="TrainConfig",
-        function="main",
+        config="dualsys.app.train_config:TrainConfig",
+        function="dualsys.app.train:main",
         summary="Train a planner and an actor together on a dataset.",
     ),
     "list": CommandEntry(
-        module="dualsys.app.listing",
-        config="ListConfig",
-        function="main",
+        config="dualsys.app.listing:ListConfig",
+        function="dualsys.app.listing:main",
         summary="Tasks, planners, actors, chunk policies, robots and checkpoints that are installed.",
     ),
     "doctor": CommandEntry(
-        module="dualsys.app.doctor",
-        config="DoctorConfig",
-        function="main",
+        config="dualsys.app.doctor:DoctorConfig",
+        function="dualsys.app.doctor:main",
         summary="Check this machine: versions, rendering, shared memory, Ray, assets; say how to mend what is wrong.",
     ),
 }
@@ -108,7 +101,7 @@ def parse_options(command: str, arguments: Sequence[str]) -> Any:
     """
     import tyro
 
-    config_type = _attribute(command, COMMANDS[command].config)
+    config_type = _resolve(COMMANDS[command].config)
     rest, path = _take_config_file(arguments)
     parser = partial(
         tyro.cli,
@@ -141,12 +134,14 @@ def _dispatch(arguments: list[str]) -> int:
     command, *rest = arguments
     if command not in COMMANDS:
         raise ConfigError(unknown_name("command", command, COMMANDS))
-    function: Callable[[Any], int | None] = _attribute(command, COMMANDS[command].function)
-    return function(parse_options(command, rest)) or 0
+    options = parse_options(command, rest)
+    function: Callable[[Any], int | None] = _resolve(COMMANDS[command].function)
+    return function(options) or 0
 
 
-def _attribute(command: str, name: str) -> Any:
-    return getattr(importlib.import_module(COMMANDS[command].module), name)
+def _resolve(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _take_config_file(arguments: Sequence[str]) -> tuple[list[str], Path | None]:

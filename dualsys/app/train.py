@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
+from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.progress import TrainingFolder
@@ -26,62 +26,6 @@ from dualsys.errors import ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """Train a planner and an actor together on a dataset."""
-
-    data: tuple[Path, ...]
-    """Dataset folders (`dualsys demos`); several are joined."""
-    out: Path
-    """Folder of the checkpoint; the curve and the state to resume from go to its `training/`."""
-    resume: bool = False
-    """Go on from the state in `out`."""
-    name: str = "controller"
-    """Name of the checkpoint."""
-    steps: int = 5500
-    """Optimizer steps."""
-    batch_size: int = 32
-    """Frames a step."""
-    moments_per_frame: int = 2
-    """Moments of the actor trained on each frame: its loss is cheap beside the planner's."""
-    learning_rate: float = 8e-4
-    """Peak; warms up over `warmup_steps`, then falls to zero along a cosine."""
-    warmup_steps: int = 200
-    """Steps to the peak."""
-    weight_decay: float = 1e-3
-    """Of AdamW."""
-    average_decay: float = 0.998
-    """Of the exponential moving average, which is what is saved."""
-    max_delay_s: float = 0.6
-    """Offsets between the planner's and the actor's view are uniform up to this."""
-    subgoal_dropout: float = 0.1
-    """Probability of training a moment with the null subgoal."""
-    position_weight: float = 1.0
-    """Weight of the helper losses on positions; 0: none."""
-    image_noise: float = 0.15
-    """Strength of photometric augmentation."""
-    camera: str = "head"
-    """Camera the planner looks through."""
-    backbone: str = "tiny"
-    """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
-    exit_layer: int | None = None
-    """Leave the backbone's decoder after this many layers; None: use all."""
-    subgoal_tokens: int = 8
-    """Tokens of a subgoal."""
-    subgoal_dim: int = 64
-    """Width of a subgoal's tokens."""
-    actor: FlowActorConfig = field(default_factory=FlowActorConfig)
-    """Shape of the action expert."""
-    validation_fraction: float = 0.05
-    """Share of episodes kept for validation."""
-    validate_every: int = 250
-    """Steps between validations and saves."""
-    threads: int = 1
-    """Torch threads. More than one only on idle cores: contended ones make it many times slower."""
-    seed: int = 0
-    """Of weights, batches and noise."""
 
 
 def main(config: TrainConfig) -> int:

@@ -77,7 +77,7 @@ def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest
     if "--help" in arguments:
         pytest.skip("help is tested with the command line")
     options = cli.parse_options(name, arguments)
-    assert type(options).__name__ == cli.COMMANDS[name].config
+    assert type(options).__name__ == cli.COMMANDS[name].config.partition(":")[2]
 
 
 def test_the_readme_has_code_early() -> None:

@@ -3,14 +3,17 @@
 import ctypes
 import gc
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dualsys.bridge.system import RealtimeConfig
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _PR_SET_TIMERSLACK = 29
+_CAP_IPC_LOCK = 14
 ANY_CPU = -2
 LAST_CPU = -1
 
@@ -24,12 +27,14 @@ def enter_realtime(config: RealtimeConfig) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     gc.disable()
+    scheduler = _schedule(config.priority)
     return {
         "gc": "frozen",
-        "cpu": _pin(config.cpu),
+        "scheduler": scheduler,
+        # Pinned without a priority it would wait for whoever else is busy on that CPU.
+        "cpu": _pin(config.cpu) if scheduler.startswith("SCHED_FIFO") else "any: no real-time priority",
         "memory": _lock_memory() if config.lock_memory else "not asked for",
         "timer_slack": _tighten_timers(),
-        "scheduler": _schedule(config.priority),
     }
 
 
@@ -55,10 +60,20 @@ def _pin(cpu: int) -> Any:
 
 
 def _lock_memory() -> str:
+    # Under a limit, locking what is yet to be allocated would make allocations fail later.
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY or _has_ipc_lock()
+    flags = _MCL_CURRENT | _MCL_FUTURE if unlimited else _MCL_CURRENT
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
-        return f"not locked: {os.strerror(ctypes.get_errno())}"
-    return "locked"
+    if libc.mlockall(flags) != 0:
+        return f"not locked: {os.strerror(ctypes.get_errno())} (needs CAP_IPC_LOCK or a memlock limit)"
+    return "locked" if unlimited else "locked as far as it was allocated at start"
+
+
+def _has_ipc_lock() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
+    return False
 
 
 def _tighten_timers() -> str:

@@ -162,7 +162,7 @@ def test_realtime_settings_are_tried_and_told_never_required() -> None:
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     had, collecting = json.loads(result.stdout)
     assert not collecting
-    assert had["cpu"].startswith("not pinned to 4000")
+    assert had["cpu"].startswith(("not pinned to 4000", "any: no real-time priority"))
     assert had["scheduler"].startswith(("SCHED_FIFO 3", "ordinary: SCHED_FIFO 3:"))
     assert set(had) == {"gc", "cpu", "memory", "timer_slack", "scheduler"}
     assert callable(enter_realtime)

@@ -1,8 +1,8 @@
 """What an action expert is built from; stored in the checkpoint."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dualsys.embodiment import CameraSpec
 
@@ -40,5 +40,16 @@ class FlowActorConfig(BaseModel):
     noise: Literal["held", "fresh"] = "held"
     """`held`: every chunk of an episode starts from the same noise, so that successive chunks are drawn alike and meet
     with small seams. `fresh`: each starts from its own."""
+    smoothing_window: int = 7
+    """Rows over which sampling noise is smoothed away, odd; 0: rows as they are sampled."""
     vision: FastVisionConfig | None = None
     """Optional fast vision; None: proprioception and subgoal only."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.num_heads or (self.width // self.num_heads) % 2:
+            raise ValueError(f"width {self.width} is not divisible into {self.num_heads} heads of even width")
+        window = self.smoothing_window
+        if window and (window % 2 == 0 or not 2 < window <= self.horizon):
+            raise ValueError(f"smoothing_window must be 0 or odd from 3 to the horizon {self.horizon}, got {window}")
+        return self

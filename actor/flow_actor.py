@@ -11,6 +11,7 @@ from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_matching import Solver, integrate
 from dualsys.actor.normalization import ControllerStatistics
+from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch
@@ -132,9 +133,12 @@ class FlowActor:
             self.config.num_inference_steps,
             Solver(self.config.solver),
         )
+        rows_AU = rows_BAU[0].numpy().astype(np.float64)
+        if self.config.smoothing_window:
+            rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
         return ActionChunk(
-            rows=self.statistics.action.denormalize(rows_BAU[0].numpy().astype(np.float64)),
+            rows=self.statistics.action.denormalize(rows_AU),
             dt_s=self.dt_s,
             start_stamp_s=observation.stamp_s,
             subgoal_sequence=-1 if used is None else used.sequence,

@@ -62,7 +62,7 @@ def _actor(name: str) -> Actor:
         return HoldActor(ARM, SPEC)
     scale = Statistics(mean=(0.0, 0.0), std=(1.0, 1.0))
     torch.manual_seed(0)
-    config = FlowActorConfig(horizon=6, width=16, depth=2, num_heads=2)
+    config = FlowActorConfig(horizon=6, width=16, depth=2, num_heads=2, smoothing_window=3)
     statistics = ControllerStatistics(state=scale, action=scale)
     return FlowActor.build(config, embodiment=ARM, subgoal_spec=SPEC, statistics=statistics)
 

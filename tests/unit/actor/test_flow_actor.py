@@ -29,7 +29,7 @@ STATISTICS = ControllerStatistics(
 
 def make_actor(config: FlowActorConfig | None = None) -> FlowActor:
     torch.manual_seed(0)
-    config = config or FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2)
+    config = config or FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2, smoothing_window=3)
     actor = FlowActor.build(config, embodiment=ARM, subgoal_spec=SPEC, statistics=STATISTICS)
     for parameter in actor.expert.parameters():  # the zero-initialised output would hide every dependence
         torch.nn.init.normal_(parameter, std=0.2)
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_another() -> None:
 
 
 def test_noise_is_held_for_an_episode_or_drawn_afresh() -> None:
-    base = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2)
+    base = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2, smoothing_window=3)
     for noise in ("held", "fresh"):
         actor = make_actor(base.model_copy(update={"noise": noise}))
         actor.reset(seed=3)
@@ -116,7 +116,7 @@ def test_statistics_of_another_robot_are_refused() -> None:
 def test_fast_vision_sees() -> None:
     camera = CameraSpec(name="head", height=20, width=24)
     vision = FastVisionConfig(camera=camera, channels=(4, 8))
-    actor = make_actor(FlowActorConfig(horizon=6, width=16, depth=2, num_heads=2, vision=vision))
+    actor = make_actor(FlowActorConfig(horizon=6, width=16, depth=2, num_heads=2, smoothing_window=3, vision=vision))
     black = Observation(stamp_s=1.0, state=OBSERVATION.state, images={"head": np.zeros((20, 24, 3), np.uint8)})
     white = Observation(stamp_s=1.0, state=OBSERVATION.state, images={"head": np.full((20, 24, 3), 255, np.uint8)})
     assert not np.allclose(rows(actor, subgoal(), black), rows(actor, subgoal(), white), atol=1e-5)

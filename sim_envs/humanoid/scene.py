@@ -6,6 +6,7 @@ Compiled once; an episode's positions, colours and lights are then written into 
 from typing import Any
 
 import mujoco
+import numpy as np
 
 from dualsys.sim_envs.humanoid.meshes import robot_xml
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES
@@ -83,14 +84,12 @@ def _set_robot_collisions(spec: Any) -> None:
         body = geom.parent.name
         geom.contype = geom.conaffinity = 0
         if body == "torso_link":
-            geom.contype, geom.conaffinity = TORSO_BIT, LEFT_BIT | RIGHT_BIT
+            geom.contype = TORSO_BIT
         for side, own, other in (("left", LEFT_BIT, RIGHT_BIT), ("right", RIGHT_BIT, LEFT_BIT)):
             if body.startswith((f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist", f"{side}_hand")):
                 near_torso = body.startswith(f"{side}_shoulder")
                 geom.contype = own
                 geom.conaffinity = BLOCK_BIT | TABLE_BIT | other | (0 if near_torso else TORSO_BIT)
-        if body == "torso_link":
-            geom.contype, geom.conaffinity = TORSO_BIT, 0
 
 
 def _add_surroundings(spec: Any) -> None:
@@ -164,8 +163,6 @@ def _add_cameras(spec: Any) -> None:
 
 def look_at(position: Any, target: Any) -> list[float]:
     """Quaternion (w, x, y, z) of a camera at `position` that looks at `target`, up towards +z."""
-    import numpy as np
-
     back = np.subtract(position, target).astype(np.float64)
     back /= np.linalg.norm(back)
     right = np.cross([0.0, 0.0, 1.0], back)

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -51,6 +51,8 @@ class PlannerKillConfig:
     """Runs."""
     launcher: Literal["ray", "subprocess"] = "ray"
     """Who starts the planner again."""
+    standbys: int = 0
+    """Further planners, loaded and waiting."""
     json: Path | None = None
     """File for the result instead of `benchmarks/results/planner_kill.json`."""
 
@@ -97,7 +99,12 @@ def main(config: PlannerKillConfig) -> None:
         "new_subgoals_in_every_run": all(run["subgoals_after"] > 0 for run in runs),
     }
     _print(runs, medians, verdict)
-    settings = {"seconds": config.seconds, "launcher": config.launcher, "checkpoint": config.checkpoint}
+    settings = {
+        "seconds": config.seconds,
+        "launcher": config.launcher,
+        "standbys": config.standbys,
+        "checkpoint": config.checkpoint,
+    }
     figures = {"config": settings, "runs": runs, "median": medians, "verdict": verdict}
     print(write_report("planner_kill", figures, config.json))
 
@@ -109,6 +116,7 @@ def _run_once(config: PlannerKillConfig, number: int) -> dict[str, Any]:
         seconds=config.seconds,
         checkpoint=config.checkpoint,
         launcher=config.launcher,
+        planner_standbys=config.standbys,
         seed=8000 + 100 * number,
     )
     environment = make_environment(options)

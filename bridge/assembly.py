@@ -33,14 +33,21 @@ from dualsys.telemetry import RunLog
 REHEARSAL_S = 0.2
 
 
-def make_planner_loop(config: SystemConfig, boxes: Boxes, planner: Planner, log: RunLog | None) -> PlannerLoop:
-    """The planner's loop; adopts the subgoal box."""
+def make_planner_loop(
+    config: SystemConfig,
+    boxes: Boxes,
+    planner: Planner,
+    *,
+    log: RunLog | None = None,
+    wait: threading.Event | None = None,
+) -> PlannerLoop:
+    """The planner's loop; adopts the subgoal box, once it is free where there is an event to `wait` until."""
     clock = MonotonicClock()
     return PlannerLoop(
         planner,
         senses=_senses(config, boxes),
-        outbox=boxes.writer(subgoal_box(config)),
-        reporter=Reporter(boxes.writer(status_box("planner")), clock),
+        outbox=boxes.writer(subgoal_box(config), wait=wait),
+        reporter=Reporter(boxes.writer(status_box("planner"), wait=wait), clock),
         clock=clock,
         hz=config.planner_hz,
         max_failures=config.max_planner_failures,

@@ -1,5 +1,6 @@
 """Which mailboxes a run has, and where they are: in this process or in a folder of shared memory."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, final
@@ -69,8 +70,8 @@ def status_box(process: str) -> BoxSpec[Status]:
 class Boxes(Protocol):
     """Where to get a mailbox, for its writer and for its readers."""
 
-    def writer(self, spec: BoxSpec[T]) -> Mailbox[T]:
-        """The writer's end."""
+    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
+        """The writer's end; with an event to `wait` until, once the box is free."""
         ...
 
     def reader(self, spec: BoxSpec[T]) -> Mailbox[T]:
@@ -85,8 +86,9 @@ class LocalBoxes:
     def __init__(self) -> None:
         self._boxes: dict[str, Mailbox[Any]] = {}
 
-    def writer(self, spec: BoxSpec[T]) -> Mailbox[T]:
+    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
         """The box of that name."""
+        del wait
         return self._boxes.setdefault(spec.name, Mailbox.local())
 
     def reader(self, spec: BoxSpec[T]) -> Mailbox[T]:
@@ -109,9 +111,9 @@ class SharedBoxes:
         for spec in specs:
             Mailbox.create(self._path(spec), spec.codec, capacity=spec.capacity)
 
-    def writer(self, spec: BoxSpec[T]) -> Mailbox[T]:
+    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
         """Adopt the box of that name."""
-        return Mailbox.writer(self._path(spec), spec.codec)
+        return Mailbox.writer(self._path(spec), spec.codec, wait=wait)
 
     def reader(self, spec: BoxSpec[T]) -> Mailbox[T]:
         """Open the box of that name."""

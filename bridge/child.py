@@ -112,7 +112,7 @@ class Child:
         if self._process is not None:
             leftovers = end_session(self._process.pid)
             if leftovers:
-                _LOGGER.warning("%s left processes behind, killed: %s", self.module, leftovers)
+                _LOGGER.info("%s left processes behind, killed: %s", self.module, leftovers)
 
     def tail(self) -> str:
         """The end of its output."""

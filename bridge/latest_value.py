@@ -6,6 +6,7 @@ writer and any number of readers; when a writer dies, the next one adopts the bo
 """
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -66,13 +67,18 @@ class Mailbox(Generic[T]):
         SharedSlots.create(path, capacity=capacity, slots=slots)
 
     @classmethod
-    def writer(cls, path: Path, codec: Codec[T]) -> "Mailbox[T]":
+    def writer(cls, path: Path, codec: Codec[T], *, wait: threading.Event | None = None) -> "Mailbox[T]":
         """Adopt a shared box as its only writer: the epoch goes up by one.
+
+        Args:
+            path: The box.
+            codec: What it holds.
+            wait: While the box has a living writer, wait for its end, or for this event.
 
         Raises:
             BridgeError: where there is no such box, it has another layout, or its writer is alive.
         """
-        return cls(slots=SharedSlots.attach(path, write=True), codec=codec)
+        return cls(slots=SharedSlots.attach(path, write=True, wait=wait), codec=codec)
 
     @classmethod
     def reader(cls, path: Path, codec: Codec[T]) -> "Mailbox[T]":

@@ -41,31 +41,39 @@ class SubprocessLauncher:
     Args:
         config: The run's configuration file.
         logs: Folder for its output.
+        standbys: Further hosts that wait for the one that plans to die.
     """
 
-    def __init__(self, config: Path, logs: Path) -> None:
-        self._child = Child("dualsys.bridge.planner_host", [str(config)], log=logs / PLANNER_LOG, restart=True)
+    def __init__(self, config: Path, logs: Path, *, standbys: int = 0) -> None:
+        self._children = [
+            Child("dualsys.bridge.planner_host", [str(config)], log=logs / PLANNER_LOG, restart=True)
+            for _ in range(1 + standbys)
+        ]
 
     def start(self) -> None:
-        """Start the host."""
-        self._child.start()
+        """Start the hosts."""
+        for child in self._children:
+            child.start()
 
     def watch(self) -> None:
-        """Start it again when it has died."""
-        self._child.watch()
+        """Start again what has died."""
+        for child in self._children:
+            child.watch()
 
     @property
     def failure(self) -> str | None:
-        """What it said when it could not be set up."""
-        return self._child.tail() if self._child.failed_for_good else None
+        """What one said that could not be set up."""
+        return next((child.tail() for child in self._children if child.failed_for_good), None)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""
-        self._child.ask_to_stop()
+        for child in self._children:
+            child.ask_to_stop()
 
     def stop(self) -> None:
-        """End it."""
-        self._child.stop(within_s=10.0)
+        """End them."""
+        for child in self._children:
+            child.stop(within_s=10.0)
 
 
 @final

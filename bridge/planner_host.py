@@ -2,44 +2,72 @@
 
 Ray launches, places and restarts the same host in production (`planner_server`); this plain entry serves tests and
 boards without Ray. It goes on from the sequence it finds and counts the epoch up: a restarted planner is a newer one.
+
+A host that finds a living planner in its place has loaded everything and waits: it is a standby, and plans within
+milliseconds of the other's death.
 """
 
+import logging
 import signal
 import sys
 import threading
 
+import numpy as np
+
 from dualsys.bridge.assembly import make_planner_loop
-from dualsys.bridge.boxes import Boxes, SharedBoxes, status_box
+from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.parts import build_planner
-from dualsys.bridge.planner_loop import PlannerLoop
 from dualsys.bridge.process_life import run_process, use_one_torch_thread
 from dualsys.bridge.system import SystemConfig
 from dualsys.errors import BridgeError
+from dualsys.protocols import Planner
 from dualsys.telemetry import RunLog
 
+_LOGGER = logging.getLogger(__name__)
 
-def load_planner_loop(config: SystemConfig, boxes: Boxes) -> PlannerLoop:
-    """The planner, built from its checkpoint, in its loop.
+
+def load_planner(config: SystemConfig) -> Planner:
+    """The planner, built from its checkpoint and warmed up.
 
     Raises:
-        DualsysError: where the planner can't be built or emits other subgoals than the system's.
+        DualsysError: where it can't be built or emits other subgoals than the system's.
     """
     planner = build_planner(config.planner, config.subgoal)
     use_one_torch_thread()
-    log = None
-    if config.log_folder is not None:
-        # A file for each start: a restarted planner must not overwrite what the one before it said.
-        start = boxes.reader(status_box("planner")).epoch + 1
-        log = RunLog(config.log_folder / f"planner.{start}.jsonl", buffered_lines=1)
-    return make_planner_loop(config, boxes, planner, log)
+    try:
+        planner.plan(config.embodiment.fake_observation(np.random.default_rng(0)))
+    except Exception as error:
+        # Some planners know only the words of their tasks; whether it plans is seen when it is asked in earnest.
+        _LOGGER.info("the warm-up gave nothing: %s", error)
+    return planner
+
+
+def run_planner(config: SystemConfig, planner: Planner, stop: threading.Event) -> None:
+    """Wait until no other planner is in place, then plan until told to stop.
+
+    Raises:
+        BridgeError: after too many failures in a row, or when stopped while waiting.
+    """
+    boxes = SharedBoxes(config.folder)
+    loop = make_planner_loop(config, boxes, planner, wait=stop)
+    if config.log_folder is None:
+        loop.run(stop)
+        return
+    # A file for each start: a restarted planner must not overwrite what the one before it said.
+    start = boxes.reader(status_box("planner")).epoch
+    with RunLog(config.log_folder / f"planner.{start}.jsonl", buffered_lines=1) as log:
+        loop.log_to(log)
+        loop.run(stop)
 
 
 def host(config: SystemConfig, stop: threading.Event) -> None:
-    """Plan until told to stop."""
-    loop = load_planner_loop(config, SharedBoxes(config.folder))
+    """Load, then plan until told to stop."""
+    planner = load_planner(config)
     try:
-        loop.run(stop)
+        run_planner(config, planner, stop)
     except BridgeError as error:
+        if stop.is_set():
+            return
         # Not a failure of the set-up: another start, with a fresh planner, may help.
         sys.exit(f"BridgeError: {error}")
 

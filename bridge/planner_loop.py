@@ -57,6 +57,10 @@ class PlannerLoop:
         self._failures_in_a_row = 0
         self._counts = {"plans": 0, "waits": 0, "failures": 0, "refused": 0, "skipped": 0}
 
+    def log_to(self, log: RunLog) -> None:
+        """Note every subgoal from now on."""
+        self._log = log
+
     def run(self, stop: threading.Event) -> None:
         """Plan until told to stop. Raises `BridgeError` after too many failures in a row."""
         ticker = Ticker(Grid(origin_s=self._clock.now_s(), period_s=self._period_s))

@@ -9,10 +9,9 @@ import threading
 from pathlib import Path
 from typing import Any, final
 
-from dualsys.bridge.boxes import SharedBoxes
-from dualsys.bridge.planner_host import load_planner_loop
-from dualsys.bridge.planner_loop import PlannerLoop
+from dualsys.bridge.planner_host import load_planner, run_planner
 from dualsys.bridge.system import SystemConfig
+from dualsys.protocols import Planner
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,14 +46,14 @@ class PlannerServer:
             level=logging.INFO,
             force=True,
         )
-        loop = load_planner_loop(config, SharedBoxes(config.folder))
+        planner = load_planner(config)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(loop,), name="planner", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(config, planner), name="planner", daemon=True)
         self._thread.start()
 
-    def _run(self, loop: PlannerLoop) -> None:
+    def _run(self, config: SystemConfig, planner: Planner) -> None:
         try:
-            loop.run(self._stop)
+            run_planner(config, planner, self._stop)
         except BaseException:
             _LOGGER.exception("the planner's loop ended")
             # A process without its loop is of no use: Ray starts another.

@@ -52,7 +52,7 @@ def run_processes(
         planner = (
             RayLauncher(file, folder.path, address=ray_address)
             if launcher == "ray"
-            else SubprocessLauncher(file, folder.path)
+            else SubprocessLauncher(file, folder.path, standbys=config.planner_standbys)
         )
         report = Supervisor(config, planner, on_progress).run()
         return RunResult(report=report, poses=read_poses(folder.path / POSES))

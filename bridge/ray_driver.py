@@ -39,18 +39,20 @@ _HEALTH_TIMEOUT_S = 5.0
 
 
 def drive(config: SystemConfig, stop: threading.Event, address: str | None = None) -> None:
-    """Keep a planner server running until told to stop."""
+    """Keep a planner server, and its standbys, running until told to stop."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     ray = _import_ray()
     reporter = Reporter(SharedBoxes(config.folder).writer(status_box("launcher")), MonotonicClock())
     try:
         _start_ray(ray, address)
-        server = _place_server(ray, config)
+        servers = [_place_server(ray, config) for _ in range(1 + config.planner_standbys)]
         while not stop.is_set():
-            reporter.publish({"state": _health(ray, server), "address": address or "local"})
+            state = ", ".join(_health(ray, server) for server in servers)
+            reporter.publish({"state": state, "address": address or "local"})
             stop.wait(HEALTH_PERIOD_S)
-        ray.kill(server, no_restart=True)
+        for server in servers:
+            ray.kill(server, no_restart=True)
     finally:
         ray.shutdown()
 

@@ -17,6 +17,7 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ DEFAULT_SLOTS = 4
 _HEADER_BYTES = 128
 _SLOT_HEADER_BYTES = 64
 _MAX_READ_TRIES = 16
+_LOCK_POLL_S = 0.01
 
 _FIXED = struct.Struct("=8sIIQ")  # magic, layout version, slots, capacity
 _SLOT = struct.Struct("=QqqdddQII")  # lock, sequence, epoch, observation stamp, written stamp, ttl, nbytes, crc, flags
@@ -107,8 +109,8 @@ class SharedSlots:
             os.unlink(making)
 
     @classmethod
-    def attach(cls, path: Path, *, write: bool) -> "SharedSlots":
-        """Open a box; as its writer, adopt it."""
+    def attach(cls, path: Path, *, write: bool, wait: threading.Event | None = None) -> "SharedSlots":
+        """Open a box; as its writer, adopt it, once it is free where there is an event to `wait` until."""
         try:
             descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
         except OSError as error:
@@ -116,7 +118,7 @@ class SharedSlots:
         try:
             size = _checked_size(path, descriptor)
             if write:
-                _lock(path, descriptor)
+                _lock(path, descriptor, wait)
             box = cls(path, descriptor, size, write=write)
         except BaseException:
             os.close(descriptor)
@@ -278,10 +280,15 @@ def _checked_size(path: Path, descriptor: int) -> int:
     return size
 
 
-def _lock(path: Path, descriptor: int) -> None:
+def _lock(path: Path, descriptor: int, wait: threading.Event | None) -> None:
     """Become the only writer. The kernel frees the lock when a writer dies, however it dies."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        pid = struct.unpack("=Q", os.pread(descriptor, 8, 8 * _WRITER_PID))[0]
-        raise BridgeError(f"mailbox {path}: its writer (process {pid}) is alive; a box has one writer") from error
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if wait is None or wait.wait(_LOCK_POLL_S):
+                pid = struct.unpack("=Q", os.pread(descriptor, 8, 8 * _WRITER_PID))[0]
+                message = f"mailbox {path}: its writer (process {pid}) is alive; a box has one writer"
+                raise BridgeError(message) from error
+        else:
+            return

@@ -59,6 +59,8 @@ class SystemConfig(BaseModel):
     """Rate at which the tick remembers poses to draw a video from afterwards; 0: none."""
     log_folder: Path | None = None
     """Where the models' outputs and the commands are noted; None: nowhere."""
+    planner_standbys: int = Field(default=0, ge=0, le=4)
+    """Further planners that have loaded everything and wait for the one that plans to die."""
     max_planner_failures: int = Field(default=20, gt=0)
     """Failed plans in a row after which the planner's process gives up and is started anew."""
     planner_hangs_after_s: Rate = 30.0

@@ -53,7 +53,7 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         tick = make_tick_loop(config, boxes, environment)
         rehearse(config, environment)
         tick.prepare()
-        planner_loop = make_planner_loop(config, boxes, planner, logs[0])
+        planner_loop = make_planner_loop(config, boxes, planner, log=logs[0])
         actor_loop = make_actor_loop(config, boxes, actor, logs[1])
         crew.start("camera", lambda stop: _draw(config, boxes, stop))
         crew.start("planner", planner_loop.run)

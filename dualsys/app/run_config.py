@@ -51,6 +51,8 @@ class RunConfig:
     """Who starts the planner's process, and starts it again when it dies (processes)."""
     ray_address: str | None = None
     """Ray cluster to join; without it a local one is started for the run (processes)."""
+    planner_standbys: int = 0
+    """Further planners, loaded and waiting for the one that plans to die (processes)."""
     planner_hang_s: float = 30.0
     """A planner without a sign of life for this long is killed and started again (processes)."""
     realtime_priority: int = 80
@@ -71,6 +73,8 @@ class RunConfig:
             raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
         if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:
             raise ConfigError("--seed and the latencies must not be below 0")
+        if not 0 <= self.planner_standbys <= 4:
+            raise ConfigError("--planner-standbys is from 0 to 4")
         if not 0 <= self.realtime_priority <= 98:
             raise ConfigError("--realtime-priority is from 0 (none) to 98")
 

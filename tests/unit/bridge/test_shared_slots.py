@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -172,6 +173,22 @@ def test_a_box_has_one_writer(shared: Path) -> None:
     with SharedSlots.attach(shared, write=True), pytest.raises(BridgeError, match=rf"process {os.getpid()}\) is alive"):
         SharedSlots.attach(shared, write=True)
     SharedSlots.attach(shared, write=True).close()
+
+
+def test_a_writer_may_wait_for_the_one_before_to_die_or_for_its_event(shared: Path) -> None:
+    writer, stop = start(WRITER, shared), threading.Event()
+    waiting: list[SharedSlots] = []
+    thread = threading.Thread(target=lambda: waiting.append(SharedSlots.attach(shared, write=True, wait=stop)))
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    kill(writer)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert waiting[0].epoch == 2
+    stop.set()
+    with pytest.raises(BridgeError, match="is alive"):
+        SharedSlots.attach(shared, write=True, wait=stop)
 
 
 def test_a_stopped_writer_still_owns_its_box_and_its_heartbeat_ages(shared: Path) -> None:

@@ -99,12 +99,7 @@ def main(config: PlannerKillConfig) -> None:
         "new_subgoals_in_every_run": all(run["subgoals_after"] > 0 for run in runs),
     }
     _print(runs, medians, verdict)
-    settings = {
-        "seconds": config.seconds,
-        "launcher": config.launcher,
-        "standbys": config.standbys,
-        "checkpoint": config.checkpoint,
-    }
+    settings = asdict(config) | {"json": None}
     figures = {"config": settings, "runs": runs, "median": medians, "verdict": verdict}
     print(write_report("planner_kill", figures, config.json))
 

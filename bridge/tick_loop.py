@@ -128,6 +128,8 @@ class TickLoop:
             served, index = index, index + 1 + behind
             if self._robot.is_over:
                 self.outcomes.append(self._robot.succeeded)
+                if video_ticker is not None:
+                    self._remember_pose(now_s)
                 index = self._change_episode(grid, index, end_s)
                 served = index
         if not self.outcomes:

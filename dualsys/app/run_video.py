@@ -18,10 +18,9 @@ def film_poses(environment: Any, result: RunResult, path: Path, *, fps: int) -> 
         path: Video file.
         fps: Rate at which the poses were taken.
     """
-    outcomes = result.report["outcomes"]
-    episode = None
+    outcomes, episode = result.report["outcomes"], None
     with VideoWriter(path, fps=fps) as video:
-        for pose in track(result.poses, description=f"drawing {path.name}", disable=not result.poses):
+        for index, pose in enumerate(track(result.poses, description=f"drawing {path.name}")):
             if pose.episode != episode:
                 environment.reset(seed=pose.seed)
                 episode = pose.episode
@@ -29,4 +28,8 @@ def film_poses(environment: Any, result: RunResult, path: Path, *, fps: int) -> 
             ending = "unfinished"
             if pose.episode < len(outcomes):
                 ending = "success" if outcomes[pose.episode] else "failure"
-            video.add(environment.render(), f"{environment.instruction}   [episode {pose.episode + 1}: {ending}]")
+            caption = f"{environment.instruction}   [episode {pose.episode + 1}: {ending}]"
+            frame = environment.render()
+            is_last = index + 1 == len(result.poses) or result.poses[index + 1].episode != pose.episode
+            for _ in range(fps // 2 if is_last else 1):
+                video.add(frame, caption)

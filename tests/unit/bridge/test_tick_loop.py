@@ -171,6 +171,18 @@ def test_poses_are_remembered_for_a_video_and_published_for_the_cameras() -> Non
     np.testing.assert_allclose(np.diff([pose.stamp_s for pose in bench.loop.poses]), 0.05)
 
 
+def test_the_last_pose_of_an_episode_is_remembered_for_the_video() -> None:
+    from tests.unit.bridge.loop_parts import SEEING
+
+    environment = DrawnEnvironment(pose=2.0)
+    environment._max_steps = 33
+    bench = Bench(environment, embodiment=SEEING, video_hz=20.0)
+    bench.run()
+    assert bench.loop.outcomes == [False] * 2
+    last = [pose for pose in bench.loop.poses if pose.episode == 0][-1]
+    assert last.stamp_s == pytest.approx(100.33)
+
+
 def test_an_environment_that_cannot_be_mirrored_or_steps_at_another_rate_is_refused() -> None:
     class Blind(DrawnEnvironment):
         set_state = None  # type: ignore[assignment]

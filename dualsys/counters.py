@@ -28,7 +28,7 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "chunks_refused_finite": "chunks with values that are not finite",
         "chunks_refused_timing": "chunks with unusable row spacing, stamp, or subgoal provenance",
         "chunks_refused_late": "chunks whose rows had all been consumed when they arrived",
-        "chunks_refused_policy": "chunks for which the chunk policy gave no usable row",
+        "chunks_refused_policy": "chunks for which the chunk policy failed or gave no usable row",
         "faults": "faults reported by the drivers",
         "bad_events": "events that could not be used at all",
     }

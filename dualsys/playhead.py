@@ -49,12 +49,12 @@ class Playhead:
 
     def swap(self, chunk: ActionChunk, policy: ChunkPolicy) -> SwapProblem | None:
         """Play another chunk from the row its policy says; on a problem the present one goes on."""
-        row = policy.first_row(self.consumed_rows(chunk))
-        if not row >= 0:
+        row = _first_row(policy, self.consumed_rows(chunk))
+        if row is None:
             return "policy"
         if row > chunk.horizon - 1 + ROW_ROUNDING:
             return "late"
-        self.chunk, self.row, self.starved = chunk, min(float(row), chunk.horizon - 1.0), False
+        self.chunk, self.row, self.starved = chunk, min(row, chunk.horizon - 1.0), False
         return None
 
     def consumed_rows(self, chunk: ActionChunk) -> float:
@@ -85,6 +85,15 @@ class Playhead:
                 return before_played_s + share * (after_played_s - before_played_s)
             after_s, after_played_s = before_s, before_played_s
         return after_played_s
+
+
+def _first_row(policy: ChunkPolicy, consumed_rows: float) -> float | None:
+    """What a policy, anybody's, says; None where it fails or says no row."""
+    try:
+        row = float(policy.first_row(consumed_rows))
+    except Exception:  # nothing may raise in a tick; the core counts the chunk as refused
+        return None
+    return row if row >= 0 else None
 
 
 def _same_slope(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:

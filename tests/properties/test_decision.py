@@ -102,7 +102,22 @@ CONFIGS = st.builds(
         ]
     ),
 )
+
+
+class BrokenPolicy:
+    """Somebody's rule that gives anything, or fails."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def first_row(self, consumed_rows: float) -> float:
+        if self._answer is None:
+            raise KeyError(consumed_rows)
+        return self._answer  # type: ignore[no-any-return]
+
+
 POLICIES = st.sampled_from([Naive(), SkipByDelay()])
+ANY_POLICIES = POLICIES | st.builds(BrokenPolicy, ODDITIES)
 
 
 def _run(events: list[Any], config: CoreConfig, policy: Any) -> list[Decision]:
@@ -122,7 +137,7 @@ def _bits(decision: Decision) -> tuple[Any, ...]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(ANYTHING, max_size=40), CONFIGS, POLICIES)
+@given(st.lists(ANYTHING, max_size=40), CONFIGS, ANY_POLICIES)
 def test_no_event_raises_and_the_same_events_give_the_same_decisions(
     events: list[Any], config: CoreConfig, policy: Any
 ) -> None:
@@ -152,7 +167,7 @@ def runs(draw: st.DrawFn) -> list[Any]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(runs(), POLICIES, st.integers(0, 2**32 - 1))
+@given(runs(), ANY_POLICIES, st.integers(0, 2**32 - 1))
 def test_after_the_gate_every_command_keeps_the_limits(events: list[Any], policy: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     dt_s = 0.02

@@ -335,10 +335,13 @@ def test_a_stamp_from_the_future_does_not_lock_later_observations_out() -> None:
     assert [*freshness, rig.last.status.state] == ["expired", "fresh"]
 
 
-def test_a_chunk_policy_that_makes_no_sense_is_counted() -> None:
+@pytest.mark.parametrize("answer", [float("nan"), -1.0, "two", None])
+def test_a_chunk_policy_that_makes_no_sense_or_fails_is_counted(answer: Any) -> None:
     class Odd:
         def first_row(self, consumed_rows: float) -> float:
-            return float("nan")
+            if answer is None:
+                raise KeyError(consumed_rows)
+            return answer  # type: ignore[no-any-return]
 
     rig = Rig(Odd())
     rig.tick(0.0)

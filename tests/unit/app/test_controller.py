@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -117,13 +114,19 @@ def test_an_unknown_checkpoint_is_refused() -> None:
         dualsys.Controller.from_checkpoint("humanoid-tabel")
 
 
-def test_torch_gets_one_thread_unless_told_otherwise(checkpoint: Path) -> None:
-    program = (
-        "import sys, torch, dualsys; torch.set_num_threads(2); dualsys.Controller.from_checkpoint(sys.argv[1]);"
-        "print(torch.get_num_threads())"
-    )
-    plain = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    for environment, threads in ((plain, "1"), ({**plain, "OMP_NUM_THREADS": "2"}, "2")):
-        command = [sys.executable, "-c", program, str(checkpoint)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == threads
+@pytest.mark.parametrize(("told", "expected"), [(None, 1), ("2", 2)])
+def test_torch_gets_one_thread_unless_told_otherwise(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, expected: int
+) -> None:
+    import torch
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        dualsys.Controller.from_checkpoint(checkpoint)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

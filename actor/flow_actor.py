@@ -13,6 +13,7 @@ from dualsys.actor.flow_matching import Solver, integrate
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
+from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch
 from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
@@ -61,17 +62,17 @@ class FlowActor:
             num_subgoal_tokens=subgoal_spec.num_tokens,
             subgoal_dim=subgoal_spec.dim,
         )
-        return cls(expert, embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
+        return cls(expert.to(model_device()), embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
         manifest = checkpoint.manifest
         actor = cls.build(
-            FlowActorConfig.model_validate(manifest.actor.config),
+            checkpoint.parse(FlowActorConfig, manifest.actor.config, where="actor.config"),
             embodiment=manifest.embodiment,
             subgoal_spec=manifest.subgoal,
-            statistics=ControllerStatistics.model_validate_json(checkpoint.read_text(STATISTICS)),
+            statistics=checkpoint.parse(ControllerStatistics, checkpoint.read_text(STATISTICS), where=STATISTICS),
         )
         weights = {name: value.float() for name, value in load_file(checkpoint.weights(manifest.actor)).items()}
         try:
@@ -133,7 +134,7 @@ class FlowActor:
             self.config.num_inference_steps,
             Solver(self.config.solver),
         )
-        rows_AU = rows_BAU[0].numpy().astype(np.float64)
+        rows_AU = rows_BAU[0].cpu().numpy().astype(np.float64)
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
@@ -147,7 +148,12 @@ class FlowActor:
         )
 
     def _draw_noise(self) -> Tensor:
-        return torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator)
+        """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
+        return torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator).to(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.expert.position.device
 
     def _condition(self, observation: Observation, subgoal: LatentSubgoal | None) -> Condition:
         state_X = self.statistics.state.normalize(observation.state).astype(np.float32)
@@ -163,12 +169,13 @@ class FlowActor:
             tokens_KC = torch.from_numpy(np.array(subgoal.tokens, dtype=np.float32))
             mask_K = torch.ones_like(mask_K) if subgoal.mask is None else torch.from_numpy(np.array(subgoal.mask))
             age = subgoal.age_s(observation.stamp_s)
+        image_BCHW = self._image(observation)
         return Condition(
-            state_BX=torch.from_numpy(state_X)[None],
-            subgoal_BKC=tokens_KC[None],
-            mask_BK=mask_K[None],
-            age_B=torch.tensor([age], dtype=torch.float32),
-            image_BCHW=self._image(observation),
+            state_BX=torch.from_numpy(state_X)[None].to(self._device),
+            subgoal_BKC=tokens_KC[None].to(self._device),
+            mask_BK=mask_K[None].to(self._device),
+            age_B=torch.tensor([age], dtype=torch.float32, device=self._device),
+            image_BCHW=None if image_BCHW is None else image_BCHW.to(self._device),
         )
 
     def _image(self, observation: Observation) -> Tensor | None:

@@ -19,8 +19,6 @@ class HoldActor:
         self._subgoal_spec = subgoal_spec
         self._horizon = horizon
         self._dt_s = dt_s
-        order = {name: index for index, name in enumerate(embodiment.state_names)}
-        self._columns = np.array([order[joint.name] for joint in embodiment.joints], dtype=np.intp)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -54,5 +52,5 @@ class HoldActor:
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:
         """The present pose, `horizon` times."""
-        rows = np.tile(observation.state[self._columns], (self._horizon, 1))
+        rows = np.tile(self._embodiment.position_in(observation.state), (self._horizon, 1))
         return ActionChunk(rows=rows, dt_s=self._dt_s, start_stamp_s=observation.stamp_s)

@@ -15,7 +15,7 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,9 @@ STATISTICS = "statistics.json"
 TOKENIZER = "tokenizer"
 _MAX_HEADER_BYTES = 100_000_000
 _VERSIONED = ("dualsys", "torch", "transformers", "numpy", "mujoco", "dm-control", "ray", "safetensors")
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class ModuleEntry(BaseModel):
@@ -95,6 +98,13 @@ class Checkpoint:
         if entry.weights is None:
             raise CheckpointError(f"checkpoint {self.folder.name!r}: module {entry.name!r} names no weights")
         return self.folder / entry.weights
+
+    def parse(self, model: type[Model], value: Any, *, where: str) -> Model:
+        """A part of the checkpoint as what it should be. Raises `CheckpointError` naming the first thing that isn't."""
+        try:
+            return model.model_validate_json(value) if isinstance(value, str) else model.model_validate(value)
+        except ValidationError as error:
+            raise CheckpointError(f"checkpoint {self.folder.name!r}: {where} does not fit: {_first(error)}") from error
 
     def read_text(self, file: str) -> str:
         """A text file of the folder. Raises `CheckpointError` naming it where it is missing."""
@@ -179,6 +189,9 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{path} does not fit: {where}: {first['msg']}") from error
+        raise CheckpointError(f"{path} does not fit: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -6,6 +6,7 @@ which costs only the layers before it and gives the same bits as the full run.
 Shape legend: B batch, S prompt length (image and text tokens), D hidden width, C channels, H height, W width.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -77,6 +78,18 @@ class Backbone(nn.Module):
         finally:
             handle.remove()
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
+    def architecture(self) -> tuple[str, dict[str, Any]]:
+        """Model type and the arguments that build it again without a hub."""
+        arguments = json.loads(cast(Any, self.model).config.to_json_string(use_diff=False))
+        for name in ("_name_or_path", "architectures", "transformers_version"):
+            arguments.pop(name, None)
+        return arguments.pop("model_type"), arguments
+
     def _decoder(self) -> Any:
         return cast(Any, self.model).get_decoder()
 
@@ -109,15 +122,15 @@ def _pretrained(name: str) -> nn.Module:
 
 
 def _with_vocabulary(architecture: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The vocabulary's size and special tokens come from the tokenizer, so that the two can't disagree."""
+    """Vocabulary size and special tokens come from the tokenizer where the architecture doesn't fix them."""
     image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     special = {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    text = {**architecture["text_config"], "vocab_size": len(tokenizer), **special}
-    return {**architecture, "text_config": text, "image_token_id": image_token_id, **special}
+    text = {"vocab_size": len(tokenizer), **special, **architecture["text_config"]}
+    return {"image_token_id": image_token_id, **special, **architecture, "text_config": text}
 
 
 IMAGE_TOKEN = "<image>"

@@ -40,6 +40,8 @@ class VLMPlannerConfig(BaseModel):
     """Instructions are cut at this many tokens."""
     readout: ReadoutConfig = ReadoutConfig()
     """From hidden states to the subgoal."""
+    schema_id: str = "tokens/1"
+    """What its tokens mean; training names the run, because tokens of another run mean something else."""
     max_age_s: float = Field(default=2.0, gt=0)
     """Age at which its subgoals expire for the actor."""
 
@@ -63,6 +65,7 @@ TINY_PALIGEMMA: dict[str, Any] = {
         "intermediate_size": 384,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
+        "vision_use_head": False,
     },
     "text_config": {
         "hidden_size": 128,

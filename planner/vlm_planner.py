@@ -1,4 +1,4 @@
-"""`VLMPlanner`: one planner for any supported Hugging Face vision-language model.
+"""`VLMPlanner`: one planner over Hugging Face vision-language models (`backbone.SUPPORTED`: PaliGemma so far).
 
     image, words -> preprocessing -> backbone (early exit at layer k) -> readout -> LatentSubgoal (k x d)
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
+from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError, InvalidObservation
 from dualsys.messages import LatentSubgoal, Observation
@@ -55,7 +56,10 @@ class VLMPlanner:
         self.network = network.eval()
         self.tokenizer = tokenizer
         self._spec = SubgoalSpec(
-            num_tokens=config.readout.num_tokens, dim=config.readout.dim, max_age_s=config.max_age_s
+            num_tokens=config.readout.num_tokens,
+            dim=config.readout.dim,
+            max_age_s=config.max_age_s,
+            schema_id=config.schema_id,
         )
         self._prompts: dict[str, Prompt] = {}
 
@@ -72,12 +76,15 @@ class VLMPlanner:
         readout = SubgoalReadout(
             config.readout, hidden_width=backbone.width, num_image_tokens=backbone.num_image_tokens
         )
-        return cls(config, PlannerNetwork(backbone, readout), tokenizer)
+        if config.architecture is None:  # a checkpoint of it then needs neither hub nor folder
+            name, architecture = backbone.architecture()
+            config = config.model_copy(update={"backbone": name, "architecture": architecture})
+        return cls(config, PlannerNetwork(backbone, readout).to(model_device()), tokenizer)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
-        config = VLMPlannerConfig.model_validate(checkpoint.manifest.planner.config)
+        config = checkpoint.parse(VLMPlannerConfig, checkpoint.manifest.planner.config, where="planner.config")
         planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
         weights = {
             name: value.float() for name, value in load_file(checkpoint.weights(checkpoint.manifest.planner)).items()
@@ -115,10 +122,11 @@ class VLMPlanner:
         image = observation.images[camera]
         if image.ndim != 3 or image.shape[2] != 3:
             raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")
-        pixels_BCHW = images_to_pixels(image[None], self.network.backbone.image_size)
+        backbone = self.network.backbone
+        pixels_BCHW = images_to_pixels(image[None], backbone.image_size).to(backbone.device)
         tokens_BKC = self.network(pixels_BCHW, self._prompt(observation.instruction))
         return LatentSubgoal(
-            tokens=tokens_BKC[0].numpy(),
+            tokens=tokens_BKC[0].cpu().numpy(),
             observation_stamp_s=min(observation.stamp_s, observation.image_stamps_s.get(camera, observation.stamp_s)),
             producer="vlm",
             time_to_live_s=self._spec.max_age_s,
@@ -127,13 +135,14 @@ class VLMPlanner:
     def prompt(self, instructions: Sequence[str]) -> Prompt:
         """Prompt of a batch of instructions, for training."""
         backbone = self.network.backbone
-        return build_prompt(
+        prompt = build_prompt(
             instructions,
             self.tokenizer,
             image_token_id=backbone.image_token_id,
             num_image_tokens=backbone.num_image_tokens,
             max_text_tokens=self.config.max_text_tokens,
         )
+        return Prompt(prompt.input_ids_BS.to(backbone.device), prompt.mask_BS.to(backbone.device))
 
     def _prompt(self, instruction: str) -> Prompt:
         if instruction not in self._prompts:

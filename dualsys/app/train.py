@@ -1,6 +1,9 @@
 """`dualsys train`: planner and actor together, from demonstrations to a checkpoint folder."""
 
+import hashlib
+import json
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,19 +12,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
-from dualsys.app.train_config import TrainConfig
+from dualsys.app.train_config import TrainConfig, plain
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.progress import TrainingFolder
-from dualsys.app.training.sampler import BatchSampler, TrainingData
-from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
+from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
+from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
 from dualsys.data.reader import DemonstrationDataset
+from dualsys.device import model_device
 from dualsys.errors import ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import train_tokenizer
@@ -65,6 +70,7 @@ def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.
         exit_layer=config.exit_layer,
         camera=config.camera,
         readout=readout,
+        schema_id=f"{config.name}/{_digest(config.decisive)}",
     )
     words = sorted({data.instructions[episode] for episode in episodes})
     planner = VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
@@ -86,7 +92,7 @@ def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.
         weights,
         centre_m=[float(value) for value in np.nanmean(positions, axis=0)],
         num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
-    )
+    ).to(model_device())
 
 
 def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:
@@ -112,7 +118,8 @@ class Trainer:
         self.provenance = [
             each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None
         ]
-        self.data = TrainingData.of(data, config.camera)
+        vision = config.actor.vision
+        self.data = TrainingData.of(data, config.camera, None if vision is None else vision.camera.name)
         self.folder = folder
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
@@ -124,7 +131,9 @@ class Trainer:
 
     def run(self) -> None:
         """From the first or the resumed step to the last."""
-        done = self.folder.resume(self.learner, self.average, self.optimizer) if self.config.resume else 0
+        done = 0
+        if self.config.resume:
+            done = self.folder.resume(self.learner, self.average, self.optimizer, self.config.decisive)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -143,7 +152,7 @@ class Trainer:
                 if (step + 1) % self.config.validate_every == 0 or step + 1 == self.config.steps:
                     record |= self.validate()
                     record["seconds_per_step"] = (time.monotonic() - started) / (step + 1 - done)
-                    self.folder.save(step + 1, self.learner, self.average, self.optimizer)
+                    self.folder.save(step + 1, self.learner, self.average, self.optimizer, self.config.decisive)
                     self.folder.log(record)
                     self.save_checkpoint(step + 1, record)
                     self.console.print(" ".join(f"{key}={value:.5g}" for key, value in record.items()))
@@ -190,9 +199,15 @@ class Trainer:
     def save_checkpoint(self, step: int, record: dict[str, float]) -> None:
         """Write the averaged weights as a checkpoint."""
         self.average.swap(self.learner)
-        training = {"steps": step, "config": _plain(asdict(self.config)), "last": record, "data": self.provenance}
+        training = {"steps": step, "config": plain(asdict(self.config)), "last": record, "data": self.provenance}
         save_controller(self.config.out, self.config.name, self.learner.planner, self.learner.actor, training)
         self.average.swap(self.learner)
+
+    def _delays(self) -> NDArray[np.int64]:
+        config = self.config
+        if config.delay_log is not None:
+            return measured_delays(config.delay_log, config.actor.dt_s)
+        return even_delays(config.max_delay_s, config.actor.dt_s)
 
     def _sampler(self, episodes: np.ndarray, seed: int) -> BatchSampler:
         return BatchSampler(
@@ -201,13 +216,28 @@ class Trainer:
             horizon=self.config.actor.horizon,
             frames_per_batch=self.config.batch_size,
             moments_per_frame=self.config.moments_per_frame,
-            max_delay_rows=round(self.config.max_delay_s / self.config.actor.dt_s),
+            delays_rows=self._delays(),
             seed=seed,
         )
 
 
 def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
-    """Write a checkpoint folder."""
+    """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open."""
+    draft = out / ".saving"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _write_controller(draft, name, planner, actor, training)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for file in draft.iterdir():
+        if file.is_dir():
+            shutil.rmtree(out / file.name, ignore_errors=True)
+        if file.name != MANIFEST:
+            file.replace(out / file.name)
+    (draft / MANIFEST).replace(out / MANIFEST)
+    draft.rmdir()
+
+
+def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
     blank = ModuleEntry(name="")
     manifest = Manifest(
         format=FORMAT,
@@ -247,11 +277,5 @@ def _parameter_groups(learner: Learner, weight_decay: float) -> Sequence[dict[st
     ]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return value.name
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,9 +1,12 @@
 """Options of `dualsys train`. Apart, so that asking for them imports no torch."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dualsys.actor.config import FlowActorConfig
+from dualsys.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,9 @@ class TrainConfig:
     average_decay: float = 0.998
     """Of the exponential moving average, which is what is saved."""
     max_delay_s: float = 0.6
-    """Offsets between the planner's and the actor's view are uniform up to this."""
+    """Delays between the planner's and the actor's view are drawn evenly up to this."""
+    delay_log: Path | None = None
+    """Log of a run (`dualsys run --log`) whose measured delays are drawn from instead."""
     subgoal_dropout: float = 0.1
     """Probability of training a moment with the null subgoal."""
     position_weight: float = 1.0
@@ -60,3 +65,32 @@ class TrainConfig:
     """Torch threads. More than one only on idle cores: contended ones make it many times slower."""
     seed: int = 0
     """Of weights, batches and noise."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing. Raises `ConfigError`."""
+        for name in ("steps", "batch_size", "moments_per_frame", "validate_every", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
+        for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every option that changes what is learned: what a resumed training must share, and what names it."""
+        free = ("out", "resume", "name", "threads", "validate_every")
+        return {key: value for key, value in plain(asdict(self)).items() if key not in free}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON holds it; of paths the last part, which is all that means something elsewhere."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.name
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def command(dataset: Path, out: Path) -> list[str]:
     return [sys.executable, "-m", "dualsys", "train", "--data", str(dataset), "--out", str(out), *OPTIONS]
 
 
+def options(dataset: Path, out: Path, **more: Any) -> TrainConfig:
+    """The same as `OPTIONS`."""
+    return TrainConfig(
+        data=(dataset,), out=out, steps=4, validate_every=2, batch_size=4, subgoal_tokens=2, subgoal_dim=8, **more
+    )
+
+
 def curve(out: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (out / "training/log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds_per_step"} for line in lines]
@@ -49,6 +57,8 @@ def test_a_killed_training_resumes_to_the_same_curve_and_weights(dataset: Path, 
     assert len(curve(killed)) == 1, "the kill came after the last step: nothing was resumed"
     subprocess.run([*command(dataset, killed), "--resume"], check=True, timeout=300)
     assert curve(killed) == curve(whole)
+    with pytest.raises(CheckpointError, match=r"was trained with seed 0 \(now 1\)"):
+        main(options(dataset, whole, resume=True, seed=1))
     for file in ("planner.safetensors", "actor.safetensors", "statistics.json"):
         assert (killed / file).read_bytes() == (whole / file).read_bytes()
     assert (whole / "training/curves.png").stat().st_size > 0
@@ -73,6 +83,14 @@ def test_what_cannot_be_resumed_or_would_be_overwritten_is_refused(dataset: Path
     (tmp_path / "taken/training/state.pt").touch()
     with pytest.raises(ConfigError, match="give --resume"):
         main(TrainConfig(data=(dataset,), out=tmp_path / "taken"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"validate_every": 0}, {"learning_rate": -1.0}, {"subgoal_dropout": 1.0}, {"threads": 0}]
+)
+def test_options_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"--{next(iter(wrong)).replace('_', '-')} must"):
+        TrainConfig(data=(), out=Path(), **wrong)
 
 
 def test_learning_rate_warms_up_and_falls_to_nothing() -> None:

@@ -7,6 +7,7 @@ Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,8 @@ class Learner(nn.Module):
         self.network = planner.network
         self.expert = actor.expert
         spec = planner.subgoal_spec
-        self.centre_3 = torch.tensor(list(centre_m), dtype=torch.float32)
+        self.centre_3: Tensor
+        self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
         backbone = planner.network.backbone
         self.subgoal_position = SubgoalPosition(spec.num_tokens, spec.dim)
         self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_kinds)
@@ -77,10 +79,11 @@ class Learner(nn.Module):
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
+        pixels_BCHW = pixels_BCHW.to(self.device)
         tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
         flow = self._flow_loss(tokens_BKC, batch, generator)
-        named_B3 = (torch.from_numpy(batch.target_positions) - self.centre_3) / METRES
-        kinds_BO3 = (torch.from_numpy(batch.object_positions) - self.centre_3) / METRES
+        named_B3 = (self._here(batch.target_positions) - self.centre_3) / METRES
+        kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
         seen_B3 = self.subgoal_position(tokens_BKC)
         true_BO3 = torch.cat([named_B3[:, None], kinds_BO3], dim=1)
         position = squared_error(seen_B3, named_B3) + squared_error(self.picture_positions(picture_BPD), true_BO3)
@@ -91,32 +94,44 @@ class Learner(nn.Module):
     def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         moments = batch.states.shape[1]
         statistics = self.actor.statistics
-        actions_NAU = _normalised(statistics.action.normalize(_flat(batch.actions)))
-        states_NX = _normalised(statistics.state.normalize(_flat(batch.states)))
+        actions_NAU = self._here(statistics.action.normalize(_flat(batch.actions)).astype(np.float32))
+        states_NX = self._here(statistics.state.normalize(_flat(batch.states)).astype(np.float32))
         subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
         count = actions_NAU.shape[0]
-        kept_N = torch.rand(count, generator=generator) >= self.weights.subgoal_dropout
-        noise_NAU = torch.randn(actions_NAU.shape, generator=generator)
-        time_N = sample_time(count, generator=generator)
+        kept_N = (torch.rand(count, generator=generator) >= self.weights.subgoal_dropout).to(self.device)
+        noise_NAU = torch.randn(actions_NAU.shape, generator=generator).to(self.device)
+        time_N = sample_time(count, generator=generator).to(self.device)
         condition = Condition(
             state_BX=states_NX,
             subgoal_BKC=subgoal_NKC,
             mask_BK=repeat(kept_N, "n -> n k", k=subgoal_NKC.shape[1]),
-            age_B=torch.from_numpy(batch.ages_s.reshape(-1)),
+            age_B=self._here(batch.ages_s.reshape(-1)),
+            image_BCHW=self._actor_pixels(batch),
         )
         velocity_NAU = self.expert(interpolate(noise_NAU, actions_NAU, time_N), time_N, condition)
-        is_real_NA1 = torch.from_numpy(rearrange(batch.is_real, "b r a -> (b r) a 1"))
+        is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
         return flow_loss(velocity_NAU, noise_NAU, actions_NAU, is_real_NA1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is trained."""
+        return self.centre_3.device
+
+    def _here(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    def _actor_pixels(self, batch: Batch) -> Tensor | None:
+        """What the actor's own eye sees at each moment `(N, 3, h, w)` in [-1, 1]; None for an actor without one."""
+        if batch.actor_images is None:
+            return None
+        pixels_NHWC = self._here(rearrange(batch.actor_images, "b r h w c -> (b r) h w c")).float() / 127.5 - 1.0
+        return rearrange(pixels_NHWC, "n h w c -> n c h w")
 
 
 def _flat(values: NDArray[np.float32]) -> FloatArray:
     """`(B, R, ...)` to `(N, ...)`, in the precision that statistics are kept in."""
     flat: FloatArray = rearrange(values, "b r ... -> (b r) ...").astype(np.float64)
     return flat
-
-
-def _normalised(values: FloatArray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))
 
 
 def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:

@@ -19,9 +19,17 @@ class TrainingFolder:
         self.state_file = self.folder / "state.pt"
         self.log_file = self.folder / "log.jsonl"
 
-    def save(self, step: int, learner: Learner, average: WeightAverage, optimizer: torch.optim.Optimizer) -> None:
+    def save(
+        self,
+        step: int,
+        learner: Learner,
+        average: WeightAverage,
+        optimizer: torch.optim.Optimizer,
+        decisive: dict[str, Any],
+    ) -> None:
         """Everything a resumed run needs, replaced in one go so that a kill leaves the old or the new one."""
         state = {
+            "decisive": json.dumps(decisive),
             "step": step,
             "learner": learner.state_dict(),
             "average": average.shadow,
@@ -31,11 +39,24 @@ class TrainingFolder:
         torch.save(state, partial)
         partial.rename(self.state_file)
 
-    def resume(self, learner: Learner, average: WeightAverage, optimizer: torch.optim.Optimizer) -> int:
+    def resume(
+        self,
+        learner: Learner,
+        average: WeightAverage,
+        optimizer: torch.optim.Optimizer,
+        decisive: dict[str, Any],
+    ) -> int:
         """Load the state; returns the number of steps done. Raises `CheckpointError` where there is none that fits."""
         if not self.state_file.is_file():
             raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
         state: dict[str, Any] = torch.load(self.state_file, weights_only=True)
+        asked, saved = json.loads(json.dumps(decisive)), json.loads(state.get("decisive", "{}"))
+        differing = sorted(key for key in asked.keys() | saved.keys() if asked.get(key) != saved.get(key))
+        if differing:
+            was = ", ".join(f"{key} {saved.get(key)!r} (now {asked.get(key)!r})" for key in differing)
+            raise CheckpointError(
+                f"{self.state_file} was trained with {was}; resume with the same, or give another --out"
+            )
         try:
             learner.load_state_dict(state["learner"])
             optimizer.load_state_dict(state["optimizer"])

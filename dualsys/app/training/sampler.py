@@ -1,14 +1,15 @@
 """Batches as the controller will meet them: the planner's view is older than the actor's.
 
 At run time the newest subgoal was made from a frame that is one camera period, the planner's latency and up to one
-planner period old. So a sample is one frame for the planner and, some rows later, `r` moments for the actor; the
-offset is drawn from a histogram. A step's batch depends on the seed and the step alone, so that a resumed training
-sees what the killed one would have seen.
+planner period old. So a sample is one frame for the planner and, some rows later, `r` moments for the actor; the delay
+between them is drawn from those that a run log measured, or evenly up to a bound. A step's batch depends on the seed
+and the step alone, so that a resumed training sees what the killed one would have seen.
 
 Shape legend: B frames, R moments a frame, A action rows, U actions, X states.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
 from dualsys.data.frame_cache import FrameStore
-from dualsys.data.reader import DemonstrationDataset
+from dualsys.data.reader import DemonstrationDataset, FrameTrack
 from dualsys.errors import DatasetError
 from dualsys.messages import ImageArray
+from dualsys.telemetry import read_log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +45,15 @@ class TrainingData:
     object_positions: NDArray[np.float32]
     """`(N, O, 3)` metres of every kind of object; NaN where absent, no kinds where the dataset does not tell."""
     dt_s: float
+    actor_track: FrameTrack | None = None
+    """What the actor's own camera saw; None for an actor without one."""
 
     @classmethod
-    def of(cls, dataset: DemonstrationDataset, camera: str) -> Self:
-        """From an opened dataset, through one camera. Raises `DatasetError` where it lacks the camera."""
-        if camera not in dataset.cameras:
-            raise DatasetError(f"the dataset has no camera {camera!r}; it has {sorted(dataset.cameras)}")
+    def of(cls, dataset: DemonstrationDataset, camera: str, actor_camera: str | None = None) -> Self:
+        """Of a dataset, through the planner's and the actor's camera. Raises `DatasetError` for one it lacks."""
+        for name in (camera, actor_camera):
+            if name is not None and name not in dataset.cameras:
+                raise DatasetError(f"the dataset has no camera {name!r}; it has {sorted(dataset.cameras)}")
         track = dataset.cameras[camera]
         unknown = np.full((len(dataset), 3), np.nan, np.float32)
         return cls(
@@ -63,7 +68,15 @@ class TrainingData:
             target_positions=dataset.extras.get(TARGET_POSITION, unknown),
             object_positions=dataset.extras.get(BLOCK_POSITIONS, unknown[:, :0]).reshape(len(dataset), -1, 3),
             dt_s=1.0 / dataset.fps,
+            actor_track=None if actor_camera is None else dataset.cameras[actor_camera],
         )
+
+    def actor_frames_at(self, rows: NDArray[np.int64]) -> ImageArray | None:
+        """Images of the actor's camera at some rows, of any shape; None for an actor without one."""
+        if self.actor_track is None:
+            return None
+        frames = self.actor_track.frames[self.actor_track.frame_of_row[rows.reshape(-1)]]
+        return frames.reshape(*rows.shape, *frames.shape[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +98,8 @@ class Batch:
     """`(B, R, A)`: False where the episode has ended and the row repeats its last one."""
     ages_s: NDArray[np.float32]
     """`(B, R)`: age of the planner's view at the actor's moment."""
+    actor_images: ImageArray | None = None
+    """`(B, R, h, w, 3)` from the actor's own camera at its moments; None for an actor without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +111,8 @@ class BatchSampler:
     horizon: int
     frames_per_batch: int
     moments_per_frame: int
-    max_delay_rows: int
-    """Offsets are uniform over 0 to this many rows: the histogram of a planner with a fixed period and latency."""
+    delays_rows: NDArray[np.int64]
+    """Offsets to draw from, each as likely as it is frequent here: an empirical histogram."""
     seed: int
 
     def draw(self, step: int) -> Batch:
@@ -108,7 +123,7 @@ class BatchSampler:
         chosen = rng.choice(self.episodes, self.frames_per_batch, p=lengths / lengths.sum())
         starts, lengths = self.data.episode_starts[chosen], self.data.episode_lengths[chosen]
         view = starts + (rng.random(len(chosen)) * lengths).astype(np.int64)
-        delay = rng.integers(0, self.max_delay_rows + 1, (len(chosen), self.moments_per_frame))
+        delay = rng.choice(self.delays_rows, (len(chosen), self.moments_per_frame))
         last = (starts + lengths - 1)[:, None]
         moment = np.minimum(view[:, None] + delay, last)
         rows = moment[:, :, None] + np.arange(self.horizon)
@@ -124,4 +139,19 @@ class BatchSampler:
             actions=self.data.actions[rows],
             is_real=is_real,
             ages_s=ages.astype(np.float32),
+            actor_images=self.data.actor_frames_at(moment),
         )
+
+
+def even_delays(max_delay_s: float, dt_s: float) -> NDArray[np.int64]:
+    """Every delay from none to a bound, in rows, once."""
+    return np.arange(round(max_delay_s / dt_s) + 1)
+
+
+def measured_delays(log: Path, dt_s: float) -> NDArray[np.int64]:
+    """Ages, in rows, of the subgoals that chunks of a recorded run were made with. Raises `DatasetError` for none."""
+    ages = [line["subgoal_age_s"] for line in read_log(log) if line.get("kind") == "chunk"]
+    known = np.array([age for age in ages if age is not None], dtype=np.float64)
+    if not len(known):
+        raise DatasetError(f"{log} has no chunk made with a subgoal: record one with `dualsys run --log {log}`")
+    return np.rint(known / dt_s).astype(np.int64)

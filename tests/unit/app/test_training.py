@@ -1,5 +1,8 @@
 """Batches, averages and helper heads against what they must be."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +10,19 @@ import pytest
 import torch
 from torch import nn
 
+from dualsys.actor.config import FastVisionConfig, FlowActorConfig
+from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.helpers import PicturePositions, squared_error
-from dualsys.app.training.sampler import BatchSampler, TrainingData
+from dualsys.app.training.learner import Learner, LossWeights
+from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
+from dualsys.data.reader import FrameTrack
+from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
+from dualsys.errors import DatasetError
+from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
+from dualsys.planner.tokenization import train_tokenizer
+from dualsys.planner.vlm_planner import VLMPlanner
 
 LENGTHS = np.array([30, 50])
 
@@ -38,7 +51,7 @@ def make_data() -> TrainingData:
 def make_sampler(seed: int = 0) -> BatchSampler:
     return BatchSampler(
         data=make_data(), episodes=np.array([0, 1]), horizon=8, frames_per_batch=64, moments_per_frame=3,
-        max_delay_rows=10, seed=seed,
+        delays_rows=even_delays(0.2, 0.02), seed=seed,
     )  # fmt: skip
 
 
@@ -114,3 +127,69 @@ def test_a_picture_s_place_follows_the_token_it_looks_at() -> None:
     column, row = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
     np.testing.assert_allclose(places[:, 0].detach(), -2.0 * row.ravel(), atol=1e-3)
     np.testing.assert_allclose(places[:, 1].detach(), -4.0 * column.ravel(), atol=1e-3)
+
+
+def test_measured_delays_are_the_ages_in_a_run_s_log(tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    ages: list[float | None] = [0.1, 0.12, None, 0.31]
+    log.write_text("".join(json.dumps({"kind": "chunk", "subgoal_age_s": age}) + "\n" for age in ages))
+    assert measured_delays(log, 0.02).tolist() == [5, 6, 16]
+    log.write_text(json.dumps({"kind": "command"}) + "\n")
+    with pytest.raises(DatasetError, match="no chunk made with a subgoal"):
+        measured_delays(log, 0.02)
+
+
+def test_an_actor_with_an_eye_of_its_own_is_trained_on_what_it_sees_at_its_moments() -> None:
+    data = replace(make_data(), actor_track=None)
+    track = FrameTrack(frames=data.frames, frame_of_row=data.frame_of_row, stamp_of_row_s=data.frame_stamps_s)
+    sampler = replace(make_sampler(), data=replace(data, actor_track=track))
+    batch = sampler.draw(0)
+    assert batch.actor_images is not None
+    moment = batch.states[..., 0].astype(int)
+    assert np.array_equal(batch.actor_images[..., 0, 0, 0], data.frame_of_row[moment])
+    assert make_sampler().draw(0).actor_images is None
+
+
+def test_a_learner_moves_every_part_of_both_systems() -> None:
+    """One step's gradient reaches the backbone through the flow loss alone, and the actor's eye where it has one."""
+    camera = CameraSpec(name="head", height=16, width=16)
+    robot = EmbodimentSpec(
+        name="r", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",), cameras=(camera,)
+    )
+    architecture = {
+        "projection_dim": 16,
+        "vision_config": {
+            "image_size": 16, "patch_size": 8, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "vision_use_head": False,
+        },
+        "text_config": {
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64,
+        },
+    }  # fmt: skip
+    config = VLMPlannerConfig(
+        backbone="paligemma", architecture=architecture, readout=ReadoutConfig(num_tokens=2, dim=4, width=16)
+    )
+    planner = VLMPlanner.build(config, train_tokenizer(["first", "second"]))
+    one = Statistics(mean=(0.0,), std=(1.0,))
+    vision = FastVisionConfig(camera=camera, channels=(4,))
+    actor = FlowActor.build(
+        FlowActorConfig(horizon=8, width=16, depth=2, num_heads=2, smoothing_window=3, vision=vision),
+        embodiment=robot, subgoal_spec=planner.subgoal_spec, statistics=ControllerStatistics(state=one, action=one),
+    )  # fmt: skip
+    torch.nn.init.normal_(actor.expert.action_out.weight)
+    weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
+    learner = Learner(planner, actor, weights, centre_m=[0, 0, 0], num_kinds=0)
+    batch = replace(
+        make_sampler().draw(0),
+        images=np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8),
+        actor_images=np.random.default_rng(1).integers(0, 256, (64, 3, 16, 16, 3), dtype=np.uint8),
+    )
+    losses = learner.losses(batch, torch.Generator().manual_seed(0), augment=True)
+    torch.autograd.backward(losses.total)
+    still = [
+        name for name, value in learner.named_parameters() if value.grad is None or not bool(value.grad.abs().sum() > 0)
+    ]
+    helpers = ("subgoal_position", "picture_positions")
+    unread = ("null_subgoal", "lm_head")
+    assert not [name for name in still if not any(part in name for part in (*helpers, *unread))]

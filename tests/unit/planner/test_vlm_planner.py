@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
 from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
-from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
+from dualsys.errors import CheckpointError, ConfigError, InvalidObservation, SpecMismatch
 from dualsys.messages import Observation
 from dualsys.planner.backbone import Backbone
 from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
@@ -196,6 +196,12 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
     loaded = backbone.get_decoder().layers[0].mlp.up_proj.weight
     assert torch.equal(loaded, model.get_decoder().layers[0].mlp.up_proj.weight)
     assert planner.plan(look()).tokens.shape == (2, 4)
+    checkpoint = save(planner, tmp_path / "checkpoint")
+    for file in tmp_path.iterdir():
+        if file.is_file():
+            file.unlink()
+    again = VLMPlanner.from_checkpoint(checkpoint)
+    assert np.array_equal(planner.plan(look()).tokens, again.plan(look()).tokens)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +215,32 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
 def test_backbones_that_cannot_be_built_say_why(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         VLMPlanner.build(VLMPlannerConfig(**config), train_tokenizer(SENTENCES))
+
+
+def test_tokens_of_another_training_are_another_contract() -> None:
+    planner = make_planner()
+    other = planner.config.model_copy(update={"schema_id": "another/run"})
+    with pytest.raises(SpecMismatch, match="another/run"):
+        planner.subgoal_spec.require_same(
+            VLMPlanner.build(other, planner.tokenizer).subgoal_spec, ours="this", theirs="that"
+        )
+
+
+def test_a_configuration_with_an_unknown_key_is_a_checkpoint_error(tmp_path: Path) -> None:
+    checkpoint = save(make_planner(), tmp_path / "c")
+    entry = checkpoint.manifest.planner
+    entry = entry.model_copy(update={"config": {**entry.config, "surprise": 1}})
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"planner": entry}))
+    with pytest.raises(CheckpointError, match=r"planner\.config does not fit: surprise"):
+        VLMPlanner.from_checkpoint(Checkpoint.open(checkpoint.folder))
+
+
+def test_a_device_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALSYS_DEVICE", "cuda:7")
+    with pytest.raises(ConfigError, match=r"DUALSYS_DEVICE='cuda:7'.*it has cpu"):
+        make_planner()
+    monkeypatch.setenv("DUALSYS_DEVICE", "cpu")
+    assert make_planner().network.backbone.device == torch.device("cpu")
 
 
 def test_specs_follow_the_readout() -> None:

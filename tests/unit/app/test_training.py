@@ -177,7 +177,8 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
         FlowActorConfig(horizon=8, width=16, depth=2, num_heads=2, smoothing_window=3, vision=vision),
         embodiment=robot, subgoal_spec=planner.subgoal_spec, statistics=ControllerStatistics(state=one, action=one),
     )  # fmt: skip
-    torch.nn.init.normal_(actor.expert.action_out.weight)
+    for parameter in actor.expert.parameters():  # layers that start at zero pass no gradient on in the first step
+        torch.nn.init.normal_(parameter, std=0.2)
     weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
     learner = Learner(planner, actor, weights, centre_m=[0, 0, 0], num_kinds=0)
     batch = replace(

@@ -33,7 +33,7 @@ from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.checkpoint import Checkpoint
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.protocols import Planner
-from dualsys.settings import CoreConfig, TimingConfig
+from dualsys.settings import TimingConfig
 from dualsys.sim_envs.humanoid.palette import COLOURS
 
 Condition = Literal["as trained", "held-out phrasing", "null planner", "shuffled images", "another instruction"]
@@ -107,7 +107,7 @@ def run_seeds(config: MeaningConfig, condition: Condition, seeds: list[int]) -> 
         actor_latency_s=config.actor_latency_s,
     )
     results = []
-    with Controller(planner, actor, timing=timing, core=CoreConfig(actor_hz=timing.actor_hz)) as controller:
+    with Controller(planner, actor, timing=timing) as controller:
         for seed in seeds:
             environment.reset(seed=seed)
             blocks = environment.privileged()

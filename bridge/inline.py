@@ -193,11 +193,6 @@ class InlineDriver:
 
 
 def _check_timing(timing: TimingConfig, core: DecisionCore, gate: SafetyGate) -> None:
-    if timing.actor_hz != core.config.actor_hz:
-        raise ConfigError(
-            f"the timing's actor_hz {timing.actor_hz} and the decision core's {core.config.actor_hz} differ: "
-            "give both the same"
-        )
     if abs(gate.control_dt_s * timing.control_hz - 1.0) > 1e-6:
         raise ConfigError(
             f"the timing's control_hz {timing.control_hz:g} and the gate's tick of {gate.control_dt_s:g} s differ: "

@@ -73,27 +73,31 @@ def parse_values(config_type: type, table: Mapping[str, Any], *, where: str) -> 
     return values
 
 
-def partial_instance(config_type: type, values: Mapping[str, Any], missing: object) -> Any:
-    """An instance whose absent required fields hold `missing`, without running its own checks.
+def partial_instance(config_type: type, values: Mapping[str, Any], missing: object, *, base: Any = None) -> Any:
+    """An instance without running its own checks. The command line fills it up and builds the real one, which does.
 
-    The command line fills it up and builds the real one, which does run them.
+    Args:
+        config_type: A dataclass.
+        values: What the file says, as `parse_values` gives it.
+        missing: What fields hold that are neither in the file nor have a default.
+        base: An instance whose values stand in for defaults, such as those of a nested table's field.
     """
     hints = get_type_hints(config_type)
     instance: Any = object.__new__(config_type)
     for field in dataclasses.fields(config_type):
         nested = _member(hints[field.name], dataclasses.is_dataclass)
-        if field.name in values and nested is not None and isinstance(values[field.name], dict):
-            value = partial_instance(nested, values[field.name], missing)
-        elif field.name in values:
-            value = values[field.name]
-        elif field.default is not dataclasses.MISSING:
-            value = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            value = field.default_factory()
-        else:
-            value = missing
+        default = _default_of(field, missing) if base is None else getattr(base, field.name)
+        value = values.get(field.name, default)
+        if field.name in values and nested is not None and isinstance(value, dict):
+            value = partial_instance(nested, value, missing, base=default if isinstance(default, nested) else None)
         object.__setattr__(instance, field.name, value)
     return instance
+
+
+def _default_of(field: dataclasses.Field[Any], missing: object) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return missing if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def describe_invalid(error: ValidationError) -> str:

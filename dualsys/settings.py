@@ -102,14 +102,15 @@ class SafetyConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class TimingConfig:
-    """Rates of both systems, and the latencies that the virtual clock gives them. Part of every result."""
+    """Rates of the planner and the tick, and the latencies that the virtual clock gives both systems.
+
+    The actor's rate is the decision core's (`CoreConfig.actor_hz`), which asks for its chunks.
+    """
 
     planner_hz: Positive = 5.0
     """Rate at which the planner is started; starts due while it is busy are skipped and counted."""
     planner_latency_s: NotNegative = 0.0
     """Simulated time from a planner's start until its subgoal can be used."""
-    actor_hz: Positive = 10.0
-    """Rate at which new chunks are asked for."""
     actor_latency_s: NotNegative = 0.0
     """Simulated time from an actor's start until its chunk can be used."""
     control_hz: Positive = 50.0

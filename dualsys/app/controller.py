@@ -34,8 +34,8 @@ class Controller:
     Args:
         planner: System 2, or None: no subgoal ever comes.
         actor: System 1; its embodiment is the controller's.
-        timing: Rates of both systems and of `step`; latencies to be simulated.
-        core: How chunks are asked for and played. `actor_hz` is taken from `timing`.
+        timing: Rates of the planner and of `step`; latencies to be simulated.
+        core: How often chunks are asked for, how they are played, and what is done about old inputs.
         safety: The gate's share of the embodiment's limits.
         log: File for the run log; None: none is written.
 
@@ -55,7 +55,7 @@ class Controller:
         log: Path | None = None,
     ) -> None:
         timing = timing or TimingConfig()
-        core = core or CoreConfig(actor_hz=timing.actor_hz)
+        core = core or CoreConfig()
         self.embodiment: EmbodimentSpec = actor.embodiment
         self._log = RunLog(log) if log is not None else None
         self._driver = InlineDriver(

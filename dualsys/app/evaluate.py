@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +20,7 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import installed_versions
 from dualsys.errors import ConfigError, unknown_name
-from dualsys.settings import CoreConfig, TimingConfig
+from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +43,14 @@ class EvalConfig:
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12
     """Simulated time from its start until its subgoal can be used."""
-    actor_hz: float = 10.0
-    """Rate at which chunks are asked for."""
     actor_latency_s: float = 0.03
     """Simulated time from the actor's start until its chunk can be used."""
     control_hz: float | None = None
     """Rate of control ticks; None: the task's own (50 Hz in the humanoid suite)."""
-    chunk_policy: str = "skip-by-delay"
-    """At which row a new chunk starts."""
+    core: CoreConfig = field(default_factory=CoreConfig)
+    """How often chunks are asked for, how they are played, and what is done about old inputs."""
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    """The gate's share of the joints' limits."""
     phrasing: Literal["train", "held-out"] = "train"
     """Split of the grammar that instructions are drawn from."""
     workers: int = 1
@@ -72,7 +72,6 @@ class EvalConfig:
         return TimingConfig(
             planner_hz=self.planner_hz,
             planner_latency_s=self.planner_latency_s,
-            actor_hz=self.actor_hz,
             actor_latency_s=self.actor_latency_s,
             control_hz=control_hz,
         )
@@ -128,7 +127,8 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Any, Controller]:
         planner=config.planner,
         actor=config.actor,
         timing=config.timing(1.0 / environment.control_dt_s),
-        core=CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy),
+        core=config.core,
+        safety=config.safety,
     )
     return environment, controller
 
@@ -181,7 +181,7 @@ def result_table(report: dict[str, Any]) -> Table:
     config = report["config"]
     table = Table(
         title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
-        f"actor {config['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, phrasing {config['phrasing']}"
+        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, phrasing {config['phrasing']}"
     )
     for name in ("task", "success", "95 % interval", "episodes", "mean time"):
         table.add_column(name, justify="left" if name == "task" else "right")

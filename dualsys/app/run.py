@@ -18,7 +18,6 @@ from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, installed_versions
-from dualsys.settings import CoreConfig
 
 VIDEO_HZ = 20
 _ENVIRONMENT = "dualsys.sim_envs:make"
@@ -81,7 +80,8 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder),
         embodiment=checkpoint.manifest.embodiment,
         subgoal=checkpoint.manifest.subgoal,
-        core=CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy),
+        core=config.core,
+        safety=config.safety,
         realtime=RealtimeConfig(priority=config.realtime_priority, cpu=config.realtime_cpu),
         seed=config.seed,
         seconds=config.seconds,

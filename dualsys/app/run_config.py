@@ -1,12 +1,13 @@
 """Options of `dualsys run`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from dualsys.errors import ConfigError
+from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +38,16 @@ class RunConfig:
     """Rate of control ticks."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
-    actor_hz: float = 10.0
-    """Rate at which chunks are asked for."""
     camera_hz: float = 10.0
     """Rate at which images are drawn (threads and processes)."""
     planner_latency_s: float = 0.12
     """Simulated latency of the planner (inline)."""
     actor_latency_s: float = 0.03
     """Simulated latency of the actor (inline)."""
-    chunk_policy: str = "skip-by-delay"
-    """At which row a new chunk starts."""
+    core: CoreConfig = field(default_factory=CoreConfig)
+    """How often chunks are asked for, how they are played, and what is done about old inputs."""
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    """The gate's share of the joints' limits."""
     launcher: Literal["ray", "subprocess"] = "ray"
     """Who starts the planner's process, and starts it again when it dies (processes)."""
     ray_address: str | None = None
@@ -68,7 +69,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
-        rates = (self.seconds, self.control_hz, self.planner_hz, self.actor_hz, self.camera_hz, self.planner_hang_s)
+        rates = (self.seconds, self.control_hz, self.planner_hz, self.camera_hz, self.planner_hang_s)
         if not all(value > 0 for value in rates):
             raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
         if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:
@@ -77,6 +78,15 @@ class RunConfig:
             raise ConfigError("--planner-standbys is from 0 to 4")
         if not 0 <= self.realtime_priority <= 98:
             raise ConfigError("--realtime-priority is from 0 (none) to 98")
+
+    def timing(self) -> TimingConfig:
+        """Rates and latencies on the virtual clock."""
+        return TimingConfig(
+            planner_hz=self.planner_hz,
+            planner_latency_s=self.planner_latency_s,
+            actor_latency_s=self.actor_latency_s,
+            control_hz=self.control_hz,
+        )
 
     def plain(self) -> dict[str, Any]:
         """The options as JSON holds them."""

@@ -18,7 +18,6 @@ from dualsys.clock import Grid, Ticker
 from dualsys.decision import DecisionCore
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 from dualsys.telemetry import RunLog
 
 VIDEO_HZ = 20
@@ -63,20 +62,12 @@ def _make_driver(config: RunConfig, checkpoint: Checkpoint, log: RunLog | None) 
     actor = build_actor(PartConfig(name=config.actor, checkpoint=checkpoint.folder), embodiment, subgoal)
     planner = build_planner(PartConfig(name=config.planner, checkpoint=checkpoint.folder), subgoal)
     use_one_torch_thread()
-    core = CoreConfig(actor_hz=config.actor_hz, chunk_policy=config.chunk_policy)
-    timing = TimingConfig(
-        planner_hz=config.planner_hz,
-        planner_latency_s=config.planner_latency_s,
-        actor_hz=config.actor_hz,
-        actor_latency_s=config.actor_latency_s,
-        control_hz=config.control_hz,
-    )
     return InlineDriver(
         planner,
         actor,
-        DecisionCore(embodiment, core, build_policy(core.chunk_policy)),
-        SafetyGate(embodiment, 1.0 / config.control_hz, SafetyConfig()),
-        timing,
+        DecisionCore(embodiment, config.core, build_policy(config.core.chunk_policy)),
+        SafetyGate(embodiment, 1.0 / config.control_hz, config.safety),
+        config.timing(),
         log,
     )
 

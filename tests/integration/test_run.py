@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from dualsys.app.run import RunConfig, main, run
@@ -18,6 +19,7 @@ from dualsys.bridge.progress import Progress
 from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import CheckpointError, ConfigError, SpecMismatch
+from dualsys.settings import CoreConfig, SafetyConfig, StaleAction, StalenessConfig
 from dualsys.sim_envs import make
 from dualsys.telemetry import read_log
 from tests.integration import bridge_system
@@ -126,6 +128,39 @@ def test_inline_writes_figures_and_a_video(checkpoint: str, tmp_path: Path) -> N
     check_report(report, config)
     assert report["episodes"] >= 1
     assert count_frames(tmp_path / "a" / "run.mp4") >= 20
+
+
+def test_the_run_keeps_the_share_of_the_limits_it_is_given(checkpoint: str, tmp_path: Path) -> None:
+    """Random weights want to go fast; a hundredth of each joint's speed is what they get."""
+    fastest = []
+    for scale in (1.0, 0.01):
+        log = tmp_path / f"{scale}.jsonl"
+        run(
+            RunConfig(
+                task=TASK,
+                seconds=1.0,
+                control_hz=50,
+                checkpoint=checkpoint,
+                log=log,
+                safety=SafetyConfig(velocity_scale=scale),
+            )
+        )
+        targets = np.array([line["target"] for line in read_log(log) if line["kind"] == "command"])
+        limits = make(TASK).embodiment.max_velocity
+        fastest.append(float((np.abs(np.diff(targets, axis=0)) * 50 / limits).max()))
+    assert fastest[0] > 0.02
+    assert fastest[1] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("on_expired", "held"), [("null", False), ("hold", True)])
+def test_what_is_done_about_an_expired_subgoal_is_chosen(checkpoint: str, on_expired: StaleAction, held: bool) -> None:
+    subgoal = StalenessConfig(fresh_s=0.05, usable_s=0.05, expire_s=0.05, on_expired=on_expired)
+    report = run(
+        RunConfig(task=TASK, seconds=1.0, control_hz=50, checkpoint=checkpoint, core=CoreConfig(subgoal=subgoal))
+    )
+    assert report["config"]["core"]["subgoal"]["on_expired"] == on_expired
+    assert (report["counters"]["held_ticks"] > 0) is held
+    assert (report["counters"]["playing_ticks"] > 0) is not held
 
 
 @pytest.mark.slow

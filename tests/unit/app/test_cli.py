@@ -10,7 +10,7 @@ import tyro
 
 from dualsys.app import cli
 from dualsys.errors import ConfigError
-from dualsys.settings import TimingConfig
+from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
 
 HEAVY = ("torch", "ray", "transformers", "mujoco", "pyarrow", "av", "dm_control", "tyro", "matplotlib")
 
@@ -112,6 +112,29 @@ def test_help_of_every_command_names_each_option(command: str, capsys: pytest.Ca
     written = capsys.readouterr().out
     assert f"usage: dualsys {command}" in written
     assert "--config FILE" in written
+
+
+SAFER = "[safety]\nvelocity_scale = 0.2\n[core.subgoal]\non_expired = 'hold'\n"
+
+
+@pytest.mark.parametrize("command", ["run", "eval"])
+def test_safety_and_staleness_are_chosen_in_a_file_or_by_flags(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "robot.toml"
+    file.write_text(SAFER.replace("[", f"[{command}."))
+    read = cli.parse_options(command, ["humanoid/touch", "--config", str(file), "--core.subgoal.expire-s", "3"])
+    flags = ["--safety.velocity-scale", "0.2", "--core.subgoal.on-expired", "hold", "--core.subgoal.expire-s", "3"]
+    assert read == cli.parse_options(command, ["humanoid/touch", *flags])
+    assert read.safety == SafetyConfig(velocity_scale=0.2)
+    subgoal = StalenessConfig(fresh_s=0.4, usable_s=1.0, expire_s=3.0, on_expired="hold")
+    assert read.core == CoreConfig(subgoal=subgoal)
+
+
+@pytest.mark.parametrize("scale", ["0", "1.5"])
+def test_a_share_of_the_limits_beyond_them_is_refused(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["run", "humanoid/touch", "--safety.velocity-scale", scale])
+    assert stopped.value.code == 2
+    assert "velocity_scale" in capsys.readouterr().err
 
 
 def modules_after(*arguments: str) -> tuple[str, list[str]]:

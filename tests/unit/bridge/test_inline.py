@@ -43,7 +43,7 @@ def _driver(
     **timing: float,
 ) -> InlineDriver:
     values = TimingConfig(**timing)
-    config = core or CoreConfig(actor_hz=values.actor_hz, first_subgoal_wait_s=0.0)
+    config = core or CoreConfig(first_subgoal_wait_s=0.0)
     return InlineDriver(
         planner,
         actor or _actor(),
@@ -269,8 +269,6 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 def test_a_timing_that_cannot_work_is_refused() -> None:
     with pytest.raises(ConfigError, match="request_timeout_s"):
         _driver(actor_latency_s=1.0)
-    with pytest.raises(ConfigError, match="actor_hz"):
-        _driver(actor_hz=20.0, core=CoreConfig(actor_hz=10.0))
     with pytest.raises(ConfigError, match="control_hz"):
         _driver(control_hz=100.0)
 

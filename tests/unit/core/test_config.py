@@ -32,6 +32,7 @@ class Options:
     out: Path | None = None
     episodes: int = 1
     limits: Limits = field(default_factory=Limits)
+    arm: Limits = field(default_factory=lambda: Limits(max_velocity_rad_s=3.0))
     network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
@@ -93,6 +94,11 @@ def test_partial_instance_keeps_defaults_and_marks_what_is_missing() -> None:
     assert options.task is missing
     assert options.mode == "inline"
     assert options.limits == Limits(max_velocity_rad_s=0.5)
+
+
+def test_a_nested_table_keeps_what_its_field_starts_with() -> None:
+    options = partial_instance(Options, parse(arm={"joints": ["elbow"]}), object())
+    assert options.arm == Limits(max_velocity_rad_s=3.0, joints=("elbow",))
 
 
 def test_tables_of_other_commands_are_left_alone_and_unknown_ones_refused(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 
 def test_defaults_are_as_documented() -> None:
     timing, core = TimingConfig(), CoreConfig()
-    assert (timing.planner_hz, timing.actor_hz, timing.control_hz) == (5.0, 10.0, 50.0)
+    assert (timing.planner_hz, core.actor_hz, timing.control_hz) == (5.0, 10.0, 50.0)
     assert (timing.planner_latency_s, timing.actor_latency_s) == (0.0, 0.0)
     assert core.subgoal.on_expired == "null"
     assert core.state.on_expired == core.chunk.on_expired == "hold"

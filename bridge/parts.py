@@ -1,9 +1,11 @@
 """Building planners, actors and environments from words in a config: the same words work in every process.
 
 A part is named by its entry in the registry (`vlm`, `flow`) or, for one of your own that isn't registered, by
-`package.module:attribute`. With a checkpoint it is built by its `from_checkpoint`, else it is called with its options.
+`package.module:attribute`. With a checkpoint it is built by its `from_checkpoint`, where it has one, else it is called
+with its options.
 """
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -54,10 +56,25 @@ def _build(part: PartConfig, kind: Literal["planners", "actors"]) -> Any:
     if part.checkpoint is None:
         if not part.name:
             raise ConfigError(f"{kind}: neither a name nor a checkpoint is given; give --checkpoint or a name")
-        return _resolve(part.name, kind)(**part.options)
+        return _call(_resolve(part.name, kind), part, kind)
     checkpoint = Checkpoint.open(part.checkpoint)
     entry = checkpoint.manifest.planner if kind == "planners" else checkpoint.manifest.actor
-    return _resolve(part.name or entry.name, kind).from_checkpoint(checkpoint)
+    target = _resolve(part.name or entry.name, kind)
+    from_checkpoint = getattr(target, "from_checkpoint", None)
+    return _call(target, part, kind) if from_checkpoint is None else from_checkpoint(checkpoint)
+
+
+def _call(target: Any, part: PartConfig, kind: Literal["planners", "actors"]) -> Any:
+    """Call a class or function with its options, after a look at whether it takes them."""
+    try:
+        inspect.signature(target).bind(**part.options)
+    except TypeError as error:
+        raise ConfigError(
+            f"{kind.removesuffix('s')} {part.name!r} cannot be built from its name alone: {target.__name__}() is "
+            f"{error}, and it has no from_checkpoint(checkpoint). Give it one, or build it in your program and pass it "
+            "to dualsys.Controller(planner, actor)"
+        ) from error
+    return target(**part.options)
 
 
 def _resolve(name: str, kind: Literal["planners", "actors"]) -> Any:

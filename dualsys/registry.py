@@ -7,8 +7,8 @@ A package offers its own planner with three lines in its `pyproject.toml` and no
 
 What a name resolves to, by kind:
 
-    planners         a class that builds a `dualsys.protocols.Planner`: `from_checkpoint(checkpoint)` or constructor
-    actors           a class that builds a `dualsys.protocols.Actor`, in the same way
+    planners         what builds a `dualsys.protocols.Planner`: its `from_checkpoint`, else a call without arguments
+    actors           what builds a `dualsys.protocols.Actor`, in the same way
     chunk_policies   a class without arguments that builds a `dualsys.protocols.ChunkPolicy`
     environments     a suite (`dualsys.sim_envs.making.Suite`), by the first part of its tasks' names
     robots           a class or function that builds a `dualsys.protocols.Robot`

@@ -24,6 +24,7 @@ from dualsys.messages import Command, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.sim_envs.images import LazyImages
 from dualsys.telemetry import RunLog
 
 
@@ -117,8 +118,8 @@ class Controller:
             InvalidObservation: it doesn't fit the embodiment: a camera is missing or of another shape, the state has
                 another length or is not finite.
         """
-        # Images that are rendered when read are left unread until a model wants them.
-        self.embodiment.check_observation(observation, cameras=isinstance(observation.images, dict))
+        # Our simulations' images, right by construction, are left unread until a model wants them.
+        self.embodiment.check_observation(observation, cameras=not isinstance(observation.images, LazyImages))
         if self._next_seed is not None:
             self._driver.reset(observation, seed=self._next_seed)
             self._next_seed = None

@@ -95,6 +95,11 @@ def test_a_planner_and_an_actor_that_differ_are_both_named() -> None:
         (["eval", "humanoid/tuch", "--episodes", "1"], "Did you mean 'humanoid/touch'"),
         (["eval", "humanoid/touch", "--checkpoint", "humanoid-tabel"], "Did you mean 'humanoid-table'"),
         (["eval", "humanoid/touch", "--episodes", "1", "--planner", "nul"], "Did you mean 'null'"),
+        (
+            ["eval", "humanoid/touch", "--episodes", "1", "--planner", "scripted"],
+            "planner 'scripted' cannot be built from its name alone: ScriptedPlanner() is missing a required argument",
+        ),
+        (["run", "humanoid/touch", "--planner", "replay"], "planner 'replay' cannot be built from its name alone"),
         (["eval", "humanoid/touch", "--episodes", "1", "--planner-latency-s", "-1"], "planner_latency_s"),
         (["eval", "dm_control/walker-walk", "--episodes", "1"], "is for embodiment 'unitree-g1-upper'"),
         (

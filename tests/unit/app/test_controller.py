@@ -2,15 +2,18 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 import dualsys
+from dualsys.bridge.parts import PartConfig, build_planner
 from dualsys.embodiment import CameraSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, ConfigError, InvalidObservation, SpecMismatch
 from dualsys.settings import TimingConfig
 from dualsys.testing import KnownPlanner, PoseActor, fake_embodiment
+from tests.integration import bridge_parts
 
 ARM = fake_embodiment(3, cameras=True)
 SPEC = SubgoalSpec(num_tokens=2, dim=4)
@@ -71,6 +74,10 @@ GOOD = ARM.fake_observation(np.random.default_rng(0))
             r"camera 'head' gave uint8 \(6, 4, 3\), expected",
         ),
         (replace(GOOD, images={"head": np.zeros((4, 6, 3), np.float32)}), "camera 'head' gave float32"),
+        (
+            replace(GOOD, images=MappingProxyType({"head": np.zeros((30, 200, 3), np.float32)})),
+            r"camera 'head' gave float32 \(30, 200, 3\)",
+        ),
     ],
 )
 def test_a_wrong_observation_is_refused(observation: dualsys.Observation, message: str) -> None:
@@ -101,6 +108,12 @@ def test_its_planner_and_actor_can_be_swapped_by_name(checkpoint: Path) -> None:
     assert all(np.array_equal(command.target, np.zeros(3)) for command in drive(controller, 0.6))
     with pytest.raises(ConfigError, match=r"unknown planner 'nul'\. Did you mean 'null'"):
         dualsys.Controller.from_checkpoint(checkpoint, planner="nul")
+
+
+def test_a_part_of_ones_own_needs_no_checkpoint(checkpoint: Path) -> None:
+    part = PartConfig(name="tests.integration.bridge_parts:planner", checkpoint=checkpoint)
+    planner = build_planner(part, bridge_parts.SPEC)
+    assert planner.subgoal_spec == bridge_parts.SPEC
 
 
 def test_a_checkpoint_of_another_robot_is_refused(checkpoint: Path) -> None:

@@ -24,8 +24,13 @@ def folder(tmp_path: Path) -> Path:
     path.mkdir()
     (path / "actor.safetensors").write_bytes(safetensors_bytes())
     manifest = Manifest(
-        format=FORMAT, name="c", embodiment=ARM, subgoal=SubgoalSpec(num_tokens=1, dim=1),
-        planner=ModuleEntry(name="null"), actor=ModuleEntry(name="flow", weights="actor.safetensors"), versions={},
+        format=FORMAT,
+        name="c",
+        embodiment=ARM,
+        subgoal=SubgoalSpec(num_tokens=1, dim=1),
+        planner=ModuleEntry(name="null"),
+        actor=ModuleEntry(name="flow", weights="actor.safetensors"),
+        versions={},
     )
     write_manifest(path, manifest)
     return path

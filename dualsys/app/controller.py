@@ -58,14 +58,15 @@ class Controller:
         timing = timing or TimingConfig()
         core = core or CoreConfig()
         self.embodiment: EmbodimentSpec = actor.embodiment
-        self._log = RunLog(log) if log is not None else None
-        self._driver = InlineDriver(
+        self.log = RunLog(log) if log is not None else None
+        """The run log, for further lines; None where there is none."""
+        self.driver = InlineDriver(
             planner,
             actor,
             DecisionCore(self.embodiment, core, build_policy(core.chunk_policy)),
             SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety or SafetyConfig()),
             timing,
-            self._log,
+            self.log,
         )
         self._next_seed: int | None = 0
 
@@ -121,15 +122,15 @@ class Controller:
         # Our simulations' images, right by construction, are left unread until a model wants them.
         self.embodiment.check_observation(observation, cameras=not isinstance(observation.images, LazyImages))
         if self._next_seed is not None:
-            self._driver.reset(observation, seed=self._next_seed)
+            self.driver.reset(observation, seed=self._next_seed)
             self._next_seed = None
-        return self._driver.step(observation)
+        return self.driver.step(observation)
 
     def close(self) -> None:
         """Write what is left of the log. Idempotent."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        if self.log is not None:
+            self.log.close()
+            self.log = None
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualsys import sim_envs
+from dualsys.app.run_config import VIDEO_HZ
 from dualsys.app.run_config import RunConfig as RunConfig
 from dualsys.app.run_inline import run_inline
 from dualsys.app.run_live import LiveTable, print_report
@@ -19,7 +20,6 @@ from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, installed_versions
 
-VIDEO_HZ = 20
 _ENVIRONMENT = "dualsys.sim_envs:make"
 
 

@@ -9,6 +9,9 @@ import tyro
 from dualsys.errors import ConfigError
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 
+VIDEO_HZ = 20
+"""Frames a second of a run's video."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:

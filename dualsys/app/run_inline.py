@@ -5,22 +5,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from dualsys.app.controller import Controller
 from dualsys.app.film import VideoWriter
-from dualsys.app.run_config import RunConfig
-from dualsys.bridge.inline import InlineDriver
-from dualsys.bridge.parts import PartConfig, build_actor, build_planner
-from dualsys.bridge.process_life import use_one_torch_thread
+from dualsys.app.run_config import VIDEO_HZ, RunConfig
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
-from dualsys.chunking import build_policy
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import DecisionCore
 from dualsys.messages import Command
-from dualsys.safety import SafetyGate
-from dualsys.telemetry import RunLog
 
-VIDEO_HZ = 20
 _PROGRESS_TICKS = 50
 _OUTPUTS = frozenset({"video", "log", "json"})
 """Settings that name files: not part of what was run, so not in a log that is compared byte for byte."""
@@ -43,12 +36,13 @@ def run_inline(
         on_progress: Called now and then.
     """
     with ExitStack() as stack:
-        log = stack.enter_context(RunLog(config.log)) if config.log is not None else None
+        controller = stack.enter_context(_make_controller(config, checkpoint))
+        log = controller.log
         video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
         if log is not None:
             settings = {key: value for key, value in header["config"].items() if key not in _OUTPUTS}
             log.header(config=settings, versions=header["versions"])
-        session = _Session(config, environment, _make_driver(config, checkpoint, log), log, video)
+        session = _Session(config, environment, controller, video)
         for progress in session.play():
             on_progress(progress)
         report = session.report()
@@ -57,18 +51,15 @@ def run_inline(
         return report
 
 
-def _make_driver(config: RunConfig, checkpoint: Checkpoint, log: RunLog | None) -> InlineDriver:
-    embodiment, subgoal = checkpoint.manifest.embodiment, checkpoint.manifest.subgoal
-    actor = build_actor(PartConfig(name=config.actor, checkpoint=checkpoint.folder), embodiment, subgoal)
-    planner = build_planner(PartConfig(name=config.planner, checkpoint=checkpoint.folder), subgoal)
-    use_one_torch_thread()
-    return InlineDriver(
-        planner,
-        actor,
-        DecisionCore(embodiment, config.core, build_policy(config.core.chunk_policy)),
-        SafetyGate(embodiment, 1.0 / config.control_hz, config.safety),
-        config.timing(),
-        log,
+def _make_controller(config: RunConfig, checkpoint: Checkpoint) -> Controller:
+    return Controller.from_checkpoint(
+        checkpoint.folder,
+        planner=config.planner,
+        actor=config.actor,
+        timing=config.timing(),
+        core=config.core,
+        safety=config.safety,
+        log=config.log,
     )
 
 
@@ -79,12 +70,11 @@ class _Session:
         self,
         config: RunConfig,
         environment: Any,
-        driver: InlineDriver,
-        log: RunLog | None,
+        controller: Controller,
         video: VideoWriter | None,
     ) -> None:
-        self._config, self._environment, self._driver = config, environment, driver
-        self._log, self._video = log, video
+        self._config, self._environment, self._controller = config, environment, controller
+        self._driver, self._log, self._video = controller.driver, controller.log, video
         self._measures = TickMeasures()
         self._outcomes: list[bool] = []
         self._succeeded = False
@@ -102,14 +92,14 @@ class _Session:
 
     def _play_episode(self, seed: int, most: int) -> Iterator[Progress]:
         self._environment.reset(seed=seed)
-        self._driver.reset(self._environment.observe(), seed=seed)
+        self._controller.reset(seed=seed)
         instruction, number = self._environment.instruction, len(self._outcomes)
         self._event("episode", number=number, seed=seed, instruction=instruction)
         film = Ticker(Grid(origin_s=0.0, period_s=1.0 / VIDEO_HZ))
         self._succeeded = over = False
         while not over and self._ticks < most:
             observation = self._environment.observe()
-            command = self._driver.step(observation)
+            command = self._controller.step(observation)
             self._measure(command)
             if self._video is not None and film.due(observation.stamp_s):
                 self._video.add(self._environment.render(), self._caption(instruction))

@@ -73,9 +73,12 @@ def _session_of(process: Path) -> int:
 
 
 def use_one_torch_thread() -> None:
-    """Torch on a CPU shared with others is many times slower with more than one thread. Imports nothing."""
+    """Set torch to one thread in this process, unless OMP_NUM_THREADS says otherwise. Imports nothing.
+
+    On a CPU shared with others more threads are many times slower. Parts without a network never import torch.
+    """
     torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 

@@ -5,6 +5,7 @@ dies, its drivers and workers exit a minute later. It starts a local cluster or 
 planner on this node, reports how it is, and takes everything down at the end.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.system import SystemConfig
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
+
+_LOGGER = logging.getLogger(__name__)
 
 SETTINGS: Final = {
     # A call to a planner that was killed fails within milliseconds instead of seconds.
@@ -35,6 +38,7 @@ SETTINGS: Final = {
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's smallest object store: nothing of ours goes through it."""
 HEALTH_PERIOD_S = 0.5
+START_ATTEMPTS = 3
 _HEALTH_TIMEOUT_S = 5.0
 
 
@@ -66,16 +70,23 @@ def _import_ray() -> Any:
 
 
 def _start_ray(ray: Any, address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address is not None:
-            ray.init(address=address, **quiet)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {"num_cpus": 1, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    else:
+        options |= {"address": address}
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(**options)
+        except Exception as error:
+            # Ray raises whatever its layers raise; on a busy machine its daemons may just have taken too long.
+            ray.shutdown()
+            where = f"join the Ray cluster at {address}" if address else "start a local Ray cluster"
+            _LOGGER.warning("attempt %d to %s: %s", attempt, where, error)
+            if attempt == START_ATTEMPTS:
+                raise BridgeError(f"cannot {where}: {error}; --launcher subprocess does without Ray") from error
         else:
-            ray.init(num_cpus=1, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    except Exception as error:
-        # Ray raises whatever its layers raise; all of it means that there is no cluster.
-        where = f"join the Ray cluster at {address}" if address else "start a local Ray cluster"
-        raise BridgeError(f"cannot {where}: {error}; --launcher subprocess does without Ray") from error
+            return
 
 
 def _place_server(ray: Any, config: SystemConfig) -> Any:

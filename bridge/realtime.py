@@ -27,15 +27,20 @@ def enter_realtime(config: RealtimeConfig) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     gc.disable()
+    # The priority comes last: locking takes a tenth of a second, in which another robot's tick must not stand still.
+    memory = _lock_memory() if config.lock_memory else "not asked for"
+    timers = _tighten_timers()
     scheduler = _schedule(config.priority)
-    return {
-        "gc": "frozen",
-        "scheduler": scheduler,
-        # Pinned without a priority it would wait for whoever else is busy on that CPU.
-        "cpu": _pin(config.cpu) if scheduler.startswith("SCHED_FIFO") else "any: no real-time priority",
-        "memory": _lock_memory() if config.lock_memory else "not asked for",
-        "timer_slack": _tighten_timers(),
-    }
+    # Pinned without a priority it would wait for whoever else is busy on that CPU.
+    cpu = _pin(config.cpu) if scheduler.startswith("SCHED_FIFO") else "any: no real-time priority"
+    return {"gc": "frozen", "memory": memory, "timer_slack": timers, "scheduler": scheduler, "cpu": cpu}
+
+
+def leave_realtime() -> None:
+    """Give the priority back: what follows the last tick is in no hurry."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    gc.enable()
 
 
 @contextmanager

@@ -109,12 +109,13 @@ class TickLoop:
         end_s = grid.origin_s + self._config.seconds
         state_ticker = Ticker(Grid(origin_s=grid.origin_s, period_s=1.0 / self._config.state_hz))
         video_ticker = self._make_video_ticker(grid.origin_s)
-        index, served = 0, 0
-        while not stop.is_set() and grid.point_s(index) < end_s:
+        index, served, last = 0, 0, grid.index_at(end_s) - 1
+        while not stop.is_set() and index <= last:
             deadline_s = grid.point_s(index)
             self._clock.sleep_until_s(deadline_s)
             now_s = self._clock.now_s()
-            behind = max(int((now_s - deadline_s) / self._period_s), 0)
+            due = min(grid.index_at(now_s), last)
+            behind = max(due - index, 0)
             self.measures.woke(now_s, now_s - deadline_s, behind=behind)
             self._advance(index - served)
             self._tick(now_s)

@@ -16,7 +16,7 @@ from dualsys.bridge.assembly import make_tick_loop, rehearse
 from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.process_life import run_process
-from dualsys.bridge.realtime import enter_realtime
+from dualsys.bridge.realtime import enter_realtime, leave_realtime
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_loop import TickLoop
@@ -52,6 +52,7 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
             loop.idle()
         require_light_process()
         loop.run(stop)
+        leave_realtime()
         require_light_process()
         _write(config, loop, realtime)
     finally:

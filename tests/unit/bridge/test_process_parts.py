@@ -154,14 +154,16 @@ def test_a_run_folder_lives_with_its_run_and_stale_ones_go(tmp_path: Path) -> No
 
 def test_realtime_settings_are_tried_and_told_never_required() -> None:
     source = (
-        "import gc, json\n"
-        "from dualsys.bridge.realtime import enter_realtime\n"
+        "import gc, json, os\n"
+        "from dualsys.bridge.realtime import enter_realtime, leave_realtime\n"
         "from dualsys.bridge.system import RealtimeConfig\n"
-        "print(json.dumps([enter_realtime(RealtimeConfig(priority=3, cpu=4000)), gc.isenabled()]))"
+        "had, inside = enter_realtime(RealtimeConfig(priority=3, cpu=4000)), gc.isenabled()\n"
+        "leave_realtime()\n"
+        "print(json.dumps([had, inside, gc.isenabled(), os.sched_getscheduler(0) == os.SCHED_OTHER]))"
     )
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    had, collecting = json.loads(result.stdout)
-    assert not collecting
+    had, collecting, collecting_after, ordinary_after = json.loads(result.stdout)
+    assert (collecting, collecting_after, ordinary_after) == (False, True, True)
     assert had["cpu"].startswith(("not pinned to 4000", "any: no real-time priority"))
     assert had["scheduler"].startswith(("SCHED_FIFO 3", "ordinary: SCHED_FIFO 3:"))
     assert set(had) == {"gc", "cpu", "memory", "timer_slack", "scheduler"}

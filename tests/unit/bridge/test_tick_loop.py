@@ -73,6 +73,13 @@ def test_late_ticks_are_misses_and_passed_deadlines_are_skipped_not_replayed() -
     assert report["counters"]["physics_steps_lost"] == 0
 
 
+def test_a_stall_at_the_end_counts_no_deadline_beyond_it() -> None:
+    bench = Bench()
+    bench.clock.late_s = {95: 3.0}
+    report = bench.run()
+    assert (report["tick"]["count"], report["tick"]["skipped"]) == (96, 4)
+
+
 def test_simulated_time_keeps_up_with_the_clock_and_time_beyond_reason_is_lost_and_counted() -> None:
     bench = Bench()
     bench.clock.late_s = {50: 0.205}

@@ -8,14 +8,13 @@ Time is the observations' stamps. Both models run inside `step`, when they are d
 tests. Where a late model must not delay a command, use `dualsys run --mode processes` or `dualsys.bridge`.
 """
 
-import os
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
+from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.checkpoint import Checkpoint
 from dualsys.chunking import build_policy
 from dualsys.decision import DecisionCore
@@ -105,7 +104,7 @@ class Controller:
         manifest = Checkpoint.open(name_or_folder, embodiment=embodiment).manifest
         system_1 = build_actor(PartConfig(name=actor, checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
         system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
-        _use_one_thread()
+        use_one_torch_thread()
         return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log)
 
     def reset(self, *, seed: int = 0) -> None:
@@ -139,10 +138,3 @@ class Controller:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _use_one_thread() -> None:
-    # Parts without a network (scripted, hold) never import torch, and need not.
-    torch = sys.modules.get("torch")
-    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)

@@ -149,9 +149,6 @@ def _run_share(config: EvalConfig, task: str, seeds: list[int]) -> list[EpisodeR
 
 
 def _run_seeds(config: EvalConfig, task: str, seeds: Any) -> Iterator[EpisodeResult]:
-    import torch
-
-    torch.set_num_threads(1)
     environment, controller = make_episode_parts(config, task)
     try:
         for seed in seeds:

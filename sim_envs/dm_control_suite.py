@@ -59,10 +59,14 @@ def _suite() -> Any:
 
 @final
 class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
-    """One task of dm_control.suite. Actions and states have no unit; there are no rate limits."""
+    """One task of dm_control.suite. Actions and states have no unit; there are no rate limits.
+
+    Raises `ConfigError` for a control rate that isn't the task's, and for any choice of words: it has but its name.
+    """
 
     def __init__(self, domain: str, task: str, options: EnvironmentOptions) -> None:
         self._domain, self._task = domain, task
+        self._check_words(options)
         self._options = options
         self._renderer: rendering.Renderer | None = None
         self._moment = 0
@@ -89,8 +93,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def instruction(self) -> str:
-        """The instruction that was asked for, else the task's name in words."""
-        return self._options.instruction or f"{self._domain}: {self._task.replace('_', ' ')}"
+        """The task's name in words."""
+        return f"{self._domain}: {self._task.replace('_', ' ')}"
 
     @property
     def success(self) -> bool:
@@ -182,6 +186,16 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._untouched_seed = seed
         self._steps, self._return, self._over = 0, 0.0, True
         self._state = np.zeros(len(_state_names(self._environment.observation_spec())))
+
+    def _check_words(self, options: EnvironmentOptions) -> None:
+        name = f"{PREFIX}/{self._domain}-{self._task}"
+        if options.instruction not in (None, self.instruction):
+            raise ConfigError(
+                f"{name} cannot be told {options.instruction!r}: it does one thing, {self.instruction!r}; "
+                "leave the instruction out"
+            )
+        if options.phrasing != "train":
+            raise ConfigError(f"{name} has no {options.phrasing} phrasings: it has but its name; leave it out")
 
     def _check_rate(self, control_hz: float | None) -> None:
         own_hz = 1 / self.control_dt_s

@@ -38,6 +38,25 @@ def test_every_suite_lists_tasks_under_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        ({"instruction": "bake a cake"}, "cannot be told 'bake a cake': it does one thing, 'cartpole: balance'"),
+        ({"phrasing": "held-out"}, "has no held-out phrasings"),
+        ({"control_hz": 77.0}, "77"),
+    ],
+)
+def test_arguments_that_mean_nothing_to_a_task_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        sim_envs.make("dm_control/cartpole-balance", **wrong)
+
+
+def test_a_task_may_be_told_what_it_does_anyway() -> None:
+    environment = sim_envs.make("dm_control/cartpole-balance", instruction="cartpole: balance")
+    assert environment.instruction == "cartpole: balance"
+    environment.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
         ({"images": "always"}, "images='always'"),
         ({"phrasing": "test"}, "phrasing='test'"),
         ({"image_size": 0}, "image_size=0"),

@@ -4,19 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import dualsys
 from dualsys.app import cli
-from dualsys.checkpoint import shipped_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SHIPPED = "humanoid-table"
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -40,14 +36,6 @@ def commands() -> list[str]:
     return sorted(found)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> Path:
-    """Where examples run: with the shipped checkpoint, or in a tree without one yet with a stand-in of its name."""
-    if SHIPPED not in shipped_checkpoints():
-        make_checkpoint(tmp_path / SHIPPED, dualsys.sim_envs.make("humanoid/touch", images="on-demand").embodiment)
-    return tmp_path
-
-
 def run(source: list[str], folder: Path) -> str:
     done = subprocess.run([sys.executable, *source], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -56,14 +44,14 @@ def run(source: list[str], folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs(example: Path, folder: Path) -> None:
-    assert run([str(example)], folder).strip(), "an example says what it did"
+def test_example_runs(example: Path, tmp_path: Path) -> None:
+    assert run([str(example)], tmp_path).strip(), "an example says what it did"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in blocks("python")])
-def test_python_block_runs(source: str, folder: Path) -> None:
-    run(["-c", source], folder)
+def test_python_block_runs(source: str, tmp_path: Path) -> None:
+    run(["-c", source], tmp_path)
 
 
 @pytest.mark.parametrize("command", commands())

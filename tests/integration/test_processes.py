@@ -93,7 +93,6 @@ def accounted(report: dict[str, Any]) -> int:
 def test_a_run_counts_every_deadline_and_solves_its_task() -> None:
     report = run(bridge_system.reach_system()).report
     assert accounted(report) == pytest.approx(1000, abs=2)
-    assert report["tick"]["misses"] >= report["tick"]["skipped"] >= 0
     assert report["episodes"] == len(report["outcomes"]) >= 1
     assert report["successes"] >= 1
     assert report["success"] == report["successes"] / report["episodes"]

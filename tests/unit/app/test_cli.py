@@ -1,12 +1,14 @@
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import pytest
 import tyro
+from pydantic import BaseModel
 
 from dualsys.app import cli
 from dualsys.errors import ConfigError
@@ -105,13 +107,39 @@ def test_an_unknown_flag_is_refused(calls: list[ProbeConfig], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
-def test_help_of_every_command_names_each_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_every_command_names_each_option(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])
     assert stopped.value.code == 0
     written = capsys.readouterr().out
     assert f"usage: dualsys {command}" in written
     assert "--config FILE" in written
+    options = dict(leaves(cli._resolve(cli.COMMANDS[command].config)))
+    assert options
+    words = set(written.replace(",", " ").split())
+    missing = {flag for flag, no_flag in options.items() if not {flag, no_flag} & words}
+    assert not missing
+
+
+def leaves(config_type: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Flags of a configuration's plain values, and how a switch that is on is turned off; positionals left out."""
+    annotations = get_type_hints(config_type, include_extras=True)
+    for name, annotation in annotations.items():
+        flag = prefix + name.replace("_", "-")
+        if is_nested(annotation):
+            yield from leaves(annotation, f"{flag}.")
+        elif any(is_nested(kind) for kind in get_args(annotation)):
+            continue  # a choice between tables, which tyro makes a subcommand
+        elif tyro.conf.Positional not in getattr(annotation, "__metadata__", ()) and get_origin(annotation) != ClassVar:
+            *scope, last = flag.split(".")
+            yield f"--{flag}", "--" + ".".join([*scope, f"no-{last}"])
+
+
+def is_nested(kind: Any) -> bool:
+    return isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))
 
 
 SAFER = "[safety]\nvelocity_scale = 0.2\n[core.subgoal]\non_expired = 'hold'\n"

@@ -1,7 +1,8 @@
 """Every error dualsys raises on purpose: one root, few leaves.
 
-A message says what was asked, what exists, and how to mend it. Errors belong to set-up and to borders (files, wires,
-command lines); inside a control tick nothing raises.
+A message says what was asked, what exists, and how to mend it. Errors belong to set-up and to borders: files, wires,
+command lines, and what is handed to `Controller.step`. The decision core, the gate and the tick on the wall clock raise
+nothing.
 """
 
 import difflib

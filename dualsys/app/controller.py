@@ -116,7 +116,8 @@ class Controller:
 
         Raises:
             InvalidObservation: it doesn't fit the embodiment: a camera is missing or of another shape, the state has
-                another length or is not finite.
+                another length or is not finite. No command comes of it: the robot holds the one before.
+            Exception: whatever the planner or the actor raises.
         """
         # Our simulations' images, right by construction, are left unread until a model wants them.
         self.embodiment.check_observation(observation, cameras=not isinstance(observation.images, LazyImages))

@@ -1,6 +1,6 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault --> DecisionCore.handle --> command, request, status
+    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
 three drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` never raises, whatever an event holds:
@@ -95,7 +95,7 @@ class DecisionCore:
                     self._requester.in_flight = None
             case _:
                 self._count("bad_events")
-        return Decision(command=command, request=request, status=self.status())
+        return Decision(command=command, request=request)
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""

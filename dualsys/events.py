@@ -87,7 +87,7 @@ class ChunkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoreStatus:
-    """What the core thinks, after each event."""
+    """What the core thinks, as `DecisionCore.status()` gives it."""
 
     phase: Phase
     subgoal: Freshness
@@ -104,4 +104,3 @@ class Decision:
     command: Command | None
     """Only after a `Tick`, once started. Not limited yet: it goes through the safety gate."""
     request: ChunkRequest | None
-    status: CoreStatus

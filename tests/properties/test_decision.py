@@ -11,6 +11,7 @@ from dualsys.chunking import Naive, SkipByDelay, target_at
 from dualsys.counters import COUNTS
 from dualsys.decision import (
     ChunkArrived,
+    CoreStatus,
     Decision,
     DecisionCore,
     Fault,
@@ -120,20 +121,20 @@ POLICIES = st.sampled_from([Naive(), SkipByDelay()])
 ANY_POLICIES = POLICIES | st.builds(BrokenPolicy, ODDITIES)
 
 
-def _run(events: list[Any], config: CoreConfig, policy: Any) -> list[Decision]:
+def _run(events: list[Any], config: CoreConfig, policy: Any) -> list[tuple[Decision, CoreStatus]]:
     core = DecisionCore(ARM, config, policy)
-    return [core.handle(event) for event in events]
+    return [(core.handle(event), core.status()) for event in events]
 
 
-def _bits(decision: Decision) -> tuple[Any, ...]:
-    """Everything in a decision, floats to the bit."""
+def _bits(decision: Decision, status: CoreStatus) -> tuple[Any, ...]:
+    """Everything in a decision and the status after it, floats to the bit."""
     command, request = decision.command, decision.request
     fields: tuple[Any, ...] = ()
     if command is not None:
         names = [name for name in type(command).__slots__ if name != "target"]
         fields = (command.target.tobytes(), *(repr(getattr(command, name)) for name in names))
     asked = None if request is None else (request.sequence, repr(request.stamp_s), request.use_subgoal)
-    return (*fields, asked, decision.status.phase, tuple(decision.status.counts.items()))
+    return (*fields, asked, status.phase, tuple(status.counts.items()))
 
 
 @settings(max_examples=300, deadline=None)
@@ -143,9 +144,9 @@ def test_no_event_raises_and_the_same_events_give_the_same_decisions(
 ) -> None:
     decisions = _run(events, config, policy)
     again = _run(events, config, policy)
-    assert [_bits(d) for d in decisions] == [_bits(d) for d in again]
-    for decision in decisions:
-        assert set(decision.status.counts) == set(COUNTS)
+    assert [_bits(*step) for step in decisions] == [_bits(*step) for step in again]
+    for decision, status in decisions:
+        assert set(status.counts) == set(COUNTS)
         if decision.command is not None:
             assert decision.command.target.shape == (2,)
             assert np.isfinite(decision.command.target).all()

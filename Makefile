@@ -30,6 +30,7 @@ demo: $(STAMP)
 	$(BIN)/dualsys run humanoid/touch --mode processes --seconds 20 \
 		--video $(DEMO)/touch.mp4 --log $(DEMO)/touch.jsonl --json $(DEMO)/touch.json
 	@echo "video, log and figures: $(DEMO)/touch.mp4, touch.jsonl, touch.json"
+	@$(BIN)/python -c 'import json, sys; sys.exit(0 if json.load(open("$(DEMO)/touch.json"))["successes"] else "demo: no episode succeeded")'
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -7,6 +7,7 @@ per process, EGL before OSMesa unless `MUJOCO_GL` says otherwise, and `backend()
 import atexit
 import ctypes
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -25,6 +26,8 @@ APT_HINT = (
     "install EGL with: apt-get install -y libegl1 libgl1 "
     "(or, in a container without /dev: apt-get install -y libosmesa6)"
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 _EGL_PLATFORM_DEVICE = 0x313F
 
@@ -50,6 +53,8 @@ def _choose() -> tuple[Backend, Any]:
     name: Backend = "egl" if asked != "osmesa" and _egl_has_display() else "osmesa"
     if asked == "egl" and name != "egl":
         raise RenderingError(f"MUJOCO_GL=egl, but EGL is not installed or finds no display here. {APT_HINT}")
+    if name == "osmesa" and asked != "osmesa":
+        _LOGGER.info("EGL finds no display here: rendering with OSMesa")
     mujoco = import_mujoco()
     if "OpenGL" not in sys.modules:
         os.environ["PYOPENGL_PLATFORM"] = name
@@ -108,13 +113,6 @@ def import_mujoco() -> Any:
             f"MuJoCo cannot be imported with MUJOCO_GL={asked} ({type(error).__name__}: {error}). "
             f"Unset MUJOCO_GL, or {APT_HINT}"
         ) from error
-
-
-def _forget_platform(candidate: Backend) -> None:
-    """PyOpenGL binds to a platform when it is imported: a second try needs a fresh import."""
-    os.environ.pop("PYOPENGL_PLATFORM", None)
-    for name in [n for n in sys.modules if n.split(".")[0] == "OpenGL" or n.startswith(f"mujoco.{candidate}")]:
-        del sys.modules[name]
 
 
 class _Context:

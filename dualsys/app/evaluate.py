@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
-from dualsys.checkpoint import installed_versions
+from dualsys.app.versions import result_versions
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 
@@ -102,7 +102,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return {
         "tasks": [_task_report(task, list(_episodes(config, task))) for task in tasks],
         "config": plain,
-        "versions": installed_versions(),
+        "versions": result_versions(),
     }
 
 
@@ -138,17 +138,22 @@ def _episodes(config: EvalConfig, task: str) -> Iterator[EpisodeResult]:
     if config.workers == 1:
         yield from track(_run_seeds(config, task, seeds), total=len(seeds), description=task)
         return
-    shares = [list(seeds)[index :: config.workers] for index in range(config.workers)]
     with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        results = pool.map(partial(_run_share, config, task), [share for share in shares if share])
-        yield from sorted((result for share in results for result in share), key=lambda result: result.seed)
+        results = pool.map(partial(_run_in_worker, config, task), seeds)
+        yield from track(results, total=len(seeds), description=task)
 
 
-def _run_share(config: EvalConfig, task: str, seeds: list[int]) -> list[EpisodeResult]:
-    return list(_run_seeds(config, task, seeds))
+@cache  # made by a worker's first episode, for all of its episodes
+def _parts_of_worker(config: EvalConfig, task: str) -> tuple[Any, Controller]:
+    return make_episode_parts(config, task)
 
 
-def _run_seeds(config: EvalConfig, task: str, seeds: Any) -> Iterator[EpisodeResult]:
+def _run_in_worker(config: EvalConfig, task: str, seed: int) -> EpisodeResult:
+    environment, controller = _parts_of_worker(config, task)
+    return run_episode(environment, controller, seed)
+
+
+def _run_seeds(config: EvalConfig, task: str, seeds: range) -> Iterator[EpisodeResult]:
     environment, controller = make_episode_parts(config, task)
     try:
         for seed in seeds:

@@ -13,12 +13,13 @@ from dualsys.app.run_inline import run_inline
 from dualsys.app.run_live import LiveTable, print_report
 from dualsys.app.run_log import log_folder, merge_logs
 from dualsys.app.run_video import film_poses
+from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
 from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.threads import run_threads
-from dualsys.checkpoint import Checkpoint, installed_versions
+from dualsys.checkpoint import Checkpoint
 
 _ENVIRONMENT = "dualsys.sim_envs:make"
 
@@ -45,7 +46,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     try:
         require_control_rate(environment, config.control_hz)
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
-        header = {"config": config.plain(), "versions": installed_versions()}
+        header = {"config": config.plain(), "versions": result_versions()}
         if config.mode == "inline":
             with LiveTable(config.seconds) as table:
                 report = run_inline(config, environment, checkpoint, header, table.show)

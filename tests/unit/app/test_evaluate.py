@@ -1,14 +1,18 @@
 """Evaluation with the shipped controller: the report's form, the same result for any number of workers, the files."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 import pytest
 
+from dualsys.app import evaluate as evaluation
 from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
 from dualsys.app.intervals import wilson_interval
+from dualsys.app.rollout import EpisodeResult
 from dualsys.errors import ConfigError
+from dualsys.sim_envs import rendering
 
 
 def test_a_suite_is_all_its_tasks() -> None:
@@ -20,10 +24,21 @@ def test_a_suite_is_all_its_tasks() -> None:
 
 
 @pytest.mark.slow
-def test_the_report_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+def test_the_report_does_not_depend_on_the_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[int] = []
+
+    def show(episodes: Iterable[EpisodeResult], *, total: int, description: str) -> Iterator[EpisodeResult]:
+        for episode in episodes:
+            shown.append(episode.seed)
+            yield episode
+
     alone = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=4))
+    monkeypatch.setattr(evaluation, "track", show)
     shared = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=4, workers=2))
     assert alone["tasks"] == shared["tasks"]
+    assert shown == [8000, 8001, 8002, 8003]
     (task,) = alone["tasks"]
     assert task["episodes"] == 4
     assert task["success"] == task["successes"] / 4
@@ -43,6 +58,7 @@ def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) 
     report = json.loads(file.read_text())
     assert report["config"]["planner"] == "null"
     assert {"python", "torch", "mujoco"} <= report["versions"].keys()
+    assert report["versions"]["renderer"] == rendering.backend()
     assert trained["successes"] >= 8
     assert report["tasks"][0]["successes"] <= 6
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -21,8 +21,11 @@ class VideoWriter:
     def __init__(self, path: Path, *, fps: int) -> None:
         import av
 
+        from dualsys.data.video import CODEC
+
         path.parent.mkdir(parents=True, exist_ok=True)
         self._av: Any = av
+        self._codec = CODEC
         self._container: Any = av.open(str(path), "w", format="mp4")
         self._fps = fps
         self._stream: Any = None
@@ -31,7 +34,7 @@ class VideoWriter:
         """Append a frame `(h, w, 3)` uint8; every frame has the first one's size."""
         picture = with_caption(frame, caption)
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps), options={"crf": "20"})
+            self._stream = self._container.add_stream(self._codec, rate=Fraction(self._fps), options={"crf": "20"})
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         image = self._av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -85,15 +85,16 @@ def rendering() -> Finding:
 
 
 def video() -> Finding:
-    """An H.264 encoder in PyAV, for videos and datasets."""
+    """The H.264 encoder in PyAV that videos and datasets are written with."""
     try:
         av = importlib.import_module("av")
     except ImportError as error:
         return Finding(status="fail", detail=f"av does not import: {error}", fix=_reinstall("av"))
-    found = [name for name in ("libx264", "libopenh264", "mpeg4") if name in av.codecs_available]
-    if not found:
-        return Finding(status="fail", detail="no H.264 or MPEG-4 encoder in PyAV", fix=_reinstall("av"))
-    return Finding(status="ok", detail=f"encodes with {found[0]}")
+    from dualsys.data.video import CODEC
+
+    if CODEC not in av.codecs_available:
+        return Finding(status="fail", detail=f"no {CODEC} encoder in PyAV", fix=_reinstall("av"))
+    return Finding(status="ok", detail=f"encodes with {CODEC}")
 
 
 def shared_memory() -> Finding:
@@ -112,15 +113,18 @@ def shared_memory() -> Finding:
 
 
 def scheduling() -> Finding:
-    """Whether the tick may run in real time, with its memory locked."""
-    program = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))"
+    """Whether the tick may run at the priority it asks for, with its memory locked."""
+    from dualsys.bridge.system import RealtimeConfig
+
+    priority = RealtimeConfig().priority
+    program = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({priority}))"
     realtime = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     locks = os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit >= _NEEDED_LOCKED_BYTES
     if realtime and locks:
-        return Finding(status="ok", detail="real-time scheduling and locked memory are allowed")
+        return Finding(status="ok", detail=f"SCHED_FIFO {priority} and locked memory are allowed")
     missing = " and ".join(
-        word for word, there in (("real-time scheduling", realtime), ("locking memory", locks)) if not there
+        word for word, there in ((f"SCHED_FIFO {priority}", realtime), ("locking memory", locks)) if not there
     )
     return Finding(
         status="warn",

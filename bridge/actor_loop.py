@@ -75,6 +75,16 @@ class ActorLoop:
         stamps = self._requests.peek()
         if stamps is None or stamps.sequence <= self._answered:
             return False
+        try:
+            return self._answer_newest()
+        except Exception as error:
+            # Whatever it was, the tick asks again: this request is done with.
+            self._answered = max(self._answered, stamps.sequence)
+            self._counts["failures"] += 1
+            _LOGGER.warning("no chunk for request %d: %s", stamps.sequence, error, exc_info=error)
+            return False
+
+    def _answer_newest(self) -> bool:
         request, sensed = self._requests.read(), self._senses.newest()
         if request is None or sensed is None:
             self._counts["waits"] += 1
@@ -95,15 +105,10 @@ class ActorLoop:
         subgoal = self._subgoals.read() if request.use_subgoal else None
         if subgoal is not None and subgoal.observation_stamp_s < episode.start_s:
             subgoal = None
-        try:
-            if episode.number != self._episode:
-                self._actor.reset(seed=episode.seed)
-                self._episode = episode.number
-            chunk: Any = self._actor.act(observation, subgoal, request.prefix)
-        except Exception as error:
-            self._counts["failures"] += 1
-            _LOGGER.warning("no chunk for request %d: %s", request.sequence, error, exc_info=error)
-            return None
+        if episode.number != self._episode:
+            self._actor.reset(seed=episode.seed)
+            self._episode = episode.number
+        chunk: Any = self._actor.act(observation, subgoal, request.prefix)
         usable = isinstance(chunk, ActionChunk)
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
         if problem is not None:

@@ -17,6 +17,9 @@ LAST_DELAY_S = 5.0
 """Delay before a restart; it doubles from one to the other while the process keeps dying young."""
 HEALTHY_S = 20.0
 """A process that lived this long starts again after the first delay."""
+SET_UP_WITHIN_S = 600.0
+"""One that says it could not be set up has lived well only after this long: loading takes time, too."""
+MAX_FAILED_STARTS = 20
 _TAIL_CHARACTERS = 2000
 
 
@@ -29,11 +32,24 @@ class Child:
         arguments: Its arguments.
         log: File that gets its output.
         restart: Whether it is started again when it dies.
+        max_failed_starts: Starts in a row that may end in an early death before it is given up.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str], *, log: Path, restart: bool) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        restart: bool,
+        max_failed_starts: int = MAX_FAILED_STARTS,
+    ) -> None:
         self.module = module
         self.restarts = 0
+        self.given_up = False
+        """Whether it is not started any more because no start helped."""
+        self._max_failed_starts = max_failed_starts
+        self._failed_starts = 0
         self._command = [sys.executable, "-m", module, *arguments]
         self._log = log
         self._restart = restart
@@ -68,25 +84,41 @@ class Child:
 
     @property
     def failed_for_good(self) -> bool:
-        """Whether it ended in a way that a restart doesn't mend: it is not restarted, or could not be set up."""
+        """Whether it ended in a way that says its set-up is wrong: it is not restarted, or could not be set up."""
         status = self.exit_status
         return status is not None and (not self._restart or status == SETUP_FAILED)
 
-    def watch(self) -> None:
-        """Start it again when it has died, after a delay. Call often."""
-        if not self._restart or self.exit_status is None:
-            return
-        now_s = monotonic()
+    def watch(self) -> str | None:
+        """Start it again when it has died, after a delay; what happened, if something did. Call often."""
+        status, now_s = self.exit_status, monotonic()
+        if not self._restart or self.given_up or status is None:
+            return None
         if self._restart_at_s is None:
             self._end_session()
-            if now_s - self._started_s >= HEALTHY_S:
-                self._delay_s = FIRST_DELAY_S
-            _LOGGER.warning("%s ended with status %s; restart in %.1f s", self.module, self.exit_status, self._delay_s)
-            self._restart_at_s = now_s + self._delay_s
-            self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
-        elif now_s >= self._restart_at_s:
-            self.restarts += 1
+            return self._take_death(status, now_s)
+        if now_s < self._restart_at_s:
+            return None
+        try:
             self.start()
+        except OSError as error:
+            self._restart_at_s = now_s + LAST_DELAY_S
+            return f"{self.module} cannot be started: {error}; next try in {LAST_DELAY_S:.1f} s"
+        self.restarts += 1
+        return None
+
+    def _take_death(self, status: int, now_s: float) -> str:
+        """Decide when it is started again, or that it is not."""
+        if now_s - self._started_s >= (SET_UP_WITHIN_S if status == SETUP_FAILED else HEALTHY_S):
+            self._failed_starts, self._delay_s = 0, FIRST_DELAY_S
+        ended = f"{self.module} ended with status {status}"
+        # The death of one that had been working is no failed start, but an early death of its successor is.
+        if self._failed_starts >= self._max_failed_starts:
+            self.given_up = True
+            return f"{ended}; given up after {self._failed_starts} starts in a row"
+        self._failed_starts += 1
+        self._restart_at_s = now_s + self._delay_s
+        delay_s, self._delay_s = self._delay_s, min(2 * self._delay_s, LAST_DELAY_S)
+        return f"{ended}; restart in {delay_s:.1f} s"
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, and don't start it again."""

@@ -63,6 +63,7 @@ class PlannerLoop:
 
     def run(self, stop: threading.Event) -> None:
         """Plan until told to stop. Raises `BridgeError` after too many failures in a row."""
+        self._failures_in_a_row = 0
         ticker = Ticker(Grid(origin_s=self._clock.now_s(), period_s=self._period_s))
         while not stop.is_set():
             if ticker.due(self._clock.now_s()):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dualsys.bridge.launchers import LauncherName, RayLauncher, SubprocessLauncher
+from dualsys.bridge.launchers import LauncherName, make_launcher
 from dualsys.bridge.progress import OnProgress
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.scene import ScenePose
@@ -48,12 +48,7 @@ def run_processes(
     """
     with _sigterm_as_exit(), RunFolder(run_id) as folder:
         config = config.model_copy(update={"folder": folder.path})
-        file = folder.path / "config.json"
-        planner = (
-            RayLauncher(file, folder.path, address=ray_address)
-            if launcher == "ray"
-            else SubprocessLauncher(file, folder.path, standbys=config.planner_standbys)
-        )
+        planner = make_launcher(launcher, config, ray_address=ray_address)
         report = Supervisor(config, planner, on_progress).run()
         return RunResult(report=report, poses=read_poses(folder.path / POSES))
 

@@ -131,9 +131,10 @@ class SharedSlots:
         stamps = self.peek()
         self._sequence = -1 if stamps is None else stamps.sequence
         self._words[_EPOCH] += 1
+        # A sign of life before the name: else whoever watches for hangs would find the last writer's beat under it.
+        self.beat()
         self._words[_WRITER_PID] = os.getpid()
         self._words[_WRITER_START] = process_start_ticks(os.getpid())
-        self.beat()
 
     @property
     def epoch(self) -> int:

@@ -1,6 +1,8 @@
 """The supervisor of a run in processes: starts them, waits until they are ready, watches, ends them in order.
 
-It only looks after the others: nothing that moves depends on it from one moment to the next.
+It only looks after the others: nothing that moves depends on it from one moment to the next. Once all are ready, no
+other process's end ends the run: each is started again, at longer and longer intervals, and at last given up, while
+the tick goes on with what it has (see `dualsys.staleness`). Only the tick's own end, or its hanging, is the run's.
 """
 
 import json
@@ -9,13 +11,13 @@ import os
 import signal
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import Any, final
+from typing import Any, Final, final
 
 from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.launchers import Launcher
 from dualsys.bridge.progress import OnProgress, Progress
-from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_process import REPORT
 from dualsys.clock import MonotonicClock
@@ -27,6 +29,11 @@ _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
 _TICK_OVERTIME_S = 60.0
+_HANG_FIELDS: Final = {
+    "planner": "planner_hangs_after_s",
+    "actor": "actor_hangs_after_s",
+    "camera": "actor_hangs_after_s",
+}
 
 
 @final
@@ -50,10 +57,13 @@ class Supervisor:
                 [str(config.folder / "config.json")],
                 log=config.folder / f"{name}.log",
                 restart=name != "tick",
+                max_failed_starts=config.max_failed_starts,
             )
             for name in ("tick", "actor", "camera")
         }
         self._began_s = monotonic()
+        self._go = False
+        self._hangs = dict.fromkeys(_HANG_FIELDS, 0)
 
     def run(self) -> dict[str, Any]:
         """Start everything, let it run for its time, stop everything; the run's figures.
@@ -75,7 +85,7 @@ class Supervisor:
         self._boxes.create(self._config)
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), MonotonicClock())
-        self._reporter.publish({"go": False})
+        self._publish()
         for child in self._children.values():
             child.start()
         self._launcher.start()
@@ -84,6 +94,7 @@ class Supervisor:
         """Wait for the tick, the actor, the cameras, and a first sign from the planner."""
         while waiting := [name for name in ("tick", "actor", "camera", "planner") if not self._is_ready(name)]:
             self._look_after_all()
+            self._require_set_up()
             if monotonic() - self._began_s > self._config.ready_within_s:
                 names = ", ".join(waiting)
                 raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{self._logs()}")
@@ -91,14 +102,28 @@ class Supervisor:
             sleep(_POLL_S)
 
     def _is_ready(self, name: str) -> bool:
-        status = self._statuses[name].read() or {}
+        status = self._status(name)
         if name == "planner":
             # A first plan is the warm-up; a planner that only fails is reported, not waited for.
             return bool(status.get("plans") or status.get("failures") or status.get("refused"))
         return bool(status.get("ready"))
 
     def _say_go(self) -> None:
-        self._reporter.publish({"go": True})
+        self._go = True
+        self._publish()
+
+    def _publish(self) -> None:
+        self._published = self._care()
+        self._reporter.publish({"go": self._go, **self._published})
+
+    def _care(self) -> dict[str, Any]:
+        """What had to be done for the others."""
+        patients = {name: self._children[name] for name in ("actor", "camera")} | {"launcher": self._launcher}
+        return {
+            "restarts": {name: patient.restarts for name, patient in patients.items()},
+            "hangs": dict(self._hangs),
+            "given_up": [name for name, patient in patients.items() if patient.given_up],
+        }
 
     def _watch(self) -> None:
         """Look after all until the tick ends by itself."""
@@ -106,29 +131,51 @@ class Supervisor:
         limit_s = monotonic() + self._config.seconds + _TICK_OVERTIME_S
         while tick.exit_status is None:
             self._look_after_all()
-            self._look_for_hang()
+            self._look_for_hangs()
             self._progress("running", [])
             if monotonic() > limit_s:
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
             sleep(_POLL_S)
 
     def _look_after_all(self) -> None:
+        """Start again who has died."""
+        happened = [child.watch() for child in self._children.values()]
+        happened.append(self._launcher.watch())
+        for what in filter(None, happened):
+            self._note(what)
+        if self._care() != self._published:
+            self._publish()
+
+    def _require_set_up(self) -> None:
+        """Raise `BridgeError` where a start has shown that there is nothing to wait for."""
         for name, child in self._children.items():
-            child.watch()
             if child.failed_for_good and child.exit_status != 0:
                 raise BridgeError(f"the {name} process ended with status {child.exit_status}; it said:\n{child.tail()}")
-        self._launcher.watch()
         if self._launcher.failure is not None:
             raise BridgeError(f"the planner could not be started; its launcher said:\n{self._launcher.failure}")
 
-    def _look_for_hang(self) -> None:
-        box = self._statuses["planner"]
-        age_s, pid = box.heartbeat_age_s(), box.living_writer()
-        if pid is None or age_s <= self._config.planner_hangs_after_s:
-            return
-        _LOGGER.warning("the planner (process %d) gave no sign of life for %.0f s: killed", pid, age_s)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    def _look_for_hangs(self) -> None:
+        """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
+        for name, field in _HANG_FIELDS.items():
+            box = self._statuses[name]
+            age_s, pid = box.heartbeat_age_s(), box.living_writer()
+            if pid is None or age_s <= getattr(self._config, field):
+                continue
+            self._hangs[name] += 1
+            self._note(f"the {name} (process {pid}) gave no sign of life for {age_s:.0f} s: killed")
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _note(self, what: str) -> None:
+        _LOGGER.warning("%s", what)
+
+    def _status(self, name: str) -> Status:
+        """Newest status; an empty one where there is none, or where a dying process left a broken one."""
+        try:
+            return self._statuses[name].read() or {}
+        except BridgeError as error:
+            _LOGGER.warning("status of %s: %s", name, error)
+            return {}
 
     def _logs(self) -> str:
         """The end of what each process wrote."""
@@ -138,7 +185,7 @@ class Supervisor:
         )
 
     def _progress(self, stage: str, waiting: list[str]) -> None:
-        statuses = {name: box.read() or {} for name, box in self._statuses.items()}
+        statuses = {name: self._status(name) for name in self._statuses}
         self._on_progress(
             Progress(stage=stage, seconds=monotonic() - self._began_s, waiting=tuple(waiting), statuses=statuses)
         )
@@ -149,17 +196,18 @@ class Supervisor:
         if tick.exit_status != 0 or not path.exists():
             raise BridgeError(f"the tick ended with status {tick.exit_status} and no report; it said:\n{tick.tail()}")
         report: dict[str, Any] = json.loads(path.read_text())
-        statuses = {name: self._statuses[name].read() or {} for name in ("planner", "actor", "camera", "launcher")}
+        statuses = {name: self._status(name) for name in ("planner", "actor", "camera", "launcher")}
         report["planner"] |= {
             "pid": statuses["planner"].get("pid"),
             "restarts": max(self._statuses["planner"].epoch - 1, 0),
         }
         report["actor"] |= {"pid": statuses["actor"].get("pid"), "restarts": self._children["actor"].restarts}
         report["processes"] = statuses
+        report["supervisor"] = self._care()
         return report
 
     def _stop(self) -> None:
-        """The tick first: it lets the robot rest; then those that feed it."""
+        """The tick first: nothing moves once it has ended; then those that feed it."""
         self._children["tick"].stop(within_s=_STOP_TICK_WITHIN_S)
         self._launcher.ask_to_stop()
         for name in ("actor", "camera"):

@@ -65,6 +65,10 @@ class SystemConfig(BaseModel):
     """Failed plans in a row after which the planner's process gives up and is started anew."""
     planner_hangs_after_s: Rate = 30.0
     """A planner without a sign of life for this long is killed, for its launcher to start another: Ray sees no hang."""
+    actor_hangs_after_s: Rate = 10.0
+    """The same for the actor and the cameras."""
+    max_failed_starts: int = Field(default=20, gt=0)
+    """Starts in a row that may fail before a process is given up; the tick goes on without it all the same."""
     ready_within_s: Rate = 300.0
     """How long everything may take to load before the run is given up."""
     subgoal_capacity: int = Field(default=4 * 2**20, gt=0)

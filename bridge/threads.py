@@ -1,17 +1,20 @@
 """The threads driver: one process on the wall clock; planner, actor and cameras in threads, the tick in the caller's.
 
-For a notebook or a small robot: threads share one interpreter lock and one garbage collector, so the tick is less even
-than in processes mode. The loops are the same.
+For a notebook or a first look: threads share one interpreter lock and one garbage collector, so the tick is less even
+than in processes mode. The loops are the same. A thread that fails before the start ends the run; later it is begun
+again, at longer and longer intervals, while the tick goes on.
 """
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_planner_loop, make_tick_loop, rehearse
 from dualsys.bridge.boxes import LocalBoxes, status_box
+from dualsys.bridge.child import FIRST_DELAY_S, LAST_DELAY_S
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.processes import RunResult
 from dualsys.bridge.progress import OnProgress, Progress
@@ -41,7 +44,7 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         on_progress: Called several times a second, from a thread of its own.
 
     Raises:
-        BridgeError: where a thread ends before its time.
+        BridgeError: where a thread fails before the start.
         SpecMismatch: where the parts don't fit.
     """
     planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
@@ -60,6 +63,7 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         crew.start("actor", actor_loop.run)
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
         _wait_for_planner(boxes, tick, crew)
+        crew.carry_on()
         with realtime_thread(config.realtime) as scheduler:
             tick.run(crew.stop)
         crew.check()
@@ -70,15 +74,19 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
             if log is not None:
                 log.close()
     _write_commands(config, tick)
-    report = _report(boxes, tick) | {"realtime": {"scheduler": scheduler}}
+    report = _report(boxes, tick, crew) | {"realtime": {"scheduler": scheduler}}
     return RunResult(report=report, poses=tick.poses)
 
 
 class Crew:
-    """Threads that end together; one that fails ends them all."""
+    """Threads that end together. One that fails ends them all, or, after `carry_on`, begins again after a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_delay_s: float = FIRST_DELAY_S) -> None:
         self.stop = threading.Event()
+        self.restarts: Counter[str] = Counter()
+        """How often each has begun again."""
+        self._first_delay_s = first_delay_s
+        self._carries_on = False
         self._threads: list[threading.Thread] = []
         self._failures: list[str] = []
 
@@ -86,19 +94,31 @@ class Crew:
         """Run a body in a thread."""
 
         def run() -> None:
-            try:
-                body(self.stop)
-            except Exception as error:
-                _LOGGER.exception("the %s thread failed", name)
-                self._failures.append(f"{name}: {type(error).__name__}: {error}")
-                self.stop.set()
+            delay_s = self._first_delay_s
+            while not self.stop.is_set():
+                try:
+                    body(self.stop)
+                except Exception as error:
+                    _LOGGER.exception("the %s thread failed", name)
+                    if not self._carries_on:
+                        self._failures.append(f"{name}: {type(error).__name__}: {error}")
+                        self.stop.set()
+                        return
+                self.stop.wait(delay_s)
+                if not self.stop.is_set():
+                    self.restarts[name] += 1
+                    delay_s = min(2 * delay_s, LAST_DELAY_S)
 
         thread = threading.Thread(target=run, name=f"dualsys-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
+    def carry_on(self) -> None:
+        """From now on the run is not over when one fails."""
+        self._carries_on = True
+
     def check(self) -> None:
-        """Raise `BridgeError` when one has failed."""
+        """Raise `BridgeError` when one has failed that had to be there."""
         if self._failures:
             raise BridgeError(f"a thread failed: {'; '.join(self._failures)}")
 
@@ -152,9 +172,11 @@ def _write_commands(config: SystemConfig, tick: TickLoop) -> None:
             log.command(command)
 
 
-def _report(boxes: LocalBoxes, tick: TickLoop) -> dict[str, Any]:
+def _report(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> dict[str, Any]:
     report = tick.report()
     statuses = {name: boxes.reader(status_box(name)).read() or {} for name in ("planner", "actor", "camera")}
-    report["planner"] |= {"pid": statuses["planner"].get("pid"), "restarts": 0}
+    report["planner"] |= {"pid": statuses["planner"].get("pid"), "restarts": crew.restarts["planner"]}
+    report["actor"]["restarts"] = crew.restarts["actor"]
+    report["supervisor"] = {"restarts": dict(crew.restarts)}
     report["processes"] = statuses
     return report

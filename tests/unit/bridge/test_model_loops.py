@@ -222,6 +222,26 @@ def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
     assert loop.step()
 
 
+def test_an_actor_whose_boxes_fail_answers_the_next_request() -> None:
+    world = World()
+    world.show()
+    loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
+    newest, broken = world.senses.newest, [True]
+
+    def read_broken() -> Any:
+        if broken:
+            raise BridgeError("a malformed frame")
+        return newest()
+
+    world.senses.newest = read_broken  # type: ignore[method-assign]
+    world.ask(0)
+    assert not loop.step()
+    broken.clear()
+    assert not loop.step()
+    world.ask(1)
+    assert loop.step()
+
+
 def test_the_camera_draws_the_newest_pose_once_with_its_stamp_and_scene() -> None:
     world, environment = World(), DrawnEnvironment()
     box = camera_boxes(CONFIG)["head"]

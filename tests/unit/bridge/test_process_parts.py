@@ -87,6 +87,25 @@ def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(
     assert child.pid is None
 
 
+def test_a_child_that_never_starts_well_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hopeless.py").write_text("import sys\nsys.exit(2)\n")
+    monkeypatch.chdir(tmp_path)
+    child = Child("hopeless", [], log=tmp_path / "log", restart=True, max_failed_starts=2)
+    child.start()
+    told = []
+    deadline = time.monotonic() + 20
+    while not child.given_up and time.monotonic() < deadline:
+        told += [what for what in [child.watch()] if what]
+        time.sleep(0.01)
+    assert child.restarts == 2
+    assert told == [
+        "hopeless ended with status 2; restart in 0.1 s",
+        "hopeless ended with status 2; restart in 0.2 s",
+        "hopeless ended with status 2; given up after 2 starts in a row",
+    ]
+    assert child.watch() is None
+
+
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stubborn.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)\n"

@@ -1,0 +1,157 @@
+"""Whatever happens to the others once all are ready, the tick goes on: real processes, killed and kept from returning.
+
+The tick runs at 100 Hz here, so that a deadline is missed by a stall, not by the machine's other work.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualsys.bridge.launchers import LauncherName
+from dualsys.bridge.processes import run_processes
+from dualsys.bridge.progress import Progress
+from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
+from dualsys.bridge.system import SystemConfig
+from tests.integration import bridge_system
+
+RUN_ID = f"survival-{os.getpid()}"
+FOLDER = SHARED_MEMORY / f"{PREFIX}{RUN_ID}"
+ROOT = Path(__file__).parents[2]
+TICKS_BEFORE = 150
+"""Ticks that are watched before anything happens."""
+
+Statuses = Mapping[str, dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither shared memory nor a process of the run may be there afterwards."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield
+    assert not FOLDER.exists()
+    assert bridge_system.processes_of(str(FOLDER)) == set()
+
+
+def system(**changes: Any) -> SystemConfig:
+    environment = bridge_system.part("reach", pose=2.0, max_steps=1_000_000, control_hz=100.0)
+    values: dict[str, Any] = {"seconds": 60.0, "environment": environment, "control_hz": 100.0}
+    return bridge_system.reach_system(**(values | changes))
+
+
+class Misfortune:
+    """Does harm once, after a while, and ends the run when a condition holds; counts the deadlines missed around it."""
+
+    def __init__(self, harm: Callable[[Statuses], None], until: Callable[[Statuses], bool]) -> None:
+        self._harm, self._until = harm, until
+        self._looks: list[tuple[int, int]] = []
+        self._harmed_at: int | None = None
+        self._ended = False
+
+    def __call__(self, progress: Progress) -> None:
+        tick = progress.statuses.get("tick", {})
+        if not tick.get("running"):
+            return
+        self._looks.append((tick["count"], tick["misses"]))
+        if self._harmed_at is None:
+            if tick["count"] >= TICKS_BEFORE and tick["chunks"] >= 3 and tick["subgoals"] >= 3:
+                self._harmed_at = len(self._looks) - 1
+                self._harm(progress.statuses)
+        elif not self._ended and tick["count"] >= self.ticks_before + TICKS_BEFORE and self._until(progress.statuses):
+            self._ended = True
+            os.kill(tick["pid"], signal.SIGTERM)
+
+    @property
+    def ticks_before(self) -> int:
+        assert self._harmed_at is not None
+        return self._looks[self._harmed_at][0]
+
+    def check(self) -> None:
+        """The tick served its deadlines after the harm as well as in the same time before."""
+        assert self._harmed_at is not None
+        ticks, before = self._looks[self._harmed_at]
+        after = next(misses for count, misses in self._looks if count >= ticks + TICKS_BEFORE) - before
+        assert after <= before + 2
+
+
+def run(config: SystemConfig, misfortune: Misfortune, launcher: LauncherName = "subprocess") -> dict[str, Any]:
+    report = run_processes(config, run_id=RUN_ID, launcher=launcher, on_progress=misfortune).report
+    misfortune.check()
+    return report
+
+
+def kill(statuses: Statuses, name: str) -> None:
+    os.kill(statuses[name]["pid"], signal.SIGKILL)
+
+
+def restarts(statuses: Statuses, name: str) -> int:
+    return int(statuses["supervisor"]["restarts"][name])
+
+
+@pytest.mark.parametrize(("part", "patient"), [("planner", "launcher"), ("actor", "actor")])
+def test_who_cannot_come_back_is_given_up_and_the_tick_goes_on(part: str, patient: str, tmp_path: Path) -> None:
+    marker = tmp_path / "gone"
+
+    def harm(statuses: Statuses) -> None:
+        marker.touch()
+        kill(statuses, part)
+
+    misfortune = Misfortune(harm, lambda statuses: patient in statuses["supervisor"]["given_up"])
+    changes = {part: bridge_system.part(f"{part}_unless", marker=str(marker)), "max_failed_starts": 2}
+    report = run(system(**changes), misfortune)
+    assert report["supervisor"]["given_up"] == [patient]
+    assert report["supervisor"]["restarts"][patient] == 2
+    assert report["tick"]["count"] > misfortune.ticks_before + TICKS_BEFORE
+    unserved = "requests_null" if part == "planner" else "requests_timed_out"
+    assert report["counters"][unserved] > 0
+
+
+@pytest.mark.parametrize(("part", "patient"), [("planner", "launcher"), ("actor", "actor")])
+def test_who_fails_to_start_again_is_tried_until_it_works(part: str, patient: str, tmp_path: Path) -> None:
+    marker = tmp_path / "gone"
+    victims: list[int] = []
+
+    def harm(statuses: Statuses) -> None:
+        marker.touch()
+        victims.append(statuses[part]["pid"])
+        kill(statuses, part)
+
+    def is_back(statuses: Statuses) -> bool:
+        if restarts(statuses, patient) >= 2:
+            marker.unlink(missing_ok=True)
+        made = statuses[part].get("plans" if part == "planner" else "chunks", 0)
+        return bool(statuses[part]["pid"] != victims[0] and made > 0)
+
+    report = run(system(**{part: bridge_system.part(f"{part}_unless", marker=str(marker))}), Misfortune(harm, is_back))
+    assert report["supervisor"]["given_up"] == []
+    assert report["supervisor"]["restarts"][patient] >= 2
+
+
+def test_a_hung_actor_is_killed_and_started_again(tmp_path: Path) -> None:
+    config = system(actor=bridge_system.part("HangingActor", marker=str(tmp_path / "hung")), actor_hangs_after_s=0.7)
+    misfortune = Misfortune(
+        lambda _: None,
+        lambda statuses: statuses["supervisor"]["hangs"]["actor"] == 1 and restarts(statuses, "actor") == 1,
+    )
+    report = run(config, misfortune)
+    assert report["supervisor"]["hangs"] == {"planner": 0, "actor": 1, "camera": 0}
+
+
+@pytest.mark.slow
+def test_the_death_of_rays_driver_and_cluster_is_survived() -> None:
+    driver: list[int] = []
+
+    def harm(statuses: Statuses) -> None:
+        driver.append(statuses["launcher"]["pid"])
+        kill(statuses, "launcher")
+
+    def is_back(statuses: Statuses) -> bool:
+        launcher, planner = statuses["launcher"], statuses["planner"]
+        return bool(launcher["pid"] != driver[0] and planner["epoch"] >= 2 and planner["plans"] > 0)
+
+    report = run(system(), Misfortune(harm, is_back), launcher="ray")
+    assert report["supervisor"]["restarts"]["launcher"] == 1
+    assert report["planner"]["restarts"] >= 1

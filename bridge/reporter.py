@@ -33,7 +33,3 @@ class Reporter:
         self._sequence += 1
         now_s = self._clock.now_s()
         self._box.write({"pid": os.getpid(), **status}, sequence=self._sequence, observation_stamp_s=now_s)
-
-    def beat(self) -> None:
-        """A sign of life without news."""
-        self._box.beat()

@@ -9,7 +9,6 @@ import json
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dualsys.errors import InvalidObservation, SpecMismatch
@@ -113,14 +112,6 @@ class EmbodimentSpec(Spec):
         """Acceleration limits `(nu,)`, infinite where there is none."""
         limits = [np.inf if j.max_acceleration is None else j.max_acceleration for j in self.joints]
         return np.array(limits, dtype=np.float64)
-
-    def group_indices(self, group: str) -> NDArray[np.intp]:
-        """Positions of a group's joints in an action row. Raises `SpecMismatch` for an unknown group."""
-        order = {joint.name: index for index, joint in enumerate(self.joints)}
-        for candidate in self.groups:
-            if candidate.name == group:
-                return np.array([order[name] for name in candidate.joints], dtype=np.intp)
-        raise SpecMismatch(f"embodiment {self.name!r} has no group {group!r}; it has {[g.name for g in self.groups]}")
 
     def check_observation(self, observation: Observation, *, cameras: bool = True) -> None:
         """Refuse an observation that doesn't fit. Raises `InvalidObservation`; `cameras=False` leaves images unread."""

@@ -10,6 +10,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import LatentSubgoal, Observation, TokenArray
+from dualsys.telemetry import read_log
 
 
 class NullPlanner:
@@ -82,11 +83,8 @@ class ReplayPlanner:
 
     @classmethod
     def from_log(cls, spec: SubgoalSpec, log: Path) -> Self:
-        """From the subgoal lines of a run's JSONL log. Raises `ConfigError` where it has none."""
-        import json
-
-        lines = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-        tokens = [np.array(line["tokens"], dtype=np.float32) for line in lines if line.get("kind") == "subgoal"]
+        """From the subgoal lines of a run's log. Raises `ConfigError` where it has none, `DatasetError` for no log."""
+        tokens = [np.array(line["tokens"], dtype=np.float32) for line in read_log(log) if line["kind"] == "subgoal"]
         if not tokens:
             raise ConfigError(f"{log} holds no subgoal lines to replay")
         return cls(spec, tokens)

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("planner", "actor", "bridge", "sim_envs")
 SOURCE_FOLDERS = ("dualsys", "tests", "benchmarks", "examples")
 HEAVY = ("torch", "ray", "transformers", "mujoco", "dm_control", "pyarrow", "av", "gymnasium", "matplotlib")
-MAX_LINES = 400
+MAX_LINES = {"tests": 400}
+"""Lines of a file by its folder; elsewhere 300."""
 
 
 def source_files(*folders: str) -> list[Path]:
@@ -93,9 +94,9 @@ def test_files_stay_small() -> None:
     long = {
         str(path): lines
         for path in source_files(*SOURCE_FOLDERS)
-        if (lines := len((ROOT / path).read_text(encoding="utf-8").splitlines())) > MAX_LINES
+        if (lines := len((ROOT / path).read_text(encoding="utf-8").splitlines())) > MAX_LINES.get(path.parts[0], 300)
     }
-    assert not long, f"over {MAX_LINES} lines: {long}"
+    assert not long
 
 
 def test_the_four_parts_are_relative_links() -> None:

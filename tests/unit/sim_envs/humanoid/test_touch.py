@@ -283,7 +283,8 @@ def test_the_embodiment(env: HumanoidTouch) -> None:
     assert embodiment.name == "unitree-g1-upper"
     assert [len(group.joints) for group in embodiment.groups] == [7, 7, 7, 7]
     assert [name for group in embodiment.groups for name in group.joints] == [joint.name for joint in embodiment.joints]
-    assert embodiment.group_indices("right_arm").tolist() == list(range(7, 14))
+    groups = {group.name: group.joints for group in embodiment.groups}
+    assert groups["right_arm"] == tuple(joint.name for joint in embodiment.joints[7:14])
     assert np.all((embodiment.lower < HOME) & (embodiment.upper > HOME))
     embodiment.check_observation(env.observe())
 

@@ -173,7 +173,8 @@ class InlineDriver:
         ready_s = now_s + self.timing.planner_latency_s
         value: Any = self._planner.plan(observation)
         if isinstance(value, LatentSubgoal):
-            value = sign_subgoal(value, sequence=self._subgoal_sequence, epoch=0, emitted_stamp_s=ready_s)
+            number, spec = self._subgoal_sequence, self._actor.subgoal_spec
+            value = sign_subgoal(value, spec, sequence=number, epoch=0, emitted_stamp_s=ready_s)
             self._subgoal_sequence += 1
         self._planning = _Result(ready_s=ready_s, value=value)
         self._deliver(now_s)

@@ -103,7 +103,7 @@ class PlannerLoop:
     def _publish(self, subgoal: LatentSubgoal) -> None:
         self._sequence += 1
         signed = sign_subgoal(
-            subgoal, sequence=self._sequence, epoch=self._outbox.epoch, emitted_stamp_s=self._clock.now_s()
+            subgoal, self._spec, sequence=self._sequence, epoch=self._outbox.epoch, emitted_stamp_s=self._clock.now_s()
         )
         self._outbox.write(
             signed,

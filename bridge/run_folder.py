@@ -42,9 +42,12 @@ class RunFolder:
             self.path.mkdir(mode=0o700)
         except FileExistsError as error:
             raise BridgeError(f"{self.path} exists: a run of that name is alive; use another name") from error
-        self._descriptor = os.open(self.path / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Locked before it has its name: an owner's file that is found unlocked is a dead run's, at any moment.
+        making = self.path / f".{_OWNER}"
+        self._descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         os.write(self._descriptor, str(os.getpid()).encode())
+        making.rename(self.path / _OWNER)
         return self
 
     def __exit__(

@@ -5,14 +5,23 @@ from typing import Any
 
 import numpy as np
 
+from dualsys.chunking import is_duration, is_number
 from dualsys.embodiment import SubgoalSpec
 from dualsys.events import ChunkRequest, SubgoalArrived
 from dualsys.messages import ActionChunk, LatentSubgoal
 
 
-def sign_subgoal(subgoal: LatentSubgoal, *, sequence: int, epoch: int, emitted_stamp_s: float) -> LatentSubgoal:
-    """A planner's subgoal with what its host knows: its number, the start it belongs to, and when it was ready."""
-    return replace(subgoal, sequence=sequence, epoch=epoch, emitted_stamp_s=emitted_stamp_s)
+def sign_subgoal(
+    subgoal: LatentSubgoal, spec: SubgoalSpec, *, sequence: int, epoch: int, emitted_stamp_s: float
+) -> LatentSubgoal:
+    """A planner's subgoal with what its host knows: its number, the start it belongs to, and when it was ready.
+
+    It lives no longer than the spec's `max_age_s`, whatever the planner says.
+    """
+    lives_s = subgoal.time_to_live_s
+    if is_duration(lives_s):  # What is none is refused by `subgoal_problem`.
+        lives_s = min(lives_s, spec.max_age_s)
+    return replace(subgoal, sequence=sequence, epoch=epoch, emitted_stamp_s=emitted_stamp_s, time_to_live_s=lives_s)
 
 
 def sign_chunk(chunk: ActionChunk, request: ChunkRequest, subgoal: LatentSubgoal | None) -> ActionChunk:
@@ -40,7 +49,27 @@ def subgoal_problem(subgoal: Any, spec: SubgoalSpec) -> str | None:
     if not isinstance(tokens, np.ndarray) or tokens.shape != (spec.num_tokens, spec.dim) or tokens.dtype != spec.dtype:
         found = f"{tokens.dtype} {tokens.shape}" if isinstance(tokens, np.ndarray) else type(tokens).__name__
         return f"its tokens are {found}, the spec says {spec.dtype} {(spec.num_tokens, spec.dim)}"
-    return None if np.isfinite(tokens).all() else "its tokens are not finite"
+    if not np.isfinite(tokens).all():
+        return "its tokens are not finite"
+    return _stamp_problem(subgoal) or _mask_problem(subgoal.mask, spec)
+
+
+def _stamp_problem(subgoal: LatentSubgoal) -> str | None:
+    for name in ("observation_stamp_s", "emitted_stamp_s"):
+        if not is_number(getattr(subgoal, name)):
+            return f"its {name} is {getattr(subgoal, name)!r}, not a time"
+    if not is_duration(subgoal.time_to_live_s):
+        return f"its time_to_live_s is {subgoal.time_to_live_s!r}, not a duration"
+    return None
+
+
+def _mask_problem(mask: Any, spec: SubgoalSpec) -> str | None:
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.shape != (spec.num_tokens,) or mask.dtype != np.bool_:
+        found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        return f"its mask is {found}, expected bool {(spec.num_tokens,)}"
+    return None if mask.any() else "its mask leaves no token"
 
 
 def arrival_of(subgoal: LatentSubgoal) -> SubgoalArrived:

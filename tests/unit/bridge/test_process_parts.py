@@ -1,5 +1,6 @@
 """What processes are made of: parts by name, children, folders, real-time settings."""
 
+import fcntl
 import gc
 import json
 import os
@@ -169,6 +170,23 @@ def test_a_run_folder_lives_with_its_run_and_stale_ones_go(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "dualsys.being-made"]
     with pytest.raises(BridgeError, match="shared memory"), RunFolder("mine", root=tmp_path / "nowhere"):
         pass
+
+
+def test_a_folder_is_not_stale_at_any_moment_of_its_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run cleans up at each step of this one's making."""
+    lock, removed = fcntl.flock, []
+
+    def clean_up_around(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        removed.extend(remove_stale_folders(tmp_path))
+        lock(descriptor, operation)
+        removed.extend(remove_stale_folders(tmp_path))
+
+    monkeypatch.setattr(fcntl, "flock", clean_up_around)
+    with RunFolder("mine", root=tmp_path) as folder:
+        assert fcntl.flock is lock
+        assert removed == remove_stale_folders(tmp_path) == []
+        assert folder.path.exists()
 
 
 def test_realtime_settings_are_tried_and_told_never_required() -> None:

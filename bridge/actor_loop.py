@@ -119,4 +119,4 @@ class ActorLoop:
         return replace(signed, rows=np.asarray(signed.rows, dtype=np.float64))
 
     def _status(self) -> dict[str, Any]:
-        return {"ready": True, "latency_s": self._latency_s, **self._counts}
+        return {"ready": True, "latency_s": self._latency_s, "outages": self._senses.outages, **self._counts}

@@ -1,5 +1,6 @@
 """Loops from a configuration and its boxes: the same for threads and for processes."""
 
+import math
 import threading
 from typing import Any
 
@@ -19,10 +20,11 @@ from dualsys.bridge.boxes import (
 from dualsys.bridge.camera_loop import CameraLoop
 from dualsys.bridge.planner_loop import PlannerLoop
 from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.senses import Senses
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
-from dualsys.bridge.tick_loop import TickBoxes, TickLoop
+from dualsys.bridge.tick_loop import TickLoop
 from dualsys.chunking import build_policy
 from dualsys.clock import MonotonicClock
 from dualsys.decision import DecisionCore
@@ -60,7 +62,8 @@ def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLo
     clock = MonotonicClock()
     return ActorLoop(
         actor,
-        senses=_senses(config, boxes),
+        # The planner needs no such limit: its subgoals bear their images' age, and the tick judges that.
+        senses=_senses(config, boxes, image_expires_s=config.image_expires_s),
         requests=boxes.reader(REQUEST),
         subgoals=boxes.reader(subgoal_box(config)),
         outbox=boxes.writer(CHUNK),
@@ -114,9 +117,10 @@ def rehearse(config: SystemConfig, environment: Any) -> None:
     loop.run(threading.Event())
 
 
-def _senses(config: SystemConfig, boxes: Boxes) -> Senses:
+def _senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
     return Senses(
         episode=boxes.reader(EPISODE),
         state=boxes.reader(STATE),
         cameras={name: boxes.reader(spec) for name, spec in camera_boxes(config).items()},
+        image_expires_s=image_expires_s,
     )

@@ -1,11 +1,15 @@
 """The newest observation, put together from the boxes that the tick and the cameras write."""
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import CameraFrame, Episode
 from dualsys.messages import Observation
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Senses:
@@ -15,6 +19,7 @@ class Senses:
         episode: What runs now.
         state: Observations without images.
         cameras: One box a camera.
+        image_expires_s: Age of an image, when the state was sensed, beyond which there is nothing to act on.
     """
 
     def __init__(
@@ -23,13 +28,18 @@ class Senses:
         episode: Mailbox[Episode],
         state: Mailbox[Observation],
         cameras: Mapping[str, Mailbox[CameraFrame]],
+        image_expires_s: float = math.inf,
     ) -> None:
         self._episode = episode
         self._state = state
         self._cameras = cameras
+        self._image_expires_s = image_expires_s
+        self._blind = False
+        self.outages = 0
+        """Times that a camera's images have become too old."""
 
     def newest(self) -> tuple[Episode, Observation] | None:
-        """The episode and its newest observation; None until it has a state and an image of every camera.
+        """The episode and its newest observation; None while it lacks a state, or a camera an image that isn't too old.
 
         Raises:
             BridgeError: where a box holds a malformed frame.
@@ -49,4 +59,13 @@ class Senses:
             image_stamps_s={name: frame.stamp_s for name, frame in frames.items()},
             instruction=episode.instruction,
         )
-        return episode, observation
+        return None if self._is_blind(observation) else (episode, observation)
+
+    def _is_blind(self, observation: Observation) -> bool:
+        """Whether a camera has stopped; counted and logged when it begins."""
+        age_s = observation.stamp_s - observation.oldest_stamp_s
+        before, self._blind = self._blind, age_s > self._image_expires_s
+        if self._blind and not before:
+            self.outages += 1
+            _LOGGER.warning("an image is %.1f s old: nothing is made of what is seen until a newer one comes", age_s)
+        return self._blind

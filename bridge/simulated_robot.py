@@ -39,6 +39,8 @@ class SimulatedRobot:
                 "other process can draw it: use --mode inline"
             )
         self._state: FloatArray | None = None
+        self.stamp_s = 0.0
+        """When its state was sensed: the time of the tick's clock that its own time has been moved on to."""
         self.is_over = False
         """Whether the episode has ended."""
         self.succeeded = False
@@ -51,14 +53,15 @@ class SimulatedRobot:
         return embodiment
 
     def begin(self, seed: int) -> str:
-        """Start an episode; its instruction."""
+        """Start an episode; its instruction. Whoever moves time on sets `stamp_s`."""
         self._environment.reset(seed=seed)
         self._state = None
         self.is_over = self.succeeded = False
         return str(self._environment.instruction)
 
-    def advance(self, target: FloatArray, steps: int) -> None:
-        """Move time on by some control steps under one target `(nu,)`, up to the end of the episode."""
+    def advance(self, target: FloatArray, steps: int, *, stamp_s: float) -> None:
+        """Move time on to `stamp_s` by some control steps under one target `(nu,)`, up to the end of the episode."""
+        self.stamp_s = stamp_s
         for _ in range(steps):
             if self.is_over:
                 return

@@ -53,6 +53,8 @@ class SystemConfig(BaseModel):
     control_hz: Rate = 500.0
     planner_hz: Rate = 5.0
     camera_hz: Rate = 10.0
+    image_expires_s: Rate = 2.0
+    """Age of a camera's image beyond which the actor makes no chunk from it: its motion comes to rest instead."""
     state_hz: Rate = 100.0
     """Rate at which the tick publishes the robot's state for the others."""
     video_hz: float = Field(default=0.0, ge=0)

@@ -5,21 +5,19 @@ It never renders, waits for a model, prints or writes a file. Whatever the other
 
 import gc
 import threading
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
-from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.robot_publisher import RobotPublisher, TickBoxes
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import ChunkArrived, ChunkRequest, DecisionCore, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.decision import ChunkArrived, DecisionCore, Fault, Observed, Started, SubgoalArrived, Tick
 from dualsys.errors import BridgeError
-from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 from dualsys.protocols import Clock
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate
@@ -27,18 +25,6 @@ from dualsys.safety import SafetyGate
 MAX_CATCH_UP_S = 0.05
 """Simulated time that is made up for after skipped ticks; time beyond it is lost and counted."""
 IDLE_PERIOD_S = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickBoxes:
-    """The tick's ends of the mailboxes."""
-
-    episode: Mailbox[Episode]
-    state: Mailbox[Observation]
-    pose: Mailbox[ScenePose]
-    request: Mailbox[ChunkRequest]
-    subgoal: Mailbox[LatentSubgoal]
-    chunk: Mailbox[ActionChunk]
 
 
 @final
@@ -67,6 +53,7 @@ class TickLoop:
     ) -> None:
         self._robot, self._core, self._gate = robot, core, gate
         self._boxes, self._clock, self._reporter = boxes, clock, reporter
+        self._publisher = RobotPublisher(robot, boxes)
         self._config = config
         self._period_s = 1.0 / config.control_hz
         self.measures = TickMeasures()
@@ -85,7 +72,6 @@ class TickLoop:
         """Control steps of simulated time that were not made up for."""
         self._episode = Episode(number=-1, seed=config.seed - 1, start_s=0.0, instruction="")
         self._target = np.zeros(config.embodiment.num_actions)
-        self._sequences = {"state": -1, "pose": -1}
         self._seen_subgoal = (0, -1)
         self._seen_chunk = -1
         self._subgoal_stamp_s = float("nan")
@@ -97,8 +83,9 @@ class TickLoop:
 
     def idle(self) -> None:
         """Keep the robot still and its state fresh, until the others are ready."""
-        self._publish_state(self._clock.now_s())
-        self._publish_pose(self._clock.now_s())
+        self._robot.stamp_s = self._clock.now_s()
+        self._publisher.publish_state()
+        self._publisher.publish_pose(self._episode)
         self._reporter.report(lambda: {"ready": True, "running": False})
         self._clock.sleep_until_s(self._clock.now_s() + IDLE_PERIOD_S)
 
@@ -117,20 +104,20 @@ class TickLoop:
             due = min(grid.index_at(now_s), last)
             behind = max(due - index, 0)
             self.measures.woke(now_s, now_s - deadline_s, behind=behind)
-            self._advance(index - served)
+            self._advance(index - served, deadline_s)
             self._tick(now_s)
             if state_ticker.due(now_s):
-                self._publish_state(now_s)
-                self._publish_pose(now_s)
+                self._publisher.publish_state()
+                self._publisher.publish_pose(self._episode)
             if video_ticker is not None and video_ticker.due(now_s):
-                self._remember_pose(now_s)
+                self._remember_pose()
             self._reporter.report(self._status)
             self.measures.work_us.add((self._clock.now_s() - now_s) * 1e6)
             served, index = index, index + 1 + behind
             if self._robot.is_over:
                 self.outcomes.append(self._robot.succeeded)
                 if video_ticker is not None:
-                    self._remember_pose(now_s)
+                    self._remember_pose()
                 index = self._change_episode(grid, index, end_s)
                 served = index
         if not self.outcomes:
@@ -152,14 +139,18 @@ class TickLoop:
         hz = self._config.video_hz
         return Ticker(Grid(origin_s=origin_s, period_s=1.0 / hz)) if hz > 0 else None
 
-    def _advance(self, steps: int) -> None:
-        """Let the simulated time pass that has passed on the clock, most of it even after a long stall."""
+    def _advance(self, steps: int, deadline_s: float) -> None:
+        """Let the simulated time pass that was to pass by a deadline, most of it even after a long stall.
+
+        A state that lags is stamped so: by the time the tick woke late, or by the steps that are lost in this tick.
+        """
         most = max(1, int(MAX_CATCH_UP_S / self._period_s))
-        self.steps_lost += max(0, steps - most)
-        self._robot.advance(self._target, min(steps, most))
+        lost = max(0, steps - most)
+        self.steps_lost += lost
+        self._robot.advance(self._target, steps - lost, stamp_s=deadline_s - lost * self._period_s)
 
     def _tick(self, now_s: float) -> None:
-        self._core.handle(Observed(stamp_s=now_s, state=self._robot.state()))
+        self._core.handle(Observed(stamp_s=self._robot.stamp_s, state=self._robot.state()))
         self._look_for_subgoal(now_s)
         self._look_for_chunk(now_s)
         decision = self._core.handle(Tick(now_s=now_s))
@@ -172,7 +163,7 @@ class TickLoop:
             self.commands.record(command)
         if decision.request is not None:
             # The state goes first: a chunk is made from the very moment that asked for it.
-            self._publish_state(now_s)
+            self._publisher.publish_state()
             self._boxes.request.write(
                 decision.request, sequence=decision.request.sequence, observation_stamp_s=decision.request.stamp_s
             )
@@ -216,45 +207,23 @@ class TickLoop:
         if not gc.isenabled():
             # Switched off for the ticks; here is the slack to do it.
             gc.collect()
-        self._episode = Episode(number=number, seed=seed, start_s=self._clock.now_s(), instruction=instruction)
-        self._publish_episode()
+        start_s = self._robot.stamp_s = self._clock.now_s()
+        self._episode = Episode(number=number, seed=seed, start_s=start_s, instruction=instruction)
+        self._publisher.publish_episode(self._episode)
 
     def _start_episode(self) -> None:
         """Let the motion begin, from rest at the pose where the robot is."""
-        now_s = self._started_s = self._clock.now_s()
+        now_s = self._started_s = self._robot.stamp_s = self._clock.now_s()
         position = self._core.embodiment.position_in(self._robot.state())
         self._target = position
         self._subgoal_stamp_s = float("nan")
         self._gate.reset(position)
         self._core.handle(Started(now_s=now_s, position=position))
 
-    def _publish_episode(self) -> None:
-        start_s = self._episode.start_s
-        self._boxes.episode.write(self._episode, sequence=self._episode.number, observation_stamp_s=start_s)
-        self._publish_state(start_s)
-        self._publish_pose(start_s)
-
-    def _publish_state(self, now_s: float) -> None:
-        self._sequences["state"] += 1
-        observation = Observation(stamp_s=now_s, state=self._robot.state())
-        self._boxes.state.write(observation, sequence=self._sequences["state"], observation_stamp_s=now_s)
-
-    def _publish_pose(self, now_s: float) -> None:
-        pose = self._pose(now_s)
-        if pose is not None:
-            self._sequences["pose"] += 1
-            self._boxes.pose.write(pose, sequence=self._sequences["pose"], observation_stamp_s=now_s)
-
-    def _remember_pose(self, now_s: float) -> None:
-        pose = self._pose(now_s)
+    def _remember_pose(self) -> None:
+        pose = self._publisher.pose(self._episode)
         if pose is not None:
             self.poses.append(pose)
-
-    def _pose(self, now_s: float) -> ScenePose | None:
-        physics = self._robot.physics()
-        if physics is None:
-            return None
-        return ScenePose(stamp_s=now_s, episode=self._episode.number, seed=self._episode.seed, physics=physics)
 
     def _status(self) -> dict[str, Any]:
         measures = self.measures

@@ -222,6 +222,18 @@ def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
     assert loop.step()
 
 
+def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None:
+    world = World()
+    world.senses._image_expires_s = 0.5
+    loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
+    world.show(state_s=101.0, frame_s=100.4)
+    world.ask(0)
+    assert [loop.step() for _ in range(3)] == [False] * 3
+    assert loop._status()["outages"] == 1
+    world.show(state_s=101.1, frame_s=100.7)
+    assert loop.step()
+
+
 def test_an_actor_whose_boxes_fail_answers_the_next_request() -> None:
     world = World()
     world.show()

@@ -8,10 +8,11 @@ import pytest
 
 from dualsys.bridge.boxes import CHUNK, EPISODE, POSE, REQUEST, STATE, LocalBoxes, status_box, subgoal_box
 from dualsys.bridge.reporter import Reporter
+from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.simulated_robot import SimulatedRobot
-from dualsys.bridge.tick_loop import TickBoxes, TickLoop
+from dualsys.bridge.tick_loop import TickLoop
 from dualsys.chunking import SkipByDelay
-from dualsys.decision import DecisionCore
+from dualsys.decision import DecisionCore, Observed, Tick
 from dualsys.errors import ConfigError
 from dualsys.messages import ActionChunk, LatentSubgoal
 from dualsys.safety import SafetyGate
@@ -89,6 +90,26 @@ def test_simulated_time_keeps_up_with_the_clock_and_time_beyond_reason_is_lost_a
     assert report["counters"]["physics_steps_lost"] == 16
     simulated_s = bench.environment.observe().stamp_s
     assert simulated_s == pytest.approx(0.99 - 0.16)
+
+
+def test_a_state_that_lags_is_as_old_as_it_is() -> None:
+    """A stall of 205 ms: the tick that wakes late has the state of its deadline, the next one lacks 16 lost steps."""
+    bench = Bench()
+    bench.clock.late_s = {50: 0.205}
+    handle, ages_s, stamp_s = bench.loop._core.handle, [], [0.0]
+
+    def look(event: Any) -> Any:
+        if isinstance(event, Observed):
+            stamp_s[0] = event.stamp_s
+        elif isinstance(event, Tick):
+            ages_s.append(event.now_s - stamp_s[0])
+        return handle(event)
+
+    bench.loop._core.handle = look  # type: ignore[method-assign]
+    report = bench.run()
+    assert ages_s[49:53] == pytest.approx([0.0, 0.205, 0.16, 0.0], abs=1e-6)
+    assert max(ages_s[:50] + ages_s[52:]) == pytest.approx(0.0, abs=1e-6)
+    assert report["counters"]["observations_refused"] == 0
 
 
 def test_episodes_follow_one_another_and_an_unfinished_one_is_not_counted() -> None:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import tempfile
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -165,15 +166,21 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _check_limits(commands: list[dict[str, Any]], embodiment: EmbodimentSpec, dt_s: float) -> dict[str, Any]:
-    """Whether every command kept position and velocity limits; where a new episode begins the pose is set anew."""
+    """Whether every command kept the limits of position, velocity and acceleration; an episode begins at rest."""
     targets = np.array([command["target"] for command in commands])
     started = np.array([command["source"] == "start" for command in commands])
+    begins = [0, *(np.flatnonzero(started[1:] & ~started[:-1]) + 1), len(targets)]
     position = np.all((targets >= embodiment.lower - _ROUNDING) & (targets <= embodiment.upper + _ROUNDING))
-    speeds = np.abs(np.diff(targets, axis=0)) / dt_s
-    fastest = (speeds / embodiment.max_velocity)[~started[1:]].max()
+    speed = acceleration = 0.0
+    for begin, end in pairwise(begins):
+        velocities = np.diff(targets[begin:end], axis=0) / dt_s
+        changes = np.diff(velocities, axis=0, prepend=np.zeros((1, targets.shape[1]))) / dt_s
+        speed = max(speed, float(np.max(np.abs(velocities) / embodiment.max_velocity, initial=0.0)))
+        acceleration = max(acceleration, float(np.max(np.abs(changes) / embodiment.max_acceleration, initial=0.0)))
     return {
-        "within_limits": bool(position and fastest <= 1 + _ROUNDING),
-        "fastest_share_of_velocity_limit": float(fastest),
+        "within_limits": bool(position and max(speed, acceleration) <= 1 + _ROUNDING),
+        "fastest_share_of_velocity_limit": speed,
+        "largest_share_of_acceleration_limit": acceleration,
     }
 
 

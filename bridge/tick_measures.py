@@ -59,7 +59,11 @@ class TickMeasures:
                 "lateness_us": _percentiles(self.lateness_us, "p50", "p99", "p99_9", "max"),
                 "work_us": _percentiles(self.work_us, "p50", "p99", "p99_9", "max"),
             },
-            "planner": {"hz": self.subgoals.hz, "age_s": _percentiles(self.planner_age_s, "p50", "p99", "max")},
+            "planner": {
+                "hz": self.subgoals.hz,
+                "age_s": _percentiles(self.planner_age_s, "p50", "p99", "max"),
+                "ticks_without_subgoal": self.planner_age_s.unusable,
+            },
             "actor": {
                 "hz": self.chunks.hz,
                 "count": self.chunks.count,

@@ -8,7 +8,7 @@ from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.scene import CameraFrame, ScenePose
 from dualsys.clock import Grid, Ticker
-from dualsys.protocols import Clock
+from dualsys.protocols import Clock, Mirrored
 
 
 class CameraLoop:
@@ -25,7 +25,7 @@ class CameraLoop:
 
     def __init__(
         self,
-        environment: Any,
+        environment: Mirrored,
         *,
         poses: Mailbox[ScenePose],
         outboxes: Mapping[str, Mailbox[CameraFrame]],

@@ -7,7 +7,7 @@ siblings tell whether yours does.
 from typing import Any, Protocol, runtime_checkable
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, ImageArray, LatentSubgoal, Observation
 
 
 @runtime_checkable
@@ -123,6 +123,31 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Free the renderer. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Rendered(Environment, Protocol):
+    """An environment that people can look at: what videos need."""
+
+    def render(self) -> ImageArray:
+        """Picture of the scene `(h, w, 3)` uint8 RGB, of the same size every time."""
+        ...
+
+
+@runtime_checkable
+class Mirrored(Environment, Protocol):
+    """An environment that another one of the same seed can mirror, and so be drawn elsewhere than it is stepped.
+
+    What `threads` and `processes` mode need of a task with cameras: their tick never renders.
+    """
+
+    def physics_state(self) -> FloatArray:
+        """Enough of the simulator's state to draw it from, in one dimension."""
+        ...
+
+    def set_state(self, physics: FloatArray, /) -> None:
+        """Take on another one's `physics_state()`."""
         ...
 
 

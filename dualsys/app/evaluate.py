@@ -20,6 +20,7 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
 from dualsys.errors import ConfigError, unknown_name
+from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 
 
@@ -116,9 +117,9 @@ def tasks_of(suite_or_task: str) -> list[str]:
     return [task for task in sim_envs.task_names() if task.startswith(f"{suite_or_task}/")]
 
 
-def make_episode_parts(config: EvalConfig, task: str) -> tuple[Any, Controller]:
+def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
     """Environment and controller of an evaluation."""
-    environment = sim_envs.make(
+    environment: Any = sim_envs.make(
         task, seed=config.seed, control_hz=config.control_hz, images="on-demand", phrasing=config.phrasing
     )
     controller = Controller.from_checkpoint(
@@ -144,7 +145,7 @@ def _episodes(config: EvalConfig, task: str) -> Iterator[EpisodeResult]:
 
 
 @cache  # made by a worker's first episode, for all of its episodes
-def _parts_of_worker(config: EvalConfig, task: str) -> tuple[Any, Controller]:
+def _parts_of_worker(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
     return make_episode_parts(config, task)
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dualsys.app.controller import Controller
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.messages import Command, ImageArray
+from dualsys.protocols import Rendered
 
 CAPTION_HEIGHT = 28
 
@@ -68,7 +69,9 @@ def with_caption(frame: ImageArray, caption: str) -> ImageArray:
     return np.asarray(canvas)
 
 
-def film_episode(environment: Any, controller: Controller, seed: int, path: Path, *, fps: int = 25) -> EpisodeResult:
+def film_episode(
+    environment: Rendered, controller: Controller, seed: int, path: Path, *, fps: int = 25
+) -> EpisodeResult:
     """Run an episode again and write it as a video. `environment.render()` gives the frames."""
     every = max(1, round(1.0 / (fps * environment.control_dt_s)))
     count = 0

@@ -13,6 +13,7 @@ from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
 from dualsys.clock import Grid, Ticker
 from dualsys.messages import Command
+from dualsys.protocols import Rendered
 
 _PROGRESS_TICKS = 50
 _OUTPUTS = frozenset({"video", "log", "json"})
@@ -21,7 +22,7 @@ _OUTPUTS = frozenset({"video", "log", "json"})
 
 def run_inline(
     config: RunConfig,
-    environment: Any,
+    environment: Rendered,
     checkpoint: Checkpoint,
     header: Mapping[str, Any],
     on_progress: OnProgress,
@@ -69,7 +70,7 @@ class _Session:
     def __init__(
         self,
         config: RunConfig,
-        environment: Any,
+        environment: Rendered,
         controller: Controller,
         video: VideoWriter | None,
     ) -> None:

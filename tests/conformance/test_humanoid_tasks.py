@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from dualsys import sim_envs
+from dualsys.protocols import Mirrored, Rendered
 from dualsys.sim_envs.humanoid.suite import SUITE
 from dualsys.testing import check_environment
 
@@ -9,3 +11,22 @@ from dualsys.testing import check_environment
 @pytest.mark.parametrize("control_hz", [50.0, 500.0])
 def test_every_humanoid_task_conforms(task: str, control_hz: float) -> None:
     check_environment(sim_envs.make(task, control_hz=control_hz, image_size=32))
+
+
+@pytest.mark.parametrize("task", SUITE.tasks())
+def test_every_humanoid_task_can_be_drawn_elsewhere(task: str) -> None:
+    ours, mirror = (sim_envs.make(task, seed=5, images="on-demand", image_size=32) for _ in range(2))
+    assert isinstance(ours, Mirrored)
+    assert isinstance(ours, Rendered)
+    assert isinstance(mirror, Mirrored)
+    assert isinstance(mirror, Rendered)
+    for environment in (ours, mirror):
+        environment.reset(seed=5)
+    before = mirror.render()
+    for _ in range(10):
+        ours.step(ours.embodiment.upper)
+    mirror.set_state(ours.physics_state())
+    assert np.array_equal(mirror.render(), ours.render())
+    assert not np.array_equal(mirror.render(), before)
+    for environment in (ours, mirror):
+        environment.close()

@@ -53,7 +53,12 @@ def test_a_long_silence_is_not_made_up_for_at_once(clock: SimulatedClock, monkey
     robot = TaskRobot(TASK, control_hz=50.0, clock=clock)
     environment: Any = robot._environment
     steps: list[FloatArray] = []
-    monkeypatch.setattr(environment, "step", lambda target: steps.append(target) or ({}, 0.0, False, False, {}))
+
+    def step(target: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        steps.append(target)
+        return {}, 0.0, False, False, {}
+
+    monkeypatch.setattr(environment, "step", step)
     clock.sleep_until_s(160.0)
     assert robot.observe().stamp_s == pytest.approx(160.0)
     assert robot.seconds_lost == pytest.approx(60.0 - MAX_LAG_S)

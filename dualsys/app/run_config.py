@@ -47,8 +47,9 @@ class RunConfig:
     """Simulated latency of the planner (inline)."""
     actor_latency_s: float = 0.03
     """Simulated latency of the actor (inline)."""
-    core: CoreConfig = field(default_factory=CoreConfig)
-    """How often chunks are asked for, how they are played, and what is done about old inputs."""
+    core: CoreConfig = field(default_factory=lambda: CoreConfig(actor_hz=12.5))
+    """How often chunks are asked for, how they are played, and what is done about old inputs. Chunks are asked for at
+    12.5 Hz, so that 10 a second come in spite of the pauses between episodes."""
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     """The gate's share of the joints' limits."""
     launcher: Literal["ray", "subprocess"] = "ray"

@@ -151,7 +151,7 @@ def _figures(
         "ticks_a_waiting_loop_would_miss": int(recovery_s * control_hz),
         "restarts": report["planner"]["restarts"],
         "longest_subgoal_age_s": report["planner"]["age_s"]["max"],
-        **_check_limits(read_log(logs / "commands.jsonl"), embodiment, 1.0 / control_hz),
+        **_check_limits(_commands(logs), embodiment, 1.0 / control_hz),
         "success": report["success"],
         "episodes": report["episodes"],
         "tick": report["tick"],
@@ -163,6 +163,10 @@ def _figures(
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return read_log(path) if path.exists() else []
+
+
+def _commands(logs: Path) -> list[dict[str, Any]]:
+    return [line for line in read_log(logs / "commands.jsonl") if line["kind"] == "command"]
 
 
 def _check_limits(commands: list[dict[str, Any]], embodiment: EmbodimentSpec, dt_s: float) -> dict[str, Any]:

@@ -80,8 +80,7 @@ class ActorLoop:
         except Exception as error:
             # Whatever it was, the tick asks again: this request is done with.
             self._answered = max(self._answered, stamps.sequence)
-            self._counts["failures"] += 1
-            _LOGGER.warning("no chunk for request %d: %s", stamps.sequence, error, exc_info=error)
+            self._fail("failures", f"no chunk for request {stamps.sequence}: {type(error).__name__}: {error}", error)
             return False
 
     def _answer_newest(self) -> bool:
@@ -112,11 +111,16 @@ class ActorLoop:
         usable = isinstance(chunk, ActionChunk)
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
         if problem is not None:
-            self._counts["refused"] += 1
-            _LOGGER.warning("chunk for request %d is unusable: %s", request.sequence, problem)
+            self._fail("refused", f"the chunk for request {request.sequence} is unusable: {problem}")
             return None
         signed: ActionChunk = sign_chunk(chunk, request, subgoal)
         return replace(signed, rows=np.asarray(signed.rows, dtype=np.float64))
+
+    def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
+        self._counts[counter] += 1
+        _LOGGER.warning("%s", reason, exc_info=error)
+        if self._log is not None:
+            self._log.event("fault", stamp_s=self._clock.now_s(), part="actor", detail=reason)
 
     def _status(self) -> dict[str, Any]:
         return {"ready": True, "latency_s": self._latency_s, "outages": self._senses.outages, **self._counts}

@@ -120,6 +120,8 @@ class PlannerLoop:
         self._failures_in_a_row += 1
         self._outbox.beat()
         _LOGGER.warning("no subgoal from this plan: %s", reason, exc_info=error)
+        if self._log is not None:
+            self._log.event("fault", stamp_s=self._clock.now_s(), part="planner", detail=reason)
         if self._failures_in_a_row >= self._max_failures:
             raise BridgeError(f"the planner failed {self._failures_in_a_row} times in a row; the last: {reason}")
 

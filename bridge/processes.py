@@ -1,5 +1,7 @@
 """The processes driver: planner, actor, cameras and tick each in a process of their own, on the wall clock."""
 
+import logging
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.supervisor import Supervisor
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_process import POSES, read_poses
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +53,23 @@ def run_processes(
     with _sigterm_as_exit(), RunFolder(run_id) as folder:
         config = config.model_copy(update={"folder": folder.path})
         planner = make_launcher(launcher, config, ray_address=ray_address)
-        report = Supervisor(config, planner, on_progress).run()
+        try:
+            report = Supervisor(config, planner, on_progress).run()
+        except BaseException:
+            _keep_output(config)
+            raise
         return RunResult(report=report, poses=read_poses(folder.path / POSES))
+
+
+def _keep_output(config: SystemConfig) -> None:
+    """Copy what the processes of a failed run said to the parts of its log, before its folder goes."""
+    if config.log_folder is None:
+        return
+    for output in config.folder.glob("*.log"):
+        try:
+            shutil.copy(output, config.log_folder)
+        except OSError as error:
+            _LOGGER.warning("cannot keep %s: %s", output.name, error)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_process import REPORT
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
+from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -63,6 +64,9 @@ class Supervisor:
         }
         self._began_s = monotonic()
         self._go = False
+        self._clock = MonotonicClock()
+        self._epochs: dict[str, int] = {}
+        self._log: RunLog | None = None
         self._hangs = dict.fromkeys(_HANG_FIELDS, 0)
 
     def run(self) -> dict[str, Any]:
@@ -84,7 +88,9 @@ class Supervisor:
         (self._config.folder / "config.json").write_text(self._config.model_dump_json())
         self._boxes.create(self._config)
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
-        self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), MonotonicClock())
+        self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), self._clock)
+        if self._config.log_folder is not None:
+            self._log = RunLog(self._config.log_folder / "supervisor.jsonl", buffered_lines=1)
         self._publish()
         for child in self._children.values():
             child.start()
@@ -139,10 +145,13 @@ class Supervisor:
 
     def _look_after_all(self) -> None:
         """Start again who has died."""
-        happened = [child.watch() for child in self._children.values()]
-        happened.append(self._launcher.watch())
-        for what in filter(None, happened):
-            self._note(what)
+        for name, what in [(name, child.watch()) for name, child in self._children.items()]:
+            if what is not None:
+                self._note("fault", part=name, detail=what)
+        what = self._launcher.watch()
+        if what is not None:
+            self._note("fault", part="planner", detail=what)
+        self._look_for_restarts()
         if self._care() != self._published:
             self._publish()
 
@@ -162,12 +171,26 @@ class Supervisor:
             if pid is None or age_s <= getattr(self._config, field):
                 continue
             self._hangs[name] += 1
-            self._note(f"the {name} (process {pid}) gave no sign of life for {age_s:.0f} s: killed")
+            self._note("fault", part=name, detail=f"process {pid} gave no sign of life for {age_s:.0f} s: killed")
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _note(self, what: str) -> None:
-        _LOGGER.warning("%s", what)
+    def _look_for_restarts(self) -> None:
+        """Note who has come back, whoever started it."""
+        for name in _HANG_FIELDS:
+            epoch, before = self._statuses[name].epoch, self._epochs.get(name, 0)
+            if epoch > before:
+                self._epochs[name] = epoch
+                self._note("start" if before == 0 else "restart", part=name, start=epoch)
+
+    def _note(self, kind: str, **fields: Any) -> None:
+        """Tell of something, in the log too."""
+        _LOGGER.log(logging.INFO if kind == "start" else logging.WARNING, "%s: %s", kind, fields)
+        try:
+            if self._log is not None:
+                self._log.event(kind, stamp_s=self._clock.now_s(), **fields)
+        except OSError as error:
+            _LOGGER.warning("the log cannot be written: %s", error)
 
     def _status(self, name: str) -> Status:
         """Newest status; an empty one where there is none, or where a dying process left a broken one."""
@@ -215,3 +238,5 @@ class Supervisor:
         for name in ("actor", "camera"):
             self._children[name].stop(within_s=_STOP_WITHIN_S)
         self._launcher.stop()
+        if self._log is not None:
+            self._log.close()

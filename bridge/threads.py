@@ -20,8 +20,8 @@ from dualsys.bridge.processes import RunResult
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.realtime import realtime_thread
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
-from dualsys.bridge.tick_process import COMMANDS
 from dualsys.errors import BridgeError
 from dualsys.protocols import Actor, Planner
 from dualsys.telemetry import RunLog
@@ -73,7 +73,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         for log in logs:
             if log is not None:
                 log.close()
-    _write_commands(config, tick)
+    if config.log_folder is not None and tick.commands is not None:
+        write_tick_log(config.log_folder, tick.commands, tick.events)
     report = _report(boxes, tick, crew) | {"realtime": {"scheduler": scheduler}}
     return RunResult(report=report, poses=tick.poses)
 
@@ -162,14 +163,6 @@ def _tell(boxes: LocalBoxes, on_progress: OnProgress, stop: threading.Event) -> 
 
 def _open_log(config: SystemConfig, name: str) -> RunLog | None:
     return None if config.log_folder is None else RunLog(config.log_folder / name)
-
-
-def _write_commands(config: SystemConfig, tick: TickLoop) -> None:
-    if config.log_folder is None or tick.commands is None:
-        return
-    with RunLog(config.log_folder / COMMANDS) as log:
-        for command in tick.commands.commands():
-            log.command(command)
 
 
 def _report(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dualsys.bridge.robot_publisher import RobotPublisher, TickBoxes
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_log import LogEvent
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import ChunkArrived, DecisionCore, Fault, Observed, Started, SubgoalArrived, Tick
@@ -60,6 +61,8 @@ class TickLoop:
         self.commands = (
             CommandRecorder(config.max_commands, config.embodiment.num_actions) if config.log_folder else None
         )
+        self.events: list[LogEvent] = []
+        """What happened between the commands, where there is a log."""
         self.poses: list[ScenePose] = []
         """What a video can be drawn from."""
         self.outcomes: list[bool] = []
@@ -116,6 +119,7 @@ class TickLoop:
             served, index = index, index + 1 + behind
             if self._robot.is_over:
                 self.outcomes.append(self._robot.succeeded)
+                self._note("episode_end", now_s, number=self._episode.number, success=self._robot.succeeded)
                 if video_ticker is not None:
                     self._remember_pose()
                 index = self._change_episode(grid, index, end_s)
@@ -123,6 +127,8 @@ class TickLoop:
         if not self.outcomes:
             self.outcomes.append(self._robot.succeeded)
         self._reporter.publish(self._status())
+        report = self.report()
+        self._note("end", self._clock.now_s(), success=report["success"], counters=report["counters"])
 
     def _change_episode(self, grid: Grid, index: int, end_s: float) -> int:
         """Set the next episode up; the index to go on with. Points that pass meanwhile are no misses, but counted."""
@@ -195,6 +201,7 @@ class TickLoop:
             chunk = self._boxes.chunk.read()
         except BridgeError as error:
             self._core.handle(Fault(now_s=now_s, kind="actor", detail=str(error)))
+            self._note("fault", now_s, part="actor", detail=str(error))
             return
         if chunk is not None:
             self.measures.chunks.add(now_s)
@@ -219,6 +226,12 @@ class TickLoop:
         self._subgoal_stamp_s = float("nan")
         self._gate.reset(position)
         self._core.handle(Started(now_s=now_s, position=position))
+        episode = self._episode
+        self._note("episode", now_s, number=episode.number, seed=episode.seed, instruction=episode.instruction)
+
+    def _note(self, kind: str, stamp_s: float, **fields: Any) -> None:
+        if self.commands is not None:
+            self.events.append(LogEvent(stamp_s=stamp_s, kind=kind, fields=fields))
 
     def _remember_pose(self) -> None:
         pose = self._publisher.pose(self._episode)

@@ -4,6 +4,7 @@ Numpy, MuJoCo and the core; never ray or torch.
 """
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -19,23 +20,36 @@ from dualsys.bridge.process_life import run_process
 from dualsys.bridge.realtime import enter_realtime, leave_realtime
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.errors import BridgeError
-from dualsys.telemetry import RunLog
+
+_LOGGER = logging.getLogger(__name__)
 
 REPORT = "tick.json"
 POSES = "poses.npz"
-COMMANDS = "commands.jsonl"
 _FORBIDDEN = ("ray", "torch")
 
 
 def require_light_process() -> None:
     """Refuse to tick where a heavy framework was imported: it brings threads and page faults of its own."""
-    loaded = [name for name in _FORBIDDEN if name in sys.modules]
+    loaded = _heavy_imports()
     if loaded:
         raise BridgeError(
             f"the tick's process has imported {' and '.join(loaded)}; the environment must not (see sys.modules)"
         )
+
+
+def _heavy_imports() -> list[str]:
+    return [name for name in _FORBIDDEN if name in sys.modules]
+
+
+def _late_imports() -> dict[str, str]:
+    loaded = " and ".join(_heavy_imports())
+    if not loaded:
+        return {}
+    _LOGGER.warning("the environment has imported %s while it ticked", loaded)
+    return {"imports": f"{loaded}, while it ticked"}
 
 
 def tick(config: SystemConfig, stop: threading.Event) -> None:
@@ -53,8 +67,8 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
         require_light_process()
         loop.run(stop)
         leave_realtime()
-        require_light_process()
-        _write(config, loop, realtime)
+        # What came in late is told, not held against the run: its figures would be lost.
+        _write(config, loop, realtime | _late_imports())
     finally:
         environment.close()
 
@@ -62,9 +76,7 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
 def _write(config: SystemConfig, loop: TickLoop, realtime: dict[str, Any]) -> None:
     write_poses(config.folder / POSES, loop.poses)
     if config.log_folder is not None and loop.commands is not None:
-        with RunLog(config.log_folder / COMMANDS) as log:
-            for command in loop.commands.commands():
-                log.command(command)
+        write_tick_log(config.log_folder, loop.commands, loop.events)
     report = {**loop.report(), "realtime": realtime}
     partial = config.folder / f".{REPORT}"
     partial.write_text(json.dumps(report))

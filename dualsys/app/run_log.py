@@ -1,6 +1,7 @@
 """One log from what several processes wrote, in the order of time."""
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,18 @@ from typing import Any
 
 from dualsys.telemetry import RunLog
 
+_LOGGER = logging.getLogger(__name__)
+
 _STAMPS = {"subgoal": "emitted_stamp_s", "chunk": "start_stamp_s", "command": "stamp_s"}
 """What tells when a line belongs: a subgoal when it was ready, a chunk when its observation was made."""
 
 
 @contextmanager
 def log_folder(log: Path | None) -> Iterator[Path | None]:
-    """A folder beside the log for its parts, removed afterwards; None where there is no log."""
+    """A folder beside the log for its parts; None where there is no log.
+
+    It is removed afterwards. Where the run fails it stays, as `LOG.parts`, if there is anything in it.
+    """
     if log is None:
         yield None
         return
@@ -25,8 +31,20 @@ def log_folder(log: Path | None) -> Iterator[Path | None]:
     folder = Path(tempfile.mkdtemp(prefix=f".{log.name}.", dir=log.parent))
     try:
         yield folder
-    finally:
+    except BaseException:
+        _keep(folder, log.with_name(f"{log.name}.parts"))
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(folder: Path, kept: Path) -> None:
+    """Give the parts of a failed run's log a name that shows; those of an earlier failure go."""
+    if not any(part.stat().st_size for part in folder.iterdir()):
         shutil.rmtree(folder, ignore_errors=True)
+        return
+    shutil.rmtree(kept, ignore_errors=True)
+    folder.rename(kept)
+    _LOGGER.warning("the run failed; what it had noted is kept in %s", kept)
 
 
 def merge_logs(folder: Path, log: Path, header: Mapping[str, Any]) -> None:

@@ -74,6 +74,9 @@ def check_log(path: Path, report: dict[str, Any]) -> None:
     chunks = {line["sequence"]: line for line in lines if line["kind"] == "chunk"}
     subgoals = {(line["epoch"], line["sequence"]) for line in lines if line["kind"] == "subgoal"}
     assert len(commands) == report["tick"]["count"]
+    (end,) = [line for line in lines if line["kind"] == "end"]
+    assert end["counters"] == report["counters"]
+    assert [line["number"] for line in lines if line["kind"] == "episode"] == list(range(report["counters"]["starts"]))
     assert chunks
     assert subgoals
     for command in commands:

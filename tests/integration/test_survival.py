@@ -16,6 +16,8 @@ from dualsys.bridge.processes import run_processes
 from dualsys.bridge.progress import Progress
 from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
 from dualsys.bridge.system import SystemConfig
+from dualsys.errors import BridgeError
+from dualsys.telemetry import read_log
 from tests.integration import bridge_system
 
 RUN_ID = f"survival-{os.getpid()}"
@@ -99,9 +101,17 @@ def test_who_cannot_come_back_is_given_up_and_the_tick_goes_on(part: str, patien
         marker.touch()
         kill(statuses, part)
 
-    misfortune = Misfortune(harm, lambda statuses: patient in statuses["supervisor"]["given_up"])
+    def is_given_up(statuses: Statuses) -> bool:
+        # Long enough for the last subgoal to have expired.
+        old = part == "actor" or (statuses["tick"]["planner_age_s"] or 0.0) > 3.0
+        return old and patient in statuses["supervisor"]["given_up"]
+
+    misfortune = Misfortune(harm, is_given_up)
     changes = {part: bridge_system.part(f"{part}_unless", marker=str(marker)), "max_failed_starts": 2}
-    report = run(system(**changes), misfortune)
+    report = run(system(**changes, log_folder=tmp_path), misfortune)
+    faults = [line for line in read_log(tmp_path / "supervisor.jsonl") if line["kind"] == "fault"]
+    assert [line["part"] for line in faults] == [part] * 3
+    assert "status 2; given up" in faults[-1]["detail"]
     assert report["supervisor"]["given_up"] == [patient]
     assert report["supervisor"]["restarts"][patient] == 2
     assert report["tick"]["count"] > misfortune.ticks_before + TICKS_BEFORE
@@ -125,9 +135,14 @@ def test_who_fails_to_start_again_is_tried_until_it_works(part: str, patient: st
         made = statuses[part].get("plans" if part == "planner" else "chunks", 0)
         return bool(statuses[part]["pid"] != victims[0] and made > 0)
 
-    report = run(system(**{part: bridge_system.part(f"{part}_unless", marker=str(marker))}), Misfortune(harm, is_back))
+    report = run(
+        system(log_folder=tmp_path, **{part: bridge_system.part(f"{part}_unless", marker=str(marker))}),
+        Misfortune(harm, is_back),
+    )
     assert report["supervisor"]["given_up"] == []
     assert report["supervisor"]["restarts"][patient] >= 2
+    back = [line for line in read_log(tmp_path / "supervisor.jsonl") if line["kind"] == "restart"]
+    assert [(line["part"], line["start"]) for line in back] == [(part, 2)]
 
 
 def test_a_hung_actor_is_killed_and_started_again(tmp_path: Path) -> None:
@@ -155,3 +170,14 @@ def test_the_death_of_rays_driver_and_cluster_is_survived() -> None:
     report = run(system(), Misfortune(harm, is_back), launcher="ray")
     assert report["supervisor"]["restarts"]["launcher"] == 1
     assert report["planner"]["restarts"] >= 1
+
+
+def test_a_run_that_fails_keeps_what_its_processes_said(tmp_path: Path) -> None:
+    def harm(statuses: Statuses) -> None:
+        kill(statuses, "tick")
+
+    with pytest.raises(BridgeError, match="the tick ended with status -9"):
+        run(system(log_folder=tmp_path), Misfortune(harm, lambda _: False))
+    assert {path.name for path in tmp_path.iterdir()} >= {"tick.log", "planner.log", "planner.1.jsonl", "actor.1.jsonl"}
+    assert "ended with status" not in (tmp_path / "tick.log").read_text()
+    assert len(read_log(tmp_path / "planner.1.jsonl")) >= 3

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
 from dualsys.bridge.process_life import SETUP_FAILED
@@ -21,7 +24,7 @@ from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
 from dualsys.errors import BridgeError, ConfigError, SpecMismatch
-from dualsys.testing import fake_embodiment
+from dualsys.testing import ReachEnvironment, fake_embodiment
 from tests.integration import bridge_parts
 from tests.unit.bridge.loop_parts import system
 
@@ -152,6 +155,35 @@ def test_a_tick_process_that_imported_a_framework_is_refused(monkeypatch: pytest
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(BridgeError, match="has imported ray;"):
         require_light_process()
+
+
+def test_a_framework_that_came_in_while_it_ticked_is_told_and_the_report_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment imports it in an episode's reset."""
+    import numpy as np
+
+    from dualsys.bridge import tick_process
+
+    class Importing(ReachEnvironment):
+        def reset(self, **arguments: Any) -> Any:
+            if arguments.get("seed") == 1:
+                monkeypatch.setitem(sys.modules, "torch", sys)
+            return super().reset(**arguments)
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    environment = Importing(fake_embodiment(), np.full(3, 2.0), control_dt_s=0.01, max_steps=30)
+    monkeypatch.setattr(tick_process, "build_environment", lambda _: environment)
+    monkeypatch.setattr(tick_process, "enter_realtime", lambda _: {"gc": "untouched"})
+    config = system(folder=tmp_path, seconds=0.5)
+    boxes = SharedBoxes(tmp_path)
+    boxes.create(config)
+    boxes.writer(status_box("supervisor")).write({"go": True}, sequence=0, observation_stamp_s=0.0)
+    tick_process.tick(config, threading.Event())
+    report = json.loads((tmp_path / tick_process.REPORT).read_text())
+    assert report["tick"]["count"] > 0
+    assert report["realtime"] == {"gc": "untouched", "imports": "torch, while it ticked"}
 
 
 def test_a_run_folder_lives_with_its_run_and_stale_ones_go(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The tick's loop, on a clock the test moves: every deadline is accounted for, and nobody is waited for."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from dualsys.bridge.boxes import CHUNK, EPISODE, POSE, REQUEST, STATE, LocalBoxe
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.chunking import SkipByDelay
 from dualsys.decision import DecisionCore, Observed, Tick
-from dualsys.errors import ConfigError
+from dualsys.errors import BridgeError, ConfigError
 from dualsys.messages import ActionChunk, LatentSubgoal
 from dualsys.safety import SafetyGate
+from dualsys.telemetry import read_log
 from dualsys.testing import ReachEnvironment
 from tests.unit.bridge.loop_parts import EMBODIMENT, SPEC, DrawnEnvironment, SteppedClock, system
 
@@ -240,3 +243,27 @@ def test_commands_are_recorded_where_there_is_a_log(tmp_path: Any) -> None:
     assert len(commands) == 100
     assert commands[0].source == "start"
     assert SPEC.num_tokens == 4
+
+
+def test_the_log_tells_of_episodes_faults_and_the_end_in_the_order_of_time(tmp_path: Path) -> None:
+    bench = Bench(ReachEnvironment(EMBODIMENT, np.full(3, 2.0), control_dt_s=0.01, max_steps=40), log_folder=tmp_path)
+    chunks = bench.boxes.reader(CHUNK)
+    chunk = ActionChunk(rows=np.zeros((4, 3)), dt_s=0.02, start_stamp_s=100.0)
+    bench.boxes.writer(CHUNK).write(chunk, sequence=0, observation_stamp_s=100.0)
+
+    def read_broken() -> Any:
+        raise BridgeError("a malformed frame")
+
+    chunks.read = read_broken  # type: ignore[method-assign]
+    report = bench.run()
+    assert bench.loop.commands is not None
+    write_tick_log(tmp_path, bench.loop.commands, bench.loop.events)
+    lines = read_log(tmp_path / "commands.jsonl")
+    assert [line["kind"] for line in lines if line["kind"] != "command"] == [
+        "episode", "fault", "episode_end", "episode", "episode_end", "episode", "end",
+    ]  # fmt: skip
+    stamps_s = [line["stamp_s"] for line in lines]
+    assert stamps_s == sorted(stamps_s)
+    assert lines[-1]["counters"] == report["counters"]
+    assert lines[0]["number"] == 0
+    assert sum(line["kind"] == "command" for line in lines) == 100

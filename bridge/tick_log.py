@@ -1,0 +1,40 @@
+"""The tick's part of the run log: its commands and what happened between them, written when it is over."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from dualsys.messages import Command
+from dualsys.recorder import CommandRecorder
+from dualsys.telemetry import RunLog
+
+COMMANDS = "commands.jsonl"
+_ENDS = ("episode_end", "end")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEvent:
+    """Something that happened: an episode begins or ends, a fault."""
+
+    stamp_s: float
+    kind: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def write_tick_log(folder: Path, commands: CommandRecorder, events: list[LogEvent]) -> None:
+    """Write commands and events by time; of one moment a command comes after the beginnings and before the ends."""
+    moments: Iterator[LogEvent | Command] = merge(events, commands.commands(), key=_place)
+    with RunLog(folder / COMMANDS) as log:
+        for moment in moments:
+            if isinstance(moment, Command):
+                log.command(moment)
+            else:
+                log.event(moment.kind, stamp_s=moment.stamp_s, **moment.fields)
+
+
+def _place(moment: LogEvent | Command) -> tuple[float, int]:
+    if isinstance(moment, Command):
+        return moment.stamp_s, 1
+    return moment.stamp_s, 2 if moment.kind in _ENDS else 0

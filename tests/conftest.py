@@ -16,6 +16,8 @@ os.environ.setdefault("LP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Inherited by every process a test starts, Ray's daemons too: what is left behind can be told from others' processes.
+os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
 
 MakeCheckpoint = Callable[[Path, EmbodimentSpec], Path]
 

@@ -38,8 +38,17 @@ def processes_of(word: str) -> set[int]:
 
 
 def ray_daemons() -> set[int]:
-    """Ray's own processes."""
-    return processes_of("raylet") | processes_of("gcs_server") | processes_of("ray::")
+    """Ray's own processes, of this run of the tests: others on the machine are none of our business."""
+    ours = f"DUALSYS_TEST_RUN={os.environ['DUALSYS_TEST_RUN']}".encode()
+    daemons = processes_of("raylet") | processes_of("gcs_server") | processes_of("ray::")
+    return {pid for pid in daemons if ours in _environment(pid)}
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended meanwhile
+        return []
 
 
 def _command_lines() -> Iterator[tuple[int, str]]:

@@ -203,9 +203,12 @@ def test_an_exception_of_the_caller_ends_everything() -> None:
 
 
 DRIVER = """
+import signal
 import sys
 from dualsys.bridge.processes import run_processes
 from tests.integration.bridge_system import reach_system
+# A shell that runs the tests in the background has its children ignore Ctrl-C; a person's terminal does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def tell(progress):
     if progress.stage == "running":
         print("running", flush=True)
@@ -228,13 +231,12 @@ def start_driver() -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_leave_nothing(number: signal.Signals) -> None:
-    driver = start_driver()
-    assert len(bridge_system.processes_of(str(FOLDER))) == 4
-    driver.send_signal(number)
-    assert driver.stdout is not None
-    driver.stdout.read()
-    assert driver.wait(20) != 0
-    driver.stdout.close()
+    with start_driver() as driver:
+        assert len(bridge_system.processes_of(str(FOLDER))) == 4
+        driver.send_signal(number)
+        assert driver.stdout is not None
+        driver.stdout.read()
+        assert driver.wait(20) != 0
 
 
 def test_a_killed_supervisor_takes_its_processes_along_and_its_boxes_are_cleaned_up_later() -> None:

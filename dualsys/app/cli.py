@@ -89,6 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"dualsys: {describe_invalid(error)}\n")
         return 2
+    except OSError as error:
+        if error.filename is None:  # not about a file that was named, so a defect of ours
+            raise
+        sys.stderr.write(f"dualsys: {error.filename}: {error.strerror}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("dualsys: interrupted\n")
         return 130

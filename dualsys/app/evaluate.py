@@ -80,10 +80,14 @@ class EvalConfig:
 
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
+    if config.json is not None:  # refused before the work, not after it
+        config.json.parent.mkdir(parents=True, exist_ok=True)
+        config.json.touch()
+    if config.video_dir is not None:
+        config.video_dir.mkdir(parents=True, exist_ok=True)
     report = evaluate(config)
     Console().print(result_table(report))
     if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
         config.json.write_text(json.dumps(report, indent=2) + "\n")
         draw(report, config.json.with_suffix(".png"))
     if config.video_dir is not None:

@@ -123,3 +123,15 @@ def test_a_checkpoint_of_a_later_format_says_which_is_read(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(CheckpointError, match="format 99, this dualsys reads format 1"):
         Controller.from_checkpoint(copy)
+
+
+@pytest.mark.parametrize("option", ["--json", "--video-dir"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    asked = tmp_path / "file" / "inside"
+    assert main(["eval", "humanoid/touch", "--episodes", "100000", option, str(asked)]) == 2
+    errors = capsys.readouterr().err
+    assert str(tmp_path / "file") in errors
+    assert len(errors.strip().splitlines()) == 1

@@ -230,7 +230,6 @@ def film(config: EvalConfig, report: dict[str, Any]) -> list[Path]:
     from dualsys.app.film import film_episode
 
     assert config.video_dir is not None
-    config.video_dir.mkdir(parents=True, exist_ok=True)
     written = []
     for task in report["tasks"]:
         environment, controller = make_episode_parts(config, task["task"])

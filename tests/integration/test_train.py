@@ -15,8 +15,9 @@ import pytest
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.app.train import learning_rate, main, split_episodes
+from dualsys.app.train import main, split_episodes
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.trainer import learning_rate
 from dualsys.errors import CheckpointError, ConfigError
 
 OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]

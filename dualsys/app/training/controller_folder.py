@@ -1,0 +1,44 @@
+"""What a training gives away: the checkpoint folder of a controller."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dualsys.actor.flow_actor import FlowActor
+from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
+from dualsys.planner.vlm_planner import VLMPlanner
+
+
+def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
+    """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open."""
+    draft = out / ".saving"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _write_controller(draft, name, planner, actor, training)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for file in draft.iterdir():
+        if file.is_dir():
+            shutil.rmtree(out / file.name, ignore_errors=True)
+        if file.name != MANIFEST:
+            file.replace(out / file.name)
+    (draft / MANIFEST).replace(out / MANIFEST)
+    draft.rmdir()
+
+
+def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
+    blank = ModuleEntry(name="")
+    manifest = Manifest(
+        format=FORMAT,
+        name=name,
+        embodiment=actor.embodiment,
+        subgoal=planner.subgoal_spec,
+        planner=blank,
+        actor=blank,
+        versions=installed_versions(),
+        training=training,
+    )
+    checkpoint = Checkpoint(folder=out, manifest=manifest)
+    entries = {"planner": planner.save(checkpoint), "actor": actor.save(checkpoint)}
+    for weights in out.glob("*.safetensors"):
+        weights.chmod(0o644)  # written for the owner alone, which in a wheel would lock everybody else out
+    write_manifest(out, manifest.model_copy(update=entries))

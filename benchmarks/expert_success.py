@@ -20,8 +20,8 @@ from benchmarks.report import write_report
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.intervals import wilson_interval
 from dualsys.messages import FloatArray
-from dualsys.sim_envs.humanoid.expert import TouchExpert
-from dualsys.sim_envs.humanoid.touch import HumanoidTouch
+from dualsys.sim_envs.humanoid.expert import TableExpert
+from dualsys.sim_envs.humanoid.table import HumanoidTable
 from dualsys.sim_envs.options import EnvironmentOptions
 
 
@@ -60,7 +60,7 @@ CONDITIONS = (
 class Misjudged:
     """The task with an error in where the named block is."""
 
-    def __init__(self, environment: HumanoidTouch) -> None:
+    def __init__(self, environment: HumanoidTable) -> None:
         self.model, self.control_dt_s = environment.model, environment.control_dt_s
         self.observe = environment.observe
         self.error_m: FloatArray = np.zeros(3)
@@ -72,10 +72,10 @@ class Misjudged:
         return {**facts, "target_position": facts["target_position"] + self.error_m}
 
 
-def run_condition(environment: HumanoidTouch, condition: Condition, seeds: range) -> dict[str, Any]:
+def run_condition(environment: HumanoidTable, condition: Condition, seeds: range) -> dict[str, Any]:
     """Play the episodes; returns counts, interval and times."""
     task = Misjudged(environment)
-    expert = TouchExpert(task)
+    expert = TableExpert(task)
     noise = ExecutionNoise(condition.noise_rad, environment.control_dt_s)
     times_s, failed, steps, started_s = [], [], 0, time.process_time()
     for seed in seeds:
@@ -107,7 +107,7 @@ def run_condition(environment: HumanoidTouch, condition: Condition, seeds: range
 
 def main(config: ExpertSuccessConfig) -> None:
     """Print the table and write the JSON."""
-    environment = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+    environment = HumanoidTable(EnvironmentOptions(images="on-demand"))
     seeds = range(config.seed, config.seed + config.episodes)
     table = Table("condition", "success", "95 %", "time to touch s (p5 / p50 / p95)", "CPU ms a step")
     results = []

@@ -5,6 +5,7 @@ Beside it stand the helpers of `helpers.py`, which read positions off the subgoa
 Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their width.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,15 @@ from torch import Tensor, nn
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
-from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalPosition, squared_error
+from dualsys.app.training.adapters import Adapters
+from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
 from dualsys.messages import FloatArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
+
+PRESENCE_WEIGHT = 0.1
+"""Of the helper that says which hands are to go: in bits, where places are in square decimetres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,7 @@ class Losses:
     flow: Tensor
     position: Tensor
     position_error_m: float
-    """Mean distance between the named object and where its subgoal says it is; NaN where nobody knows."""
+    """Mean distance between a hand's target and where the subgoal says it is; NaN where nobody knows."""
 
 
 class Learner(nn.Module):
@@ -58,36 +63,63 @@ class Learner(nn.Module):
         weights: LossWeights,
         *,
         centre_m: Sequence[float],
+        num_targets: int,
         num_kinds: int,
     ) -> None:
-        """`centre_m`: what the helpers count positions from; `num_kinds`: kinds of object whose places are known."""
+        """`centre_m`: what the helpers count positions from; `num_targets`: of the robot's hands;
+        `num_kinds`: kinds of object whose places are known.
+        """
         super().__init__()
         self.planner = planner
         self.actor = actor
         self.weights = weights
+        self._adapters: tuple[Adapters, Adapters] | None = None
         self.network = planner.network
         self.expert = actor.expert
         spec = planner.subgoal_spec
         self.centre_3: Tensor
         self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
         backbone = planner.network.backbone
-        self.subgoal_position = SubgoalPosition(spec.num_tokens, spec.dim)
-        self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_kinds)
+        self.subgoal_targets = SubgoalTargets(spec.num_tokens, spec.dim, num_targets)
+        self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_targets + num_kinds)
+
+    def keep_planner(self) -> None:
+        """Train the actor alone."""
+        for part in (self.network, self.subgoal_targets, self.picture_positions):
+            part.requires_grad_(False)
+
+    def adapt(self, rank: int) -> None:
+        """Freeze planner and actor but for low-rank adapters, the embedding of words and what turns rows into tokens."""
+        self._adapters = (
+            Adapters(self.network, rank=rank, whole=("embed_tokens",)),
+            Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
+        )
+
+    def export(self) -> tuple[VLMPlanner, FlowActor]:
+        """Planner and actor as they are to be saved: adapters merged."""
+        if self._adapters is None:
+            return self.planner, self.actor
+        network, expert = (adapters.merged() for adapters in self._adapters)
+        return self.planner.with_network(network), self.actor.with_expert(expert)
 
     def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool) -> Losses:
-        """Losses of a batch; every random number comes from `generator`."""
+        """Losses of a batch; every random number comes from `generator`. With subgoals in it, of the actor alone."""
+        if batch.subgoals is not None:
+            flow = self._flow_loss(self._here(np.array(batch.subgoals)), batch, generator)
+            return Losses(total=flow, flow=flow, position=torch.zeros_like(flow), position_error_m=math.nan)
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
         pixels_BCHW = pixels_BCHW.to(self.device)
         tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
         flow = self._flow_loss(tokens_BKC, batch, generator)
-        named_B3 = (self._here(batch.target_positions) - self.centre_3) / METRES
+        true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
         kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
-        seen_B3 = self.subgoal_position(tokens_BKC)
-        true_BO3 = torch.cat([named_B3[:, None], kinds_BO3], dim=1)
-        position = squared_error(seen_B3, named_B3) + squared_error(self.picture_positions(picture_BPD), true_BO3)
-        error_m = float((seen_B3 - named_B3).detach().norm(dim=-1).nanmean()) * METRES
+        seen_BT3, logits_BT = self.subgoal_targets(tokens_BKC)
+        places_BO3 = torch.cat([true_BT3, kinds_BO3], dim=1)
+        position = squared_error(seen_BT3, true_BT3) + squared_error(self.picture_positions(picture_BPD), places_BO3)
+        position = position + PRESENCE_WEIGHT * presence_error(logits_BT, true_BT3)
+        error_m = float((seen_BT3 - true_BT3).detach().norm(dim=-1).nanmean()) * METRES
         total = flow + self.weights.position * position
         return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from dualsys.app.training.controller_folder import save_controller
 from dualsys.app.training.learner import Learner
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
+from dualsys.app.training.subgoal_cache import FRAMES_AT_ONCE, subgoals_of_frames
 from dualsys.data.reader import DemonstrationDataset
 
 
@@ -41,13 +42,17 @@ class Trainer:
         vision = config.actor.vision
         self.data = TrainingData.of(data, config.camera, None if vision is None else vision.camera.name)
         self.folder = folder
+        self.console = Console()
+        if config.train == "actor":
+            learner.keep_planner()
+            tokens = subgoals_of_frames(learner.planner, self.data, folder.folder, self._note_subgoals)
+            self.data = replace(self.data, subgoals=tokens)
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
         )
         self.training = self._sampler(training, config.seed)
         self.validation = self._sampler(validation, config.seed + 1)
-        self.console = Console()
 
     def run(self) -> None:
         """From the first or the resumed step to the last."""
@@ -120,8 +125,13 @@ class Trainer:
         """Write the averaged weights as a checkpoint."""
         self.average.swap(self.learner)
         training = {"steps": step, "config": plain(asdict(self.config)), "last": record, "data": self.provenance}
-        save_controller(self.config.out, self.config.name, self.learner.planner, self.learner.actor, training)
+        planner, actor = self.learner.export()
+        save_controller(self.config.out, self.config.name, planner, actor, training)
         self.average.swap(self.learner)
+
+    def _note_subgoals(self, done: int, total: int) -> None:
+        if done % (100 * FRAMES_AT_ONCE) == 0 or done == total:
+            self.console.print(f"subgoals of {done} of {total} frames")
 
     def _delays(self) -> NDArray[np.int64]:
         config = self.config
@@ -138,6 +148,7 @@ class Trainer:
             moments_per_frame=self.config.moments_per_frame,
             delays_rows=self._delays(),
             seed=seed,
+            shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )
 
 

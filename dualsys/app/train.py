@@ -11,12 +11,15 @@ from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
+from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
-from dualsys.app.training.trainer import Trainer
+from dualsys.app.training.share import WHOLE, Share
+from dualsys.app.training.trainer import EpisodeSplit, Trainer
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
-from dualsys.errors import ConfigError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -24,25 +27,45 @@ from dualsys.planner.vlm_planner import VLMPlanner
 
 def main(config: TrainConfig) -> int:
     """Train, save, plot. Returns the exit status."""
-    torch.set_num_threads(config.threads)
     folder = TrainingFolder(config.out)
     if not config.resume and folder.state_file.exists():
         raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
-    folder.folder.mkdir(parents=True, exist_ok=True)
+    if config.resume and not folder.state_file.exists():
+        raise CheckpointError(f"nothing to resume: {folder.state_file} does not exist; start without --resume")
+    precision_on(model_device(), config.precision)
+    # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
     data = DemonstrationDataset.open(config.data)
-    training, validation = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
-    learner = build_learner(config, data, training)
-    Trainer(config, learner, data, training, validation, folder).run()
+    split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    if not config.resume:
+        folder.make()
+    with TrainingDisplay(steps=config.steps) as display:
+        if config.workers == 1:
+            learn(config, data, share=WHOLE, display=display, resume=config.resume)
+        else:
+            from dualsys.app.training.workers import train_with_workers
+
+            train_with_workers(config, learn, display)
+        display.say(f"saved {config.out}")
     return 0
 
 
-def split_episodes(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def learn(
+    config: TrainConfig, data: DemonstrationDataset, *, share: Share, display: TrainingDisplay, resume: bool
+) -> None:
+    """Train in this process, alone or as one of several workers."""
+    torch.set_num_threads(config.threads)
+    episodes = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    learner = build_learner(config, data, episodes.training)
+    Trainer(config, learner, data, episodes, share=share, display=display).run(resume=resume)
+
+
+def split_episodes(count: int, fraction: float, seed: int) -> EpisodeSplit:
     """Episodes to train and to validate on. Raises `ConfigError` where there are too few."""
     held = max(1, round(count * fraction))
     if count - held < 1:
         raise ConfigError(f"{count} episodes are too few to keep {held} for validation; record more demonstrations")
     order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
+    return EpisodeSplit(training=np.sort(order[held:]), validation=np.sort(order[:held]))
 
 
 def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray) -> Learner:

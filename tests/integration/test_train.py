@@ -52,7 +52,7 @@ def test_a_killed_training_resumes_to_the_same_curve_and_weights(dataset: Path, 
     subprocess.run(command(dataset, whole), check=True, timeout=300)
     with subprocess.Popen(command(dataset, killed)) as process:
         deadline_s = time.monotonic() + 300
-        while not (killed / "config.json").exists() and time.monotonic() < deadline_s:
+        while not (killed / "training/state.pt").exists() and time.monotonic() < deadline_s:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
     assert len(curve(killed)) == 1, "the kill came after the last step: nothing was resumed"
@@ -104,8 +104,8 @@ def test_learning_rate_warms_up_and_falls_to_nothing() -> None:
 
 
 def test_validation_episodes_are_kept_apart() -> None:
-    training, validation = split_episodes(100, 0.05, seed=3)
-    assert len(validation) == 5
-    assert sorted([*training, *validation]) == list(range(100))
+    episodes = split_episodes(100, 0.05, seed=3)
+    assert len(episodes.validation) == 5
+    assert sorted([*episodes.training, *episodes.validation]) == list(range(100))
     with pytest.raises(ConfigError, match="too few"):
         split_episodes(1, 0.05, seed=0)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
+from dualsys.app.training.share import WHOLE, Share
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset, FrameTrack
 from dualsys.errors import DatasetError
@@ -115,15 +116,17 @@ class BatchSampler:
     """Offsets to draw from, each as likely as it is frequent here: an empirical histogram."""
     seed: int
 
-    def draw(self, step: int) -> Batch:
-        """Batch of a step: the same for the same seed and step."""
+    def draw(self, step: int, share: Share = WHOLE) -> Batch:
+        """Batch of a step, or a worker's share of it: the same for the same seed and step."""
         rng = np.random.default_rng([self.seed, step])
         lengths = self.data.episode_lengths[self.episodes]
         # By rows, not by episodes: long episodes hold the hard parts.
         chosen = rng.choice(self.episodes, self.frames_per_batch, p=lengths / lengths.sum())
         starts, lengths = self.data.episode_starts[chosen], self.data.episode_lengths[chosen]
+        # Indices are drawn for the whole batch, rows and frames are read for the share.
         view = starts + (rng.random(len(chosen)) * lengths).astype(np.int64)
         delay = rng.choice(self.delays_rows, (len(chosen), self.moments_per_frame))
+        chosen, starts, lengths, view, delay = (share.of(each) for each in (chosen, starts, lengths, view, delay))
         last = (starts + lengths - 1)[:, None]
         moment = np.minimum(view[:, None] + delay, last)
         rows = moment[:, :, None] + np.arange(self.horizon)

@@ -48,6 +48,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.train:main",
         summary="Train a planner and an actor together on a dataset.",
     ),
+    "report": CommandEntry(
+        config="dualsys.app.report:ReportConfig",
+        function="dualsys.app.report:main",
+        summary="Make the page of a training anew, with videos.",
+    ),
     "list": CommandEntry(
         config="dualsys.app.listing:ListConfig",
         function="dualsys.app.listing:main",

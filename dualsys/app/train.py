@@ -11,6 +11,7 @@ from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.precision import precision_on
@@ -39,13 +40,15 @@ def main(config: TrainConfig) -> int:
     if not config.resume:
         folder.make()
     with TrainingDisplay(steps=config.steps) as display:
+        if not tensorboard.is_installed():
+            display.say(tensorboard.HINT)
         if config.workers == 1:
             learn(config, data, share=WHOLE, display=display, resume=config.resume)
         else:
             from dualsys.app.training.workers import train_with_workers
 
             train_with_workers(config, learn, display)
-        display.say(f"saved {config.out}")
+        display.say(f"saved {config.out}; curves and figures: {folder.folder / 'report.html'}")
     return 0
 
 

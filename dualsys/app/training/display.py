@@ -45,4 +45,4 @@ class TrainingDisplay:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._console.print(text, soft_wrap=True, highlight=False)
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)

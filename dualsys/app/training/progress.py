@@ -1,9 +1,13 @@
 """A training's own files: the curve, the starts, and the state to resume from.
 
-log.jsonl      the curve: a line every 25 steps and at every validation
-starts.jsonl   a line for every start: step, workers, device, precision
-state.pt       what a resumed training goes on from
-curves.png     the curve, drawn
+In `OUT/training`:
+
+    log.jsonl      the curve: a line every 25 steps and at every validation
+    starts.jsonl   a line for every start: step, workers, device, precision
+    state.pt       what a resumed training goes on from
+    curves.png     the curve, drawn
+    report.html    all of it as a page (report.py)
+    tensorboard/   the curve for TensorBoard (tensorboard.py)
 """
 
 import json
@@ -124,25 +128,10 @@ class TrainingFolder:
 
     def plot(self) -> None:
         """Draw the curve."""
-        from matplotlib.figure import Figure
+        from dualsys.app.training.curves import draw_curves
 
-        records = self.records()
-        figure = Figure(figsize=(10, 3.5), layout="constrained")
-        for axis, key, label in zip(
-            figure.subplots(1, 2), ("flow", "position_error_m"), ("flow loss", "position error (m)"), strict=True
-        ):
-            for prefix, style in (("", "-"), ("validation_", "o-")):
-                points = [(r["step"], r[prefix + key]) for r in records if prefix + key in r]
-                if points:
-                    axis.semilogy(
-                        *zip(*points, strict=True), style, label=prefix.rstrip("_") or "training", markersize=3
-                    )
-            axis.set_xlabel("step")
-            axis.set_title(label)
-            axis.legend()
-            axis.grid(alpha=0.3)
         with written_or_said(self.folder / "curves.png"):
-            figure.savefig(self.folder / "curves.png", dpi=110)
+            draw_curves(self.records()).savefig(self.folder / "curves.png", dpi=110)
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from dualsys.app.train_config import TrainConfig, plain
+from dualsys.app.training import tensorboard
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.controller_folder import save_controller
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, Losses
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.report import write_report
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.data.reader import DemonstrationDataset
@@ -63,6 +65,7 @@ class Trainer:
             "rows of data": len(data),
         }
         self.folder = TrainingFolder(config.out)
+        self._board: tensorboard.TensorBoardLog | None = None
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
@@ -72,7 +75,13 @@ class Trainer:
 
     def run(self, *, resume: bool) -> None:
         """From the first or the resumed step to the last."""
-        done = self._start(resume)
+        try:
+            self._run(self._start(resume))
+        finally:
+            if self._board is not None:
+                self._board.close()
+
+    def _run(self, done: int) -> None:
         started = time.monotonic()
         for step in range(done, self.config.steps):
             record = self.step(step)
@@ -83,8 +92,8 @@ class Trainer:
                 self.share.on_first(partial(self._save, step + 1, record))
                 self.display.show(record)
             elif (step + 1) % LOG_EVERY_STEPS == 0:
-                self.share.on_first(partial(self.folder.log, record))
-        self.share.on_first(self.folder.plot)
+                self.share.on_first(partial(self._log, record))
+        self.share.on_first(self._finish)
 
     def _start(self, resume: bool) -> int:
         """Everything as the first worker has it; returns the number of steps done."""
@@ -100,12 +109,26 @@ class Trainer:
             )
         self.share.align([*self.learner.parameters(), *self.average.shadow.values()])
         start = {"step": done, "workers": self.share.size, "device": str(self.learner.device)}
-        self.share.on_first(partial(self.folder.begin, start | {"precision": self.identity["precision"]}))
+        self.share.on_first(partial(self._begin, start | {"precision": self.identity["precision"]}))
         return done
+
+    def _begin(self, start: dict[str, Any]) -> None:
+        self.folder.begin(start)
+        if tensorboard.is_installed():
+            self._board = tensorboard.TensorBoardLog(self.folder.folder / "tensorboard", start["step"])
+
+    def _log(self, record: dict[str, float]) -> None:
+        self.folder.log(record)
+        if self._board is not None:
+            self._board.add(record)
+
+    def _finish(self) -> None:
+        self.folder.plot()
+        write_report(self.config.out)
 
     def _save(self, step: int, record: dict[str, float]) -> None:
         # The state comes last: a kill before it costs steps, which are then done again, files included.
-        self.folder.log(record)
+        self._log(record)
         self.save_checkpoint(step, record)
         self.folder.save(step, self.learner, self.average, self.optimizer, self.identity)
 

@@ -58,6 +58,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.correct:main",
         summary="Let a controller act and the expert step in: data for the next training.",
     ),
+    "report": CommandEntry(
+        config="dualsys.app.report:ReportConfig",
+        function="dualsys.app.report:main",
+        summary="Make the page of a training anew, with videos.",
+    ),
     "list": CommandEntry(
         config="dualsys.app.listing:ListConfig",
         function="dualsys.app.listing:main",

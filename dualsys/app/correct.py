@@ -1,4 +1,4 @@
-"""`dualsys correct`: one round of the data flywheel: the controller acts, the expert steps in, the next training learns.
+"""`dualsys correct`, a round of the data flywheel: the controller acts, the expert steps in, the next training learns.
 
 dualsys correct humanoid/pick --checkpoint outputs/v1 --episodes 200 --out data/pick-corrections
 dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out outputs/v2

@@ -40,7 +40,8 @@ class Privileged(Protocol):
 
     def privileged(self) -> Mapping[str, Any]:
         """Has `target_position` `(3,)` and `blocks` {name: `(3,)`}, and where hands share the work `hand_targets`
-        `(hands, 3)`, NaN for an idle one."""
+        `(hands, 3)`, NaN for an idle one.
+        """
         ...
 
 

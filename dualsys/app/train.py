@@ -3,26 +3,30 @@
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training import tensorboard
+from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
+from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
-from dualsys.app.training.trainer import Trainer
+from dualsys.app.training.trainer import EpisodeSplit, Trainer
 from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import ConfigError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -30,37 +34,61 @@ from dualsys.planner.vlm_planner import VLMPlanner
 
 def main(config: TrainConfig) -> int:
     """Train, save, plot. Returns the exit status."""
-    torch.set_num_threads(config.threads)
     folder = TrainingFolder(config.out)
     if not config.resume and folder.state_file.exists():
         raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
-    folder.folder.mkdir(parents=True, exist_ok=True)
+    if config.resume and not folder.state_file.exists():
+        raise CheckpointError(f"nothing to resume: {folder.state_file} does not exist; start without --resume")
+    precision_on(model_device(), config.precision)
+    # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
     data = DemonstrationDataset.open(config.data)
-    training, validation = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
-    learner = build_learner(config, data, training)
-    Trainer(config, learner, data, training, validation, folder).run()
+    split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    if not config.resume:
+        folder.make()
+    with TrainingDisplay(steps=config.steps) as display:
+        if not tensorboard.is_installed():
+            display.say(tensorboard.HINT)
+        if config.workers == 1:
+            learn(config, data, share=WHOLE, display=display, resume=config.resume)
+        else:
+            from dualsys.app.training.workers import train_with_workers
+
+            train_with_workers(config, learn, display)
+        display.say(f"saved {config.out}; curves and figures: {folder.folder / 'report.html'}")
     return 0
 
 
-def split_episodes(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def learn(
+    config: TrainConfig, data: DemonstrationDataset, *, share: Share, display: TrainingDisplay, resume: bool
+) -> None:
+    """Train in this process, alone or as one of several workers."""
+    torch.set_num_threads(config.threads)
+    episodes = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    learner = build_learner(config, data, episodes.training, display.say)
+    Trainer(config, learner, data, episodes, share=share, display=display).run(resume=resume)
+
+
+def split_episodes(count: int, fraction: float, seed: int) -> EpisodeSplit:
     """Episodes to train and to validate on. Raises `ConfigError` where there are too few."""
     held = max(1, round(count * fraction))
     if count - held < 1:
         raise ConfigError(f"{count} episodes are too few to keep {held} for validation; record more demonstrations")
     order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
+    return EpisodeSplit(training=np.sort(order[held:]), validation=np.sort(order[:held]))
 
 
-def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray) -> Learner:
-    """Planner and actor for a dataset's robot: fresh, or going on from a checkpoint."""
+def build_learner(
+    config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray, say: Callable[[str], None]
+) -> Learner:
+    """Planner and actor for a dataset's robot: fresh, or going on from a checkpoint; `say` is told what came over."""
     torch.manual_seed(config.seed)
     embodiment = data.embodiment
     if embodiment is None:
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     base = Checkpoint.open(config.init, embodiment=embodiment) if config.init else None
     words = sorted({data.instructions[episode] for episode in episodes})
-    planner = build_planner(config, words, base)
-    actor = build_actor(config, planner, embodiment, data, rows_of(data, episodes), base)
+    planner = build_planner(config, words, base, say)
+    actor = build_actor(config, planner, embodiment, data, rows_of(data, episodes), base, say)
     weights = LossWeights(
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
     )
@@ -79,7 +107,9 @@ def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.
     return learner.to(model_device())
 
 
-def build_planner(config: TrainConfig, words: list[str], base: Checkpoint | None) -> VLMPlanner:
+def build_planner(
+    config: TrainConfig, words: list[str], base: Checkpoint | None, say: Callable[[str], None]
+) -> VLMPlanner:
     """The planner to train. From a checkpoint it has that one's architecture, and its tokenizer where all is kept."""
     schema_id = f"{config.name}/{_digest(config.decisive)}"
     if base is not None:
@@ -88,7 +118,7 @@ def build_planner(config: TrainConfig, words: list[str], base: Checkpoint | None
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)
         planner = VLMPlanner.build(grown_config(known, tokenizer, schema_id), tokenizer)
-        Console(stderr=True).print(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
+        say(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
         return planner
     tiny = config.backbone == "tiny"
     planner_config = VLMPlannerConfig(
@@ -118,6 +148,7 @@ def build_actor(
     data: DemonstrationDataset,
     rows: np.ndarray,
     base: Checkpoint | None,
+    say: Callable[[str], None],
 ) -> FlowActor:
     """The actor to train. From a checkpoint it has that one's shape and statistics."""
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
@@ -132,7 +163,7 @@ def build_actor(
         statistics=statistics if known is None else known.statistics,
     )
     if known is not None:
-        Console(stderr=True).print(f"actor of {config.init}: {carry_over(actor.expert, known.expert)}")
+        say(f"actor of {config.init}: {carry_over(actor.expert, known.expert)}")
     return actor
 
 

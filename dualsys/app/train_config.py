@@ -18,7 +18,7 @@ class TrainConfig:
     out: Path
     """Folder of the checkpoint; the curve and the state to resume from go to its `training/`."""
     data_shares: tuple[float, ...] = ()
-    """Share of the frames from each folder of --data, in their order; none: the same for each, so that no task drowns."""
+    """Share of the frames from each folder of --data, in their order; none: the same for each, so no task drowns."""
     init: str = ""
     """Checkpoint (shipped name or folder) to start from: its tokenizer grows by the new words. Empty: fresh weights."""
     init_parts: Literal["planner", "both"] = "both"
@@ -75,9 +75,40 @@ class TrainConfig:
     """Torch threads. More than one only on idle cores: contended ones make it many times slower."""
     seed: int = 0
     """Of weights, batches and noise."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the networks' arithmetic; weights, optimizer and losses are float32. auto: bfloat16 on CUDA, else float32."""
+    workers: int = 1
+    """Processes that share each step's batch, under Ray Train; 1: this process alone, without Ray."""
+    ray_address: str | None = None
+    """Ray cluster that the workers run on, all machines seeing the same folders; without it a local one is started."""
+    max_restarts: int = 3
+    """Times that workers are started again after one has died; they go on from the last saved state."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing. Raises `ConfigError`."""
+        self._check_start()
+        for name in ("steps", "batch_size", "moments_per_frame", "validate_every", "threads", "workers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
+        for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
+
+        if self.batch_size % self.workers:
+            raise ConfigError(
+                f"--batch-size {self.batch_size} does not divide among {self.workers} workers; "
+                f"use {self.workers * math.ceil(self.batch_size / self.workers)}"
+            )
+        if self.ray_address is not None and self.workers == 1:
+            raise ConfigError("--ray-address is where --workers run: give it two or more")
+        if self.max_restarts < 0:
+            raise ConfigError(f"--max-restarts must not be negative, got {self.max_restarts}")
+
+    def _check_start(self) -> None:
+        """What is trained on, and from where."""
         if self.data_shares and (len(self.data_shares) != len(self.data) or not all(x > 0 for x in self.data_shares)):
             raise ConfigError(
                 f"--data-shares has {len(self.data_shares)} numbers, --data {len(self.data)} folders; "
@@ -91,20 +122,11 @@ class TrainConfig:
             raise ConfigError(
                 "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
             )
-        for name in ("steps", "batch_size", "moments_per_frame", "validate_every", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
-        for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
 
     @property
     def decisive(self) -> dict[str, Any]:
         """Every option that changes what is learned: what a resumed training must share, and what names it."""
-        free = ("out", "resume", "name", "threads", "validate_every")
+        free = ("out", "resume", "name", "threads", "validate_every", "workers", "ray_address", "max_restarts")
         return {key: value for key, value in plain(asdict(self)).items() if key not in free}
 
 

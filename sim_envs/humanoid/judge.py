@@ -1,7 +1,7 @@
 """Success and failure of an episode, read from the physics.
 
-Touching: the first block that an arm or a hand meets, looked at after every physics step, must be the named one,
-and the hand the named one where one is named.
+Touching: the first block that an arm or a hand meets, looked at after every physics step, must be the named one, and
+the hand the named one where one is named. In a sequence, blocks of earlier steps may be met again: a fist bounces.
 Picking: the named block must be up in the air, in contact with one hand alone (the named one, where one is named), for
 a while. Lifting another block, or the named one with the wrong hand, ends the episode; so does a block that is to be
 picked and has fallen over.
@@ -81,11 +81,12 @@ class Judge:
             return
         colours = {self._colours[index] for index in self._detector.touched_blocks(data)}
         self._resting = self._resting & colours
-        fresh = sorted(colours - self._resting)
-        if not fresh:
-            return
+        fresh = colours - self._resting
         goal = self.present_goals[0]
-        others = [colour for colour in fresh if colour != goal.colour]
+        reached = {earlier.colour for earlier in self._episode.goals[: self.done]}
+        others = sorted(fresh - reached - {goal.colour})
+        if goal.colour not in fresh and not others:
+            return
         self.touched = others[0] if others else goal.colour
         if others:
             self.failure = "touched another block"

@@ -171,7 +171,8 @@ def _draw_sequence(
     """Two or three steps on different blocks: touches, the last a pick as often as not."""
     count = min(len(blocks), int(rng.integers(2, 4)))
     last: Verb = "pick" if rng.random() < 0.5 else "touch"
-    verbs: list[Verb] = ["touch"] * (count - 1) + [last]
+    touch: Verb = "touch"
+    verbs = [touch] * (count - 1) + [last]
     goals = tuple(Goal(verb=verb, colour=block.colour) for verb, block in zip(verbs, blocks, strict=False))
     sentences = [GRAMMARS[goal.verb].sample(phrasing, {"colour": goal.colour}, rng) for goal in goals]
     return goals, " and after that ".join(sentences)

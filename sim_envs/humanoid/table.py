@@ -66,6 +66,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
         self._renderers: dict[str, Renderer] = {}
         self._moment = 0
+        self._gripped: dict[Side, list[str]] | None = None
+        self._episode: Episode
         self._next_seed: int | None = options.seed
         self._episode_seed = options.seed
         self.action_space = gymnasium.spaces.Box(self._lower, self._upper, dtype=np.float64)
@@ -248,9 +250,9 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def _begin(self, seed: int, instruction: str | None, posture_spread_rad: float) -> None:
         self._moment += 1
-        self._gripped: dict[Side, list[str]] | None = None
+        self._gripped = None
         self._episode_seed = seed
-        self._episode: Episode = draw_episode(
+        self._episode = draw_episode(
             seed,
             task=self._task,
             phrasing=self._options.phrasing,

@@ -1,11 +1,6 @@
 """Training end to end on real demonstrations: a killed run resumes to the same bits, what it writes loads and acts."""
 
-import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +9,30 @@ import pytest
 
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
-from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.train import main, split_episodes
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.trainer import learning_rate
 from dualsys.errors import CheckpointError, ConfigError
-
-OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]
+from tests.integration.training_parts import command, curve, killed_training, record_touch
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "touch"
-    record_demonstrations(DemosConfig(task="humanoid/touch", episodes=4, out=folder, tail_s=0.0))
-    return folder
-
-
-def command(dataset: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "dualsys", "train", "--data", str(dataset), "--out", str(out), *OPTIONS]
+    return record_touch(tmp_path_factory.mktemp("data") / "touch")
 
 
 def options(dataset: Path, out: Path, **more: Any) -> TrainConfig:
-    """The same as `OPTIONS`."""
+    """The same as those of `command`."""
     return TrainConfig(
         data=(dataset,), out=out, steps=4, validate_every=2, batch_size=4, subgoal_tokens=2, subgoal_dim=8, **more
     )
-
-
-def curve(out: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (out / "training/log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds_per_step"} for line in lines]
 
 
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_curve_and_weights(dataset: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(dataset, whole), check=True, timeout=300)
-    with subprocess.Popen(command(dataset, killed)) as process:
-        deadline_s = time.monotonic() + 300
-        while not (killed / "config.json").exists() and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-    assert len(curve(killed)) == 1, "the kill came after the last step: nothing was resumed"
+    killed_training(dataset, killed)
     subprocess.run([*command(dataset, killed), "--resume"], check=True, timeout=300)
     assert curve(killed) == curve(whole)
     with pytest.raises(CheckpointError, match=r"was trained with seed 0 \(now 1\)"):
@@ -104,8 +81,8 @@ def test_learning_rate_warms_up_and_falls_to_nothing() -> None:
 
 
 def test_validation_episodes_are_kept_apart() -> None:
-    training, validation = split_episodes(100, 0.05, seed=3)
-    assert len(validation) == 5
-    assert sorted([*training, *validation]) == list(range(100))
+    episodes = split_episodes(100, 0.05, seed=3)
+    assert len(episodes.validation) == 5
+    assert sorted([*episodes.training, *episodes.validation]) == list(range(100))
     with pytest.raises(ConfigError, match="too few"):
         split_episodes(1, 0.05, seed=0)

@@ -86,6 +86,7 @@ def test_constraints_satisfy_every_dependency() -> None:
             name, _, version = line.partition("==")
             pinned[canonicalize_name(name)] = version
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for line in project["dependencies"] + project["optional-dependencies"]["humanoid"]:
+    extras = project["optional-dependencies"]
+    for line in project["dependencies"] + extras["humanoid"] + extras["train"] + extras["finetune"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line

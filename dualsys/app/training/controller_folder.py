@@ -5,16 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.app.training.writing import written_or_said
 from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
 from dualsys.planner.vlm_planner import VLMPlanner
 
 
 def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
-    """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open."""
+    """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open.
+
+    Raises:
+        CheckpointError: it cannot be written, for want of room or rights; the old one is as it was.
+    """
     draft = out / ".saving"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    _write_controller(draft, name, planner, actor, training)
+    with written_or_said(out):
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            _write_controller(draft, name, planner, actor, training)
+            _replace(out, draft)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _replace(out: Path, draft: Path) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
     for file in draft.iterdir():
         if file.is_dir():
@@ -22,7 +35,6 @@ def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor,
         if file.name != MANIFEST:
             file.replace(out / file.name)
     (draft / MANIFEST).replace(out / MANIFEST)
-    draft.rmdir()
 
 
 def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:

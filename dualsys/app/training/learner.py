@@ -7,6 +7,7 @@ Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their 
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
 from dualsys.app.training.adapters import Adapters
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
+from dualsys.app.training.share import WHOLE, Share
 from dualsys.messages import FloatArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -44,12 +46,12 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
-    """Of one batch."""
+    """Of one batch, or a worker's parts of them, which add up."""
 
     total: Tensor
     flow: Tensor
     position: Tensor
-    position_error_m: float
+    position_error_m: Tensor
     """Mean distance between a hand's target and where the subgoal says it is; NaN where nobody knows."""
 
 
@@ -76,6 +78,8 @@ class Learner(nn.Module):
         self._adapters: tuple[Adapters, Adapters] | None = None
         self.network = planner.network
         self.expert = actor.expert
+        self.precision = torch.float32
+        """Of both networks' arithmetic; bfloat16: autocast. Weights, helpers and losses stay in float32."""
         spec = planner.subgoal_spec
         self.centre_3: Tensor
         self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
@@ -89,7 +93,7 @@ class Learner(nn.Module):
             part.requires_grad_(False)
 
     def adapt(self, rank: int) -> None:
-        """Freeze planner and actor but for low-rank adapters, the embedding of words and what turns rows into tokens."""
+        """Freeze planner and actor but for adapters, the embedding of words and what turns rows into tokens."""
         self._adapters = (
             Adapters(self.network, rank=rank, whole=("embed_tokens",)),
             Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
@@ -102,37 +106,48 @@ class Learner(nn.Module):
         network, expert = (adapters.merged() for adapters in self._adapters)
         return self.planner.with_network(network), self.actor.with_expert(expert)
 
-    def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool) -> Losses:
-        """Losses of a batch; every random number comes from `generator`. With subgoals in it, of the actor alone."""
+    def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool, share: Share = WHOLE) -> Losses:
+        """Losses of a batch, or of a worker's share of one; every random number comes from `generator`.
+
+        With subgoals in the batch, losses of the actor alone. It draws for the whole batch, of which a share takes its
+        own, so what a sample meets depends on no division.
+        """
         if batch.subgoals is not None:
-            flow = self._flow_loss(self._here(np.array(batch.subgoals)), batch, generator)
-            return Losses(total=flow, flow=flow, position=torch.zeros_like(flow), position_error_m=math.nan)
+            flow = self._flow_loss(self._here(np.array(batch.subgoals)), batch, generator, share)
+            nothing = torch.zeros_like(flow)
+            return Losses(total=flow, flow=flow, position=nothing, position_error_m=torch.full_like(nothing, math.nan))
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
         if augment:
-            pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator)
+            pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator, share)
         pixels_BCHW = pixels_BCHW.to(self.device)
-        tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
-        flow = self._flow_loss(tokens_BKC, batch, generator)
+        with self._arithmetic():
+            tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
+        tokens_BKC, picture_BPD = tokens_BKC.float(), picture_BPD.float()
+        flow = self._flow_loss(tokens_BKC, batch, generator, share)
         true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
         kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
         seen_BT3, logits_BT = self.subgoal_targets(tokens_BKC)
-        places_BO3 = torch.cat([true_BT3, kinds_BO3], dim=1)
-        position = squared_error(seen_BT3, true_BT3) + squared_error(self.picture_positions(picture_BPD), places_BO3)
-        position = position + PRESENCE_WEIGHT * presence_error(logits_BT, true_BT3)
-        error_m = float((seen_BT3 - true_BT3).detach().norm(dim=-1).nanmean()) * METRES
+        placed_BO3 = self.picture_positions(picture_BPD)
+        position = (
+            _position_part(seen_BT3, true_BT3, share)
+            + _position_part(placed_BO3, torch.cat([true_BT3, kinds_BO3], dim=1), share)
+            + PRESENCE_WEIGHT * share.part_of_mean(presence_error(logits_BT, true_BT3), _num_known(true_BT3))
+        )
+        error_BT = (seen_BT3 - true_BT3).detach().norm(dim=-1)
+        error_m = share.part_of_mean(error_BT.nanmean(), torch.isfinite(error_BT).sum()) * METRES
         total = flow + self.weights.position * position
         return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
 
-    def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+    def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator, share: Share) -> Tensor:
         moments = batch.states.shape[1]
         statistics = self.actor.statistics
         actions_NAU = self._here(statistics.action.normalize(_flat(batch.actions)).astype(np.float32))
         states_NX = self._here(statistics.state.normalize(_flat(batch.states)).astype(np.float32))
         subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
-        count = actions_NAU.shape[0]
-        kept_N = (torch.rand(count, generator=generator) >= self.weights.subgoal_dropout).to(self.device)
-        noise_NAU = torch.randn(actions_NAU.shape, generator=generator).to(self.device)
-        time_N = sample_time(count, generator=generator).to(self.device)
+        count = share.whole(actions_NAU.shape[0])
+        kept_N = (share.of(torch.rand(count, generator=generator)) >= self.weights.subgoal_dropout).to(self.device)
+        noise_NAU = share.of(torch.randn((count, *actions_NAU.shape[1:]), generator=generator)).to(self.device)
+        time_N = share.of(sample_time(count, generator=generator)).to(self.device)
         condition = Condition(
             state_BX=states_NX,
             subgoal_BKC=subgoal_NKC,
@@ -140,9 +155,14 @@ class Learner(nn.Module):
             age_B=self._here(batch.ages_s.reshape(-1)),
             image_BCHW=self._actor_pixels(batch),
         )
-        velocity_NAU = self.expert(interpolate(noise_NAU, actions_NAU, time_N), time_N, condition)
+        with self._arithmetic():
+            velocity_NAU = self.expert(interpolate(noise_NAU, actions_NAU, time_N), time_N, condition)
         is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
-        return flow_loss(velocity_NAU, noise_NAU, actions_NAU, is_real_NA1)
+        loss = flow_loss(velocity_NAU.float(), noise_NAU, actions_NAU, is_real_NA1)
+        return share.part_of_mean(loss, is_real_NA1.sum())
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)
 
     @property
     def device(self) -> torch.device:
@@ -166,11 +186,20 @@ def _flat(values: NDArray[np.float32]) -> FloatArray:
     return flat
 
 
-def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def _position_part(seen: Tensor, true: Tensor, share: Share) -> Tensor:
+    return share.part_of_mean(squared_error(seen, true), torch.isfinite(true).sum())
+
+
+def _num_known(true_BT3: Tensor) -> Tensor:
+    """Rows in which somebody knows of a target."""
+    return torch.isfinite(true_BT3).all(dim=-1).any(dim=-1).sum()
+
+
+def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator, share: Share) -> Tensor:
     """Brightness, contrast, channel gains and pixel noise: what a camera and a lamp change, and no geometry."""
-    batch = pixels_BCHW.shape[0]
-    gain = 1.0 + strength * (torch.rand(batch, 1, 1, 1, generator=generator) * 2 - 1)
-    tint = 1.0 + 0.3 * strength * (torch.rand(batch, 3, 1, 1, generator=generator) * 2 - 1)
-    offset = strength * (torch.rand(batch, 1, 1, 1, generator=generator) * 2 - 1)
-    noise = 0.1 * strength * torch.randn(pixels_BCHW.shape, generator=generator)
+    batch, *shape = share.whole(pixels_BCHW.shape[0]), *pixels_BCHW.shape[1:]
+    gain = 1.0 + strength * (share.of(torch.rand(batch, 1, 1, 1, generator=generator)) * 2 - 1)
+    tint = 1.0 + 0.3 * strength * (share.of(torch.rand(batch, 3, 1, 1, generator=generator)) * 2 - 1)
+    offset = strength * (share.of(torch.rand(batch, 1, 1, 1, generator=generator)) * 2 - 1)
+    noise = 0.1 * strength * share.of(torch.randn(batch, *shape, generator=generator))
     return (pixels_BCHW * gain * tint + offset + noise).clamp(-1.0, 1.0)

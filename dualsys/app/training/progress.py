@@ -1,6 +1,17 @@
-"""A training's own files: the curve (`log.jsonl`, `curves.png`) and the state to resume from (`state.pt`)."""
+"""A training's own files: the curve, the starts, and the state to resume from.
+
+In `OUT/training`:
+
+    log.jsonl      the curve: a line every 25 steps and at every validation
+    starts.jsonl   a line for every start: step, workers, device, precision
+    state.pt       what a resumed training goes on from
+    curves.png     the curve, drawn
+    report.html    all of it as a page (report.py)
+    tensorboard/   the curve for TensorBoard (tensorboard.py)
+"""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +19,8 @@ import torch
 
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner
+from dualsys.app.training.writing import written_or_said
+from dualsys.data.files import replacing
 from dualsys.errors import CheckpointError
 
 
@@ -18,6 +31,18 @@ class TrainingFolder:
         self.folder = out / "training"
         self.state_file = self.folder / "state.pt"
         self.log_file = self.folder / "log.jsonl"
+        self.starts_file = self.folder / "starts.jsonl"
+
+    def make(self) -> None:
+        """Make the folder for a new training; lines that are there are of one that died before its first save."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in (self.log_file, self.starts_file):
+            file.unlink(missing_ok=True)
+
+    def begin(self, start: dict[str, Any]) -> None:
+        """Note a start, from `start["step"]` steps on: those after it are lost, and will be written again."""
+        self._cut_log(start["step"])
+        self._append(self.starts_file, start)
 
     def save(
         self,
@@ -25,32 +50,32 @@ class TrainingFolder:
         learner: Learner,
         average: WeightAverage,
         optimizer: torch.optim.Optimizer,
-        decisive: dict[str, Any],
+        identity: dict[str, Any],
     ) -> None:
-        """Everything a resumed run needs, replaced in one go so that a kill leaves the old or the new one."""
+        """Everything a resumed run needs, replaced in one go so that a kill leaves the old or the new one.
+
+        `identity`: what a training must share with this one to go on from here, as JSON holds it.
+        """
         state = {
-            "decisive": json.dumps(decisive),
+            "identity": json.dumps(identity),
             "step": step,
             "learner": learner.state_dict(),
             "average": average.shadow,
             "optimizer": optimizer.state_dict(),
         }
-        partial = self.folder / "state.partial"
-        torch.save(state, partial)
-        partial.rename(self.state_file)
+        with written_or_said(self.state_file), replacing(self.state_file) as partial, partial.open("wb") as file:
+            torch.save(state, file)
 
     def resume(
         self,
         learner: Learner,
         average: WeightAverage,
         optimizer: torch.optim.Optimizer,
-        decisive: dict[str, Any],
+        identity: dict[str, Any],
     ) -> int:
         """Load the state; returns the number of steps done. Raises `CheckpointError` where there is none that fits."""
-        if not self.state_file.is_file():
-            raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
-        state: dict[str, Any] = torch.load(self.state_file, weights_only=True)
-        asked, saved = json.loads(json.dumps(decisive)), json.loads(state.get("decisive", "{}"))
+        state = self._read_state(learner.device)
+        asked, saved = json.loads(json.dumps(identity)), json.loads(state["identity"])
         differing = sorted(key for key in asked.keys() | saved.keys() if asked.get(key) != saved.get(key))
         if differing:
             was = ", ".join(f"{key} {saved.get(key)!r} (now {asked.get(key)!r})" for key in differing)
@@ -63,42 +88,55 @@ class TrainingFolder:
             average.shadow = {name: state["average"][name] for name in average.shadow}
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{self.state_file} is of another configuration: {error}") from error
-        self._cut_log(int(state["step"]))
         return int(state["step"])
+
+    def _read_state(self, device: torch.device) -> dict[str, Any]:
+        if not self.state_file.is_file():
+            raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
+        try:
+            state: dict[str, Any] = torch.load(self.state_file, weights_only=True, map_location=device)
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CheckpointError(
+                f"{self.state_file} ({self.state_file.stat().st_size} bytes) is damaged or was cut short: {reason} "
+                "Put a copy of it back, or start again with another --out; the checkpoint beside it is not touched"
+            ) from error
+        if "identity" not in state:
+            raise CheckpointError(f"{self.state_file} is of an earlier version; start again with another --out")
+        return state
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to the curve."""
-        with self.log_file.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        self._append(self.log_file, record)
 
     def records(self) -> list[dict[str, Any]]:
         """The curve so far."""
-        if not self.log_file.is_file():
-            return []
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        return _read_lines(self.log_file)
+
+    def starts(self) -> list[dict[str, Any]]:
+        """Every start so far: the first, those after a death, and those by hand."""
+        return _read_lines(self.starts_file)
+
+    def _append(self, file: Path, record: dict[str, Any]) -> None:
+        with written_or_said(file), file.open("a") as lines:
+            lines.write(json.dumps(record) + "\n")
+
+    def _cut_log(self, steps_done: int) -> None:
+        kept = [record for record in self.records() if record["step"] <= steps_done]
+        with written_or_said(self.log_file), replacing(self.log_file) as partial:
+            partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
 
     def plot(self) -> None:
         """Draw the curve."""
-        from matplotlib.figure import Figure
+        from dualsys.app.training.curves import draw_curves
 
-        records = self.records()
-        figure = Figure(figsize=(10, 3.5), layout="constrained")
-        for axis, key, label in zip(
-            figure.subplots(1, 2), ("flow", "position_error_m"), ("flow loss", "position error (m)"), strict=True
-        ):
-            for prefix, style in (("", "-"), ("validation_", "o-")):
-                points = [(r["step"], r[prefix + key]) for r in records if prefix + key in r]
-                if points:
-                    axis.semilogy(
-                        *zip(*points, strict=True), style, label=prefix.rstrip("_") or "training", markersize=3
-                    )
-            axis.set_xlabel("step")
-            axis.set_title(label)
-            axis.legend()
-            axis.grid(alpha=0.3)
-        figure.savefig(self.folder / "curves.png", dpi=110)
+        with written_or_said(self.folder / "curves.png"):
+            draw_curves(self.records()).savefig(self.folder / "curves.png", dpi=110)
 
-    def _cut_log(self, steps_done: int) -> None:
-        """Drop lines of steps that the kill lost: they will be written again."""
-        kept = [record for record in self.records() if record["step"] <= steps_done]
-        self.log_file.write_text("".join(json.dumps(record) + "\n" for record in kept))
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    # What stands after the last line's end is a line that a kill or a full disk cut off.
+    *lines, _ = file.read_text().split("\n")
+    return [json.loads(line) for line in lines]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS, TARGET_POSITION
+from dualsys.app.training.share import WHOLE, Share
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset, FrameTrack
 from dualsys.errors import DatasetError
@@ -132,13 +133,15 @@ class BatchSampler:
     shares: NDArray[np.float64]
     """`(folders,)` each joined dataset's share of the frames; zeros: as many as it has rows."""
 
-    def draw(self, step: int) -> Batch:
-        """Batch of a step: the same for the same seed and step."""
+    def draw(self, step: int, share: Share = WHOLE) -> Batch:
+        """Batch of a step, or a worker's share of it: the same for the same seed and step."""
         rng = np.random.default_rng([self.seed, step])
         chosen = rng.choice(self.episodes, self.frames_per_batch, p=self._chances())
         starts, lengths = self.data.episode_starts[chosen], self.data.episode_lengths[chosen]
+        # Indices are drawn for the whole batch, rows and frames are read for the share.
         view = starts + (rng.random(len(chosen)) * lengths).astype(np.int64)
         delay = rng.choice(self.delays_rows, (len(chosen), self.moments_per_frame))
+        chosen, starts, lengths, view, delay = (share.of(each) for each in (chosen, starts, lengths, view, delay))
         last = (starts + lengths - 1)[:, None]
         moment = np.minimum(view[:, None] + delay, last)
         rows = moment[:, :, None] + np.arange(self.horizon)
@@ -160,7 +163,7 @@ class BatchSampler:
         )
 
     def _chances(self) -> NDArray[np.float64]:
-        """Of each episode `(e,)`: by rows, not by episodes, since long ones hold the hard parts; by folder its share."""
+        """Of each episode `(e,)`: by rows, since long ones hold the hard parts, and by its dataset's share."""
         lengths = self.data.episode_lengths[self.episodes].astype(np.float64)
         folders = self.data.folder_of_episode[self.episodes]
         rows = np.bincount(folders, weights=lengths, minlength=len(self.shares))

@@ -18,11 +18,11 @@ from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
 
 FRAMES_AT_ONCE = 64
-Progress = Callable[[int, int], None]
+_TELL_EVERY_FRAMES = 100 * FRAMES_AT_ONCE
 
 
 def subgoals_of_frames(
-    planner: VLMPlanner, data: TrainingData, folder: Path, progress: Progress
+    planner: VLMPlanner, data: TrainingData, folder: Path, say: Callable[[str], None]
 ) -> NDArray[np.float32]:
     """`(F, K, C)`: the planner's subgoal for each frame and its episode's instruction, mapped from disk.
 
@@ -30,20 +30,20 @@ def subgoals_of_frames(
         planner: As it will run.
         data: Frames and instructions.
         folder: Where the result is kept, and found again.
-        progress: Called now and then with frames done and frames in all.
+        say: Told now and then how far it is.
     """
     path, key_path = folder / "subgoals.npy", folder / "subgoals.json"
     key = {"weights": _digest(planner), "frames": len(data.frames), "words": _words_digest(data)}
     if not (path.is_file() and key_path.is_file() and json.loads(key_path.read_text()) == key):
         with replacing(path) as partial, partial.open("wb") as file:
-            np.save(file, _computed(planner, data, progress))
+            np.save(file, _computed(planner, data, say))
         write_json(key_path, key)
     tokens: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return tokens
 
 
 @torch.inference_mode()
-def _computed(planner: VLMPlanner, data: TrainingData, progress: Progress) -> NDArray[np.float32]:
+def _computed(planner: VLMPlanner, data: TrainingData, say: Callable[[str], None]) -> NDArray[np.float32]:
     spec, network = planner.subgoal_spec, planner.network.eval()
     episodes = data.episode_of_frame()
     tokens = np.empty((len(data.frames), spec.num_tokens, spec.dim), np.float32)
@@ -52,7 +52,8 @@ def _computed(planner: VLMPlanner, data: TrainingData, progress: Progress) -> ND
         pixels = images_to_pixels(data.frames[part], network.backbone.image_size).to(network.backbone.device)
         prompt = planner.prompt([data.instructions[episode] for episode in episodes[part]])
         tokens[part] = network(pixels, prompt).float().cpu().numpy()
-        progress(part.stop, len(tokens))
+        if part.stop % _TELL_EVERY_FRAMES == 0 or part.stop == len(tokens):
+            say(f"subgoals of {part.stop} of {len(tokens)} frames")
     return tokens
 
 

@@ -3,88 +3,138 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dualsys.app.train_config import TrainConfig, plain
+from dualsys.app.training import tensorboard
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.controller_folder import save_controller
-from dualsys.app.training.learner import Learner
+from dualsys.app.training.display import TrainingDisplay
+from dualsys.app.training.learner import Learner, Losses
+from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.report import write_report
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
-from dualsys.app.training.subgoal_cache import FRAMES_AT_ONCE, subgoals_of_frames
+from dualsys.app.training.share import WHOLE, Share
+from dualsys.app.training.subgoal_cache import subgoals_of_frames
 from dualsys.data.reader import DemonstrationDataset
+from dualsys.errors import CheckpointError
+
+LOG_EVERY_STEPS = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeSplit:
+    """Numbers of the episodes that are trained and validated on."""
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
 
 
 class Trainer:
-    """Trains a learner in this process."""
+    """Trains a learner in this process, or this process's share of it."""
 
     def __init__(
         self,
         config: TrainConfig,
         learner: Learner,
         data: DemonstrationDataset,
-        training: np.ndarray,
-        validation: np.ndarray,
-        folder: TrainingFolder,
+        episodes: EpisodeSplit,
+        *,
+        share: Share = WHOLE,
+        display: TrainingDisplay,
     ) -> None:
         self.config = config
         self.learner = learner
+        self.learner.precision = precision_on(learner.device, config.precision)
+        self.share = share
+        self.display = display
         self.provenance = [
             each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None
         ]
         vision = config.actor.vision
         self.data = TrainingData.of(data, config.camera, None if vision is None else vision.camera.name)
-        self.folder = folder
-        self.console = Console()
+        self.identity = config.decisive | {
+            "precision": str(learner.precision).removeprefix("torch."),
+            "robot": f"{learner.actor.embodiment.name} {learner.actor.embodiment.fingerprint()}",
+            "rows of data": len(data),
+        }
+        self.folder = TrainingFolder(config.out)
+        self._board: tensorboard.TensorBoardLog | None = None
         if config.train == "actor":
             learner.keep_planner()
-            tokens = subgoals_of_frames(learner.planner, self.data, folder.folder, self._note_subgoals)
-            self.data = replace(self.data, subgoals=tokens)
+            self.data = replace(self.data, subgoals=self._subgoals())
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
         )
-        self.training = self._sampler(training, config.seed)
-        self.validation = self._sampler(validation, config.seed + 1)
+        self.training = self._sampler(episodes.training, config.seed)
+        self.validation = self._sampler(episodes.validation, config.seed + 1)
 
-    def run(self) -> None:
+    def run(self, *, resume: bool) -> None:
         """From the first or the resumed step to the last."""
+        try:
+            self._run(self._start(resume))
+        finally:
+            if self._board is not None:
+                self._board.close()
+
+    def _run(self, done: int) -> None:
+        started = time.monotonic()
+        for step in range(done, self.config.steps):
+            record = self.step(step)
+            self.display.note(record)
+            if (step + 1) % self.config.validate_every == 0 or step + 1 == self.config.steps:
+                record |= self.validate()
+                record["seconds_per_step"] = (time.monotonic() - started) / (step + 1 - done)
+                self.share.on_first(partial(self._save, step + 1, record))
+                self.display.show(record)
+            elif (step + 1) % LOG_EVERY_STEPS == 0:
+                self.share.on_first(partial(self._log, record))
+        self.share.on_first(self._finish)
+
+    def _start(self, resume: bool) -> int:
+        """Everything as the first worker has it; returns the number of steps done."""
         done = 0
-        if self.config.resume:
-            done = self.folder.resume(self.learner, self.average, self.optimizer, self.config.decisive)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task("train", total=self.config.steps, completed=done)
-            started = time.monotonic()
-            for step in range(done, self.config.steps):
-                record = self.step(step)
-                progress.update(
-                    bar, advance=1, description=f"flow {record['flow']:.4f} at {record['position_error_m']:.3f} m"
-                )
-                if (step + 1) % self.config.validate_every == 0 or step + 1 == self.config.steps:
-                    record |= self.validate()
-                    record["seconds_per_step"] = (time.monotonic() - started) / (step + 1 - done)
-                    self.folder.save(step + 1, self.learner, self.average, self.optimizer, self.config.decisive)
-                    self.folder.log(record)
-                    self.save_checkpoint(step + 1, record)
-                    self.console.print(" ".join(f"{key}={value:.5g}" for key, value in record.items()))
-                elif (step + 1) % 25 == 0:
-                    self.folder.log(record)
+        if resume:
+            load = partial(self.folder.resume, self.learner, self.average, self.optimizer, self.identity)
+            done = self.share.together(load)
+        steps_of_all = int(self.share.total(torch.tensor(done, device=self.learner.device)))
+        if steps_of_all != self.share.size * done:
+            raise CheckpointError(
+                f"workers found different states to resume from, here of step {done}: {self.folder.folder} must be "
+                "the same folder on every machine"
+            )
+        self.share.align([*self.learner.parameters(), *self.average.shadow.values()])
+        start = {"step": done, "workers": self.share.size, "device": str(self.learner.device)}
+        self.share.on_first(partial(self._begin, start | {"precision": self.identity["precision"]}))
+        return done
+
+    def _begin(self, start: dict[str, Any]) -> None:
+        self.folder.begin(start)
+        if tensorboard.is_installed():
+            self._board = tensorboard.TensorBoardLog(self.folder.folder / "tensorboard", start["step"])
+
+    def _log(self, record: dict[str, float]) -> None:
+        self.folder.log(record)
+        if self._board is not None:
+            self._board.add(record)
+
+    def _finish(self) -> None:
         self.folder.plot()
-        self.console.print(f"saved {self.config.out}")
+        write_report(self.config.out)
+
+    def _save(self, step: int, record: dict[str, float]) -> None:
+        # The state comes last: a kill before it costs steps, which are then done again, files included.
+        self._log(record)
+        self.save_checkpoint(step, record)
+        self.folder.save(step, self.learner, self.average, self.optimizer, self.identity)
 
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step; returns its line of the curve."""
@@ -92,17 +142,19 @@ class Trainer:
         rate = learning_rate(step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.learner.losses(self.training.draw(step), _generator(self.config.seed, step), augment=True)
+        losses = self._losses(self.training, self.config.seed, step, augment=True)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
+        self.share.sum_gradients(self.learner.parameters())
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.learner, step)
+        flow, position, position_error_m = self._figures(losses)
         return {
             "step": step + 1,
-            "flow": float(losses.flow.detach()),
-            "position": float(losses.position.detach()),
-            "position_error_m": losses.position_error_m,
+            "flow": flow,
+            "position": position,
+            "position_error_m": position_error_m,
             "learning_rate": rate,
         }
 
@@ -112,14 +164,22 @@ class Trainer:
         self.average.swap(self.learner)
         self.learner.eval()
         results = [
-            self.learner.losses(self.validation.draw(index), _generator(self.config.seed + 1, index), augment=False)
+            self._figures(self._losses(self.validation, self.config.seed + 1, index, augment=False))
             for index in range(batches)
         ]
         self.average.swap(self.learner)
-        return {
-            "validation_flow": float(np.mean([float(result.flow) for result in results])),
-            "validation_position_error_m": float(np.mean([result.position_error_m for result in results])),
-        }
+        flow, _, position_error_m = np.mean(results, axis=0)
+        return {"validation_flow": float(flow), "validation_position_error_m": float(position_error_m)}
+
+    def _losses(self, sampler: BatchSampler, seed: int, step: int, *, augment: bool) -> Losses:
+        batch = sampler.draw(step, self.share)
+        return self.learner.losses(batch, _generator(seed, step), augment=augment, share=self.share)
+
+    def _figures(self, losses: Losses) -> tuple[float, float, float]:
+        """Flow loss, position loss and position error of the whole batch."""
+        parts = [each.detach().double() for each in (losses.flow, losses.position, losses.position_error_m)]
+        flow, position, position_error_m = self.share.total(torch.stack(parts)).tolist()
+        return flow, position, position_error_m
 
     def save_checkpoint(self, step: int, record: dict[str, float]) -> None:
         """Write the averaged weights as a checkpoint."""
@@ -129,9 +189,11 @@ class Trainer:
         save_controller(self.config.out, self.config.name, planner, actor, training)
         self.average.swap(self.learner)
 
-    def _note_subgoals(self, done: int, total: int) -> None:
-        if done % (100 * FRAMES_AT_ONCE) == 0 or done == total:
-            self.console.print(f"subgoals of {done} of {total} frames")
+    def _subgoals(self) -> NDArray[np.float32]:
+        """Of every frame: the first worker computes and keeps them, all map them."""
+        compute = partial(subgoals_of_frames, self.learner.planner, self.data, self.folder.folder, self.display.say)
+        self.share.on_first(lambda: _forget(compute()))
+        return compute()
 
     def _delays(self) -> NDArray[np.int64]:
         config = self.config
@@ -150,6 +212,10 @@ class Trainer:
             seed=seed,
             shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )
+
+
+def _forget(_: Any) -> None:
+    """Done for what it leaves on disk."""
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

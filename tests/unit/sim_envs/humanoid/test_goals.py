@@ -30,7 +30,11 @@ FREE_TEXT: list[tuple[TaskName, str, tuple[Goal, ...]]] = [
     ("sequence", "touch red, then blue", (touch("red"), touch("blue"))),
     ("sequence", "tap red and then tap blue and then lift green", (touch("red"), touch("blue"), pick("green"))),
     ("sequence", "Press red. After that, take blue with the left hand.", (touch("red"), pick("blue", "left"))),
-    ("sequence", "look for the red box then tap it and after that find blue then lift it", (touch("red"), pick("blue"))),
+    (
+        "sequence",
+        "look for the red box then tap it and after that find blue then lift it",
+        (touch("red"), pick("blue")),
+    ),
     ("sequence", "touch red then touch red", (touch("red"), touch("red"))),
 ]
 
@@ -56,7 +60,11 @@ def test_free_text_says_what_is_to_be_done(task: TaskName, text: str, goals: tup
         ("sequence", "touch red, blue and green", "has 1 step"),
         ("sequence", "red then blue then green then cyan", "has 4 step"),
         ("sequence", "touch red then touch the mauve block", "'touch the mauve block'|' touch the mauve block'"),
-        ("sequence", "touch red then blue or green", r"several colours \(green, blue\)|several colours \(blue, green\)"),
+        (
+            "sequence",
+            "touch red then blue or green",
+            r"several colours \(green, blue\)|several colours \(blue, green\)",
+        ),
         ("sequence", "", "has 0 step"),
     ],
 )

@@ -11,6 +11,7 @@ from dualsys.sim_envs.humanoid.goals import SIDES, Side, side_of
 from dualsys.sim_envs.humanoid.robot import HOME, OPEN_HOME
 from dualsys.sim_envs.humanoid.table import TIME_LIMIT_S, HumanoidTable
 from tests.unit.sim_envs.humanoid.playing import (
+    Told,
     height_m,
     make_table,
     play_on,
@@ -52,7 +53,7 @@ def steps(env: HumanoidTable, expert: TableExpert) -> Iterator[dict[str, Any]]:
 
 
 def other_than(env: HumanoidTable, *colours: str) -> str:
-    return next(colour for colour in env.privileged()["blocks"] if colour not in colours)
+    return str(next(colour for colour in env.privileged()["blocks"] if colour not in colours))
 
 
 def acting_side(env: HumanoidTable) -> Side:
@@ -282,6 +283,25 @@ def test_a_block_still_in_contact_is_no_new_touch_and_one_left_and_met_again_is(
         *_, info = sequence.step(HOME)
     assert not is_held(sequence, colour)
     assert info["goals_done"] == 1
+    assert play_on(sequence)["success"]
+
+
+def test_a_block_of_an_earlier_step_may_be_met_again(sequence: HumanoidTable) -> None:
+    seed = seed_where("sequence", lambda e: len(e.blocks) == 2 and e.blocks[0].y_m * e.blocks[1].y_m < 0)
+    first = sequence.reset(seed=seed)[1]["target"]
+    side = acting_side(sequence)
+    again = with_hands(**{one: ("touch", first) if one == side else None for one in SIDES})
+    expert = TableExpert(sequence)
+    while sequence.step(expert.act(sequence))[-1]["goals_done"] == 0:
+        pass
+    for _ in range(60):
+        sequence.step(HOME)
+    assert not is_held(sequence, first)
+    task = Told(sequence, again)
+    expert = TableExpert(task)
+    while not is_held(sequence, first):
+        *_, info = sequence.step(expert.act(task))
+    assert (info["goals_done"], info["failure"]) == (1, None)
     assert play_on(sequence)["success"]
 
 

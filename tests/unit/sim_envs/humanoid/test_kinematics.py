@@ -36,7 +36,7 @@ def points(side: Side) -> list[FloatArray]:
 
 
 def places_to_pick(side: Side) -> Iterator[tuple[float, float]]:
-    """A grid over the hand's own strip (pick, bimanual, sequence), and over where either hand may be sent (pick-with)."""
+    """A grid over the hand's own strip (pick, bimanual, sequence) and where either hand may be sent (pick-with)."""
     sign = 1.0 if side == "left" else -1.0
     for x, y in itertools.product(np.linspace(*BLOCK_X_M, 4), np.linspace(*BLOCK_Y_M, 5)):
         yield float(x), sign * float(y)
@@ -105,7 +105,7 @@ def test_the_arms_are_mirror_images(hold: Callable[[Side], Hold], home: FloatArr
     target = np.array([0.33, 0.12, 0.85])
     postures = [
         arms[side].posture_for(target * (1, sign, 1), home[ARM_SLICE[side]], iterations=60)
-        for side, sign in (("left", 1), ("right", -1))
+        for side, sign in zip(SIDES, (1, -1), strict=True)
     ]
     pitches = [JOINT_NAMES[:7].index(name) for name in ("left_shoulder_pitch_joint", "left_elbow_joint")]
     assert postures[0][pitches] == pytest.approx(postures[1][pitches], abs=0.01)

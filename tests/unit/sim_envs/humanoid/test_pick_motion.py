@@ -38,12 +38,12 @@ def closed_share(row: FloatArray, side: Side) -> float:
 
 
 def picks_after_a_shift(env: HumanoidTable, seed: int, shift_m: tuple[float, float]) -> tuple[bool, int]:
-    """Push the block away as the hand begins to close: whether it is lifted all the same, and how often the hand shut."""
+    """Push the block away as the hand begins to close: whether it is lifted, and how often the hand closes."""
     env.reset(seed=seed)
     target, side = env.privileged()["target"], picking_side(env)
     expert = TableExpert(env)
-    is_pushed = is_shut = ended = False
-    times_shut = 0
+    is_pushed = is_closing = ended = False
+    times_closed = 0
     while not ended:
         row = expert.act(env)
         *_, terminated, truncated, _ = env.step(row)
@@ -54,9 +54,9 @@ def picks_after_a_shift(env: HumanoidTable, seed: int, shift_m: tuple[float, flo
             pose[:2] += shift_m
             put_block(env, target, pose)
             is_pushed = True
-        times_shut += not is_shut and share > 0.9
-        is_shut = share > (0.5 if is_shut else 0.9)
-    return env.success, times_shut
+        times_closed += not is_closing and share > 0.2
+        is_closing = share > (0.1 if is_closing else 0.2)
+    return env.success, times_closed
 
 
 @pytest.mark.slow
@@ -71,15 +71,15 @@ def test_a_block_pushed_three_centimetres_as_the_hand_closes_is_lifted(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shift_m", [(0.0, 0.06), (0.0, -0.06)])
-def test_a_hand_that_has_closed_on_nothing_opens_and_tries_again(
-    env: HumanoidTable, shift_m: tuple[float, float]
-) -> None:
+def test_a_hand_whose_block_is_gone_opens_and_tries_again(env: HumanoidTable, shift_m: tuple[float, float]) -> None:
     results = [picks_after_a_shift(env, seed, shift_m) for seed in range(8000, 8010)]
     assert sum(lifted for lifted, _ in results) >= 9
-    assert all(times_shut >= 2 for lifted, times_shut in results if lifted)
+    assert all(times_closed == 2 for lifted, times_closed in results if lifted)
 
 
-@pytest.mark.parametrize("fingers", [CLOSED_HAND, {side: HOME[HAND_SLICE[side]] for side in SIDES}], ids=["shut", "fist"])
+@pytest.mark.parametrize(
+    "fingers", [CLOSED_HAND, {side: HOME[HAND_SLICE[side]] for side in SIDES}], ids=["shut", "fist"]
+)
 def test_a_hand_that_starts_closed_opens_first(env: HumanoidTable, fingers: dict[Side, FloatArray]) -> None:
     for seed in range(8000, 8003):
         env.reset(seed=seed)
@@ -131,7 +131,7 @@ def test_low_beside_the_blocks_it_goes_up_before_it_goes_along(point: tuple[floa
 
 
 def test_what_is_gripped_goes_straight_up_and_stops() -> None:
-    held = BLOCK + (0.0, 0.0, GRIP_M)
+    held = BLOCK + np.array([0.0, 0.0, GRIP_M])
     velocity, closing = pick_field(held, BLOCK, 0.95, gripped=True)
     assert closing
     assert velocity[:2] == pytest.approx([0, 0])
@@ -143,7 +143,7 @@ def test_what_is_gripped_goes_straight_up_and_stops() -> None:
 
 
 def test_a_hand_shut_on_nothing_opens_as_it_rises() -> None:
-    beside = BLOCK + (0.06, 0.0, GRIP_M)
+    beside = BLOCK + np.array([0.06, 0.0, GRIP_M])
     velocity, closing = pick_field(beside, BLOCK, 1.0, gripped=False)
     assert not closing
     assert velocity[2] > 0.1

@@ -67,7 +67,7 @@ def test_every_task_has_blocks_apart_of_different_colours_the_named_ones_first(s
 @settings(deadline=None, max_examples=200)
 @given(seed=seeds, task=tasks)
 def test_the_held_out_words_ask_for_the_same_thing_in_the_same_scene(seed: int, task: TaskName) -> None:
-    train, held_out = (draw_episode(seed, task=task, phrasing=phrasing) for phrasing in ("train", "held-out"))  # type: ignore[arg-type]
+    train, held_out = (draw_episode(seed, task=task, phrasing=phrasing) for phrasing in ("train", "held-out"))
     assert train.blocks == held_out.blocks
     assert train.instruction != held_out.instruction
     asked = [[(goal.verb, goal.colour) for goal in episode.goals] for episode in (train, held_out)]

@@ -1,0 +1,62 @@
+"""Starting Ray, or joining a cluster: the same settings for whoever uses it."""
+
+import logging
+import os
+from typing import Any, Final
+
+from dualsys.errors import BridgeError
+
+_LOGGER = logging.getLogger(__name__)
+
+SETTINGS: Final = {
+    # A call to an actor that was killed fails within milliseconds instead of seconds.
+    "RAY_timeout_ms_task_wait_for_death_info": "0",
+    # Ray's ports are open to the network of the machine: whoever uses them must hold the token.
+    "RAY_AUTH_MODE": "token",
+    # An actor that asks for no accelerator sees them all the same, as any process does.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Set before ray is imported, unless the user has set them."""
+
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Ray's smallest object store: nothing of ours goes through it."""
+START_ATTEMPTS = 3
+
+
+def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
+    """Start a local cluster, or join one; returns the module `ray`. Whoever calls this calls `ray.shutdown()`.
+
+    Args:
+        address: Cluster to join; None: start a local one.
+        num_cpus: What a local one may hand out.
+        without: How to do without Ray, for the error.
+
+    Raises:
+        BridgeError: Ray is not installed, or didn't start in several attempts.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise BridgeError(f"this needs ray: pip install ray; {without} does without") from error
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    else:
+        options |= {"address": address}
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(**options)
+        except Exception as error:
+            # Ray raises whatever its layers raise; on a busy machine its daemons may just have taken too long.
+            ray.shutdown()
+            where = f"join the Ray cluster at {address}" if address else "start a local Ray cluster"
+            _LOGGER.warning("attempt %d to %s: %s", attempt, where, error)
+            if attempt == START_ATTEMPTS:
+                raise BridgeError(f"cannot {where}: {error}; {without} does without Ray") from error
+        else:
+            break
+    return ray

@@ -1,0 +1,152 @@
+"""A full disk, a damaged state, data of another robot: one clear line each, and nothing is lost."""
+
+import json
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dualsys.app.train import main
+from dualsys.app.train_config import TrainConfig
+from dualsys.errors import CheckpointError, ConfigError
+from tests.integration.training_parts import command, curve, killed_training, record_touch
+
+DISK_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainings:
+    """A dataset, a whole training on it, and one that was killed after its first save."""
+
+    dataset: Path
+    whole: Path
+    killed: Path
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
+    folder = tmp_path_factory.mktemp("trainings")
+    dataset = record_touch(folder / "touch")
+    subprocess.run(command(dataset, folder / "whole"), check=True, timeout=300)
+    killed_training(dataset, folder / "killed")
+    return Trainings(dataset=dataset, whole=folder / "whole", killed=folder / "killed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallDisk:
+    """A folder that can be made full: a disk of its own, or, where none can be mounted, a bound on a file's size."""
+
+    folder: Path
+    is_mounted: bool
+
+    def leave(self, free_bytes: int, largest_bytes: int) -> Callable[[], None] | None:
+        """Fill the disk up to `free_bytes`; or what a process must do first, that no file outgrows `largest_bytes`."""
+        if not self.is_mounted:
+            return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
+        with (self.folder / "filler").open("wb") as filler:
+            filler.write(bytes(shutil.disk_usage(self.folder).free - free_bytes))
+        return None
+
+    def make_room(self) -> None:
+        (self.folder / "filler").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    yield SmallDisk(folder=folder, is_mounted=is_mounted)
+    if is_mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def sizes(out: Path) -> tuple[int, int, int]:
+    """Bytes of a checkpoint, of its largest file, and of the state."""
+    files = [path.stat().st_size for path in out.rglob("*") if path.is_file() and "training" not in path.parts]
+    return sum(files), max(files), (out / "training/state.pt").stat().st_size
+
+
+def contents(out: Path, *names: str) -> list[bytes]:
+    return [(out / name).read_bytes() for name in names]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["checkpoint", "state"])
+def test_a_full_disk_costs_nothing_that_was_saved(trainings: Trainings, disk: SmallDisk, what: str) -> None:
+    """The disk has too little room for `what`; the other is written before it, or not reached."""
+    out = disk.folder / "out"
+    shutil.copytree(trainings.killed, out)
+    checkpoint, largest, state = sizes(out)
+    kept = ["training/state.pt"]
+    if what == "checkpoint":
+        kept += ["config.json", "planner.safetensors", "actor.safetensors", "statistics.json"]
+        limit = disk.leave(checkpoint // 2, largest // 2)
+    else:
+        limit = disk.leave(checkpoint + state // 2, (largest + state) // 2)
+    before = contents(out, *kept)
+    resume = command(trainings.dataset, out, "--resume")
+    failed = subprocess.run(resume, stderr=subprocess.PIPE, text=True, check=False, timeout=300, preexec_fn=limit)
+    assert failed.returncode == 2
+    [line] = failed.stderr.splitlines()
+    reason = "No space left on device" if disk.is_mounted else "File too large"
+    assert line.startswith(f"dualsys: cannot write {out}")
+    assert reason in line
+    assert "make room, and go on with --resume" in line
+    assert contents(out, *kept) == before
+    assert not [path for path in out.rglob("*") if "partial" in path.name or path.name == ".saving"]
+    disk.make_room()
+    subprocess.run(resume, check=True, timeout=300)
+    assert curve(out) == curve(trainings.whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.999])
+def test_a_damaged_state_is_named(trainings: Trainings, tmp_path: Path, left: float) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trainings.killed, out)
+    state = out / "training/state.pt"
+    whole = state.read_bytes()
+    state.write_bytes(whole[: int(left * len(whole))])
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"state\.pt \(\d+ bytes\) is damaged or was cut short"):
+        main(options(trainings.dataset, out))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+
+
+@pytest.mark.slow
+def test_data_of_another_robot_or_other_data_is_not_gone_on_with(trainings: Trainings, tmp_path: Path) -> None:
+    out, dataset = tmp_path / "out", tmp_path / "touch"
+    shutil.copytree(trainings.killed, out)
+    shutil.copytree(trainings.dataset, dataset)
+    info = json.loads((dataset / "meta/info.json").read_text())
+    info["dualsys"]["embodiment"]["name"] = "another-robot"
+    (dataset / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(CheckpointError, match=r"robot 'unitree-g1-upper \w+' \(now 'another-robot \w+'\)"):
+        main(options(dataset, out))
+    assert contents(out, "training/state.pt") == contents(trainings.killed, "training/state.pt")
+
+
+def options(dataset: Path, out: Path, **more: object) -> TrainConfig:
+    """A resumed training, as `command` has it."""
+    values = {"steps": 4, "validate_every": 2, "batch_size": 4, "subgoal_tokens": 2, "subgoal_dim": 8} | more
+    return TrainConfig(data=(dataset,), out=out, resume=True, **values)  # type: ignore[arg-type]
+
+
+def test_bfloat16_on_a_processor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALSYS_DEVICE", "cpu")
+    with pytest.raises(ConfigError, match="17 times as long"):
+        main(TrainConfig(data=(tmp_path,), out=tmp_path / "out", precision="bfloat16"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_that_cannot_share_a_batch_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--batch-size 32 does not divide among 3 workers; use 33"):
+        TrainConfig(data=(), out=Path(), workers=3)
+    with pytest.raises(ConfigError, match="--ray-address is where --workers run"):
+        TrainConfig(data=(), out=Path(), ray_address="auto")

@@ -1,0 +1,40 @@
+"""A training small enough for a test, as a command, and what it writes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dualsys.app.demos import DemosConfig, record_demonstrations
+
+OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]
+
+
+def record_touch(folder: Path) -> Path:
+    """Four demonstrations of `humanoid/touch`."""
+    record_demonstrations(DemosConfig(task="humanoid/touch", episodes=4, out=folder, tail_s=0.0))
+    return folder
+
+
+def command(dataset: Path, out: Path, *more: str) -> list[str]:
+    """`dualsys train`, four steps long unless told otherwise."""
+    return [sys.executable, "-m", "dualsys", "train", "--data", str(dataset), "--out", str(out), *OPTIONS, *more]
+
+
+def curve(out: Path) -> list[dict[str, float]]:
+    """What was logged, without what the clock said."""
+    lines = [json.loads(line) for line in (out / "training/log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds_per_step"} for line in lines]
+
+
+def killed_training(dataset: Path, out: Path) -> None:
+    """Leave what a training leaves that is killed as soon as a state is saved, after two of its four steps."""
+    with subprocess.Popen(command(dataset, out)) as process:
+        deadline_s = time.monotonic() + 300
+        while not (out / "training/state.pt").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(curve(out)) == 1, "the kill came after the last step: nothing is left to resume"

@@ -75,6 +75,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._load(options.seed)
         self._check_rate(options.control_hz)
         self._camera = self.camera_names[0]
+        if options.cameras not in (None, (self._camera,)):
+            raise ConfigError(f"{PREFIX}/{domain}-{task} is seen by {self._camera!r} alone; leave cameras out")
         self._embodiment = self._describe()
         self.render_mode = "rgb_array"
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / self.control_dt_s)}
@@ -196,6 +198,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
             )
         if options.phrasing != "train":
             raise ConfigError(f"{name} has no {options.phrasing} phrasings: it has but its name; leave it out")
+        if options.randomization != "usual":
+            raise ConfigError(f"{name} has one look; leave randomization out")
 
     def _check_rate(self, control_hz: float | None) -> None:
         own_hz = 1 / self.control_dt_s

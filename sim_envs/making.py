@@ -1,11 +1,12 @@
 """From a task's name to an environment. A suite is imported when one of its tasks is asked for, and no sooner."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from dualsys import registry
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 from dualsys.protocols import Environment
-from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, Phrasing
+from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, Phrasing, Randomization
 
 
 class Suite(Protocol):
@@ -20,7 +21,7 @@ class Suite(Protocol):
         ...
 
 
-def make(
+def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
     task: str,
     *,
     seed: int = 0,
@@ -29,6 +30,8 @@ def make(
     instruction: str | None = None,
     phrasing: Phrasing = "train",
     image_size: int = 96,
+    cameras: Sequence[str] | None = None,
+    randomization: Randomization = "usual",
 ) -> Environment:
     """Build an environment by name, such as `humanoid/touch`.
 
@@ -40,6 +43,8 @@ def make(
         instruction: overrides the episodes' own, and with it what counts as success.
         phrasing: split of the grammar that instructions are drawn from: `train` or `held-out`.
         image_size: height and width of the policy's cameras in pixels.
+        cameras: the policy's cameras, by name; None: the task's own choice.
+        randomization: how far light, shades and cameras stray: `usual` or `wide`.
 
     Raises:
         ConfigError: the task is unknown (the closest name is given), or an argument means nothing to it.
@@ -52,6 +57,8 @@ def make(
         instruction=instruction,
         phrasing=phrasing,
         image_size=image_size,
+        cameras=None if cameras is None else tuple(cameras),
+        randomization=randomization,
     )
     suite_name, _, rest = task.partition("/")
     if not rest or suite_name not in suites():

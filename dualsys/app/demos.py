@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS, TARGET_POSITION, RecordingSettings
-from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, run_attempts
+from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import BLOCK_NAMES, make_workplace
 from dualsys.checkpoint import installed_versions
@@ -48,7 +48,11 @@ class DemosConfig:
     tail_s: float = 0.3
     """Time recorded after success, in which the expert stays where it is."""
     image_size: int = 96
-    """Height and width of the camera's images in pixels; even."""
+    """Height and width of the cameras' images in pixels; even."""
+    cameras: tuple[str, ...] = ()
+    """The policy's cameras, such as head, close, left_wrist; none: the task's own choice."""
+    randomization: Literal["usual", "wide"] = "usual"
+    """How far light, shades and cameras stray from episode to episode."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values that mean nothing."""
@@ -70,6 +74,17 @@ class DemosConfig:
             )
 
     @property
+    def workplace(self) -> WorkplaceConfig:
+        """What the environment and the expert are made from."""
+        return WorkplaceConfig(
+            task=self.task,
+            noise_rad=self.noise_rad,
+            image_size=self.image_size,
+            cameras=self.cameras or None,
+            randomization=self.randomization,
+        )
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What decides the recorded data beside the seed."""
         return {
@@ -77,6 +92,7 @@ class DemosConfig:
             "noise_rad": self.noise_rad,
             "tail_s": self.tail_s,
             "image_size": self.image_size,
+            "randomization": self.randomization,
             "control_hz": _ROWS_HZ,
             "block_names": list(BLOCK_NAMES),
         }
@@ -103,7 +119,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
             fails so often that the training seeds run out.
     """
     started_s = time.monotonic()
-    environment, expert = make(config.task, config.noise_rad, config.image_size)
+    environment, expert = make(config.workplace)
     embodiment, expert_name = environment.embodiment, expert.name
     environment.close()
     writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=column_names())
@@ -138,9 +154,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
 def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, present: int) -> None:
     job = Job(
         make=make,
-        task=config.task,
-        noise_rad=config.noise_rad,
-        image_size=config.image_size,
+        workplace=config.workplace,
         root=config.out,
         fps=_ROWS_HZ,
         settings=RecordingSettings(

@@ -16,9 +16,11 @@ from rich.table import Table
 
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
+from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
+from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
@@ -124,7 +126,12 @@ def tasks_of(suite_or_task: str) -> list[str]:
 def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
     """Environment and controller of an evaluation."""
     environment: Any = sim_envs.make(
-        task, seed=config.seed, control_hz=config.control_hz, images="on-demand", phrasing=config.phrasing
+        task,
+        seed=config.seed,
+        control_hz=config.control_hz,
+        images="on-demand",
+        phrasing=config.phrasing,
+        **eyes_for(task, Checkpoint.open(config.checkpoint).manifest.embodiment),
     )
     controller = Controller.from_checkpoint(
         config.checkpoint,

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_episode
 from dualsys.data.episode import StagedEpisode
@@ -22,8 +23,22 @@ from dualsys.errors import DatasetError
 from dualsys.protocols import Environment
 
 Workplace = tuple[Environment, Demonstrator]
-MakeWorkplace = Callable[[str, float, int], Workplace]
-"""Task, noise and image size to an environment and its expert. A module's function: worker processes import it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkplaceConfig:
+    """What an environment and its expert are made from."""
+
+    task: str
+    noise_rad: float
+    image_size: int
+    cameras: tuple[str, ...] | None = None
+    """None: the task's own choice."""
+    randomization: Literal["usual", "wide"] = "usual"
+
+
+MakeWorkplace = Callable[[WorkplaceConfig], Workplace]
+"""To an environment and its expert. A module's function: worker processes import it."""
 
 _THREADS = ("OMP_NUM_THREADS", "LP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -33,9 +48,7 @@ class Job:
     """What every worker does."""
 
     make: MakeWorkplace
-    task: str
-    noise_rad: float
-    image_size: int
+    workplace: WorkplaceConfig
     root: Path
     fps: int
     settings: RecordingSettings
@@ -141,7 +154,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._environment, self._expert = job.make(job.task, job.noise_rad, job.image_size)
+        self._environment, self._expert = job.make(job.workplace)
         self._writer = DatasetWriter(job.root, self._environment.embodiment, fps=job.fps)
 
     def attempt(self, seed: int) -> Outcome:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualsys import sim_envs
+from dualsys.app.eyes import eyes_for
 from dualsys.app.run_config import VIDEO_HZ
 from dualsys.app.run_config import RunConfig as RunConfig
 from dualsys.app.run_inline import run_inline
@@ -69,6 +70,7 @@ def _environment_options(config: RunConfig) -> dict[str, Any]:
         "control_hz": config.control_hz,
         "images": "on-demand",
         "instruction": config.instruction,
+        **eyes_for(config.task, Checkpoint.open(config.checkpoint).manifest.embodiment),
     }
 
 

@@ -123,13 +123,18 @@ def build_planner(
     tiny = config.backbone == "tiny"
     planner_config = VLMPlannerConfig(
         backbone="paligemma" if tiny else config.backbone,
-        architecture=TINY_PALIGEMMA if tiny else None,
+        architecture=_tiny_architecture(config.image_size) if tiny else None,
         exit_layer=config.exit_layer,
         camera=config.camera,
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
         schema_id=schema_id,
     )
     return VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
+
+
+def _tiny_architecture(image_size: int) -> dict[str, Any]:
+    vision = TINY_PALIGEMMA["vision_config"] | {"image_size": image_size}
+    return TINY_PALIGEMMA | {"vision_config": vision}
 
 
 def grown_config(known: VLMPlanner, tokenizer: PreTrainedTokenizerBase, schema_id: str) -> VLMPlannerConfig:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from dualsys.actor.config import FlowActorConfig
 from dualsys.errors import ConfigError
 
+PATCH_PX = 12
+"""Of the `tiny` backbone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -59,6 +62,8 @@ class TrainConfig:
     """Camera the planner looks through."""
     backbone: str = "tiny"
     """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
+    image_size: int = 96
+    """Height and width of the pictures the `tiny` backbone works on, a multiple of 12; frames are resized to it."""
     exit_layer: int | None = None
     """Leave the backbone's decoder after this many layers; None: use all."""
     subgoal_tokens: int = 8
@@ -109,6 +114,8 @@ class TrainConfig:
 
     def _check_start(self) -> None:
         """What is trained on, and from where."""
+        if self.image_size < PATCH_PX or self.image_size % PATCH_PX:
+            raise ConfigError(f"--image-size {self.image_size} is no multiple of the backbone's patches of {PATCH_PX}")
         if self.data_shares and (len(self.data_shares) != len(self.data) or not all(x > 0 for x in self.data_shares)):
             raise ConfigError(
                 f"--data-shares has {len(self.data_shares)} numbers, --data {len(self.data)} folders; "

@@ -5,6 +5,7 @@ from typing import Any
 from dualsys import sim_envs
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.recording import Demonstrator
+from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
 from dualsys.protocols import Environment
@@ -45,9 +46,16 @@ def expert_for(task: str, environment: Any, noise_rad: float) -> Demonstrator:
     return _Scripted(environment, EXPERTS[task](environment), noise_rad)
 
 
-def make_workplace(task: str, noise_rad: float, image_size: int) -> tuple[Environment, Demonstrator]:
-    """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates."""
-    if task not in EXPERTS:
-        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
-    environment = sim_envs.make(task, images="on-demand", image_size=image_size, control_hz=50.0)
-    return environment, expert_for(task, environment, noise_rad)
+def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
+    """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates, or a camera it has not."""
+    if config.task not in EXPERTS:
+        raise ConfigError(unknown_name("demonstrated task", config.task, EXPERTS))
+    environment = sim_envs.make(
+        config.task,
+        images="on-demand",
+        image_size=config.image_size,
+        cameras=config.cameras,
+        randomization=config.randomization,
+        control_hz=50.0,
+    )
+    return environment, expert_for(config.task, environment, config.noise_rad)

@@ -14,7 +14,7 @@ from dualsys.sim_envs.humanoid.goals import SIDES, Goal, TaskName, Verb, goals_i
 from dualsys.sim_envs.humanoid.palette import COLOURS
 from dualsys.sim_envs.humanoid.phrasebook import GRAMMARS
 from dualsys.sim_envs.humanoid.robot import HOME, OPEN_HOME
-from dualsys.sim_envs.options import Phrasing
+from dualsys.sim_envs.options import Phrasing, Randomization
 
 BLOCK_X_M = (0.27, 0.385)
 BLOCK_Y_M = (0.035, 0.235)
@@ -53,6 +53,47 @@ class Light:
     camera_shift_m: FloatArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightRanges:
+    """What light, shades and camera are drawn from, each evenly."""
+
+    tilt: float
+    """Of the lamp's direction, against straight down."""
+    lamp: tuple[float, float]
+    head: tuple[float, float]
+    ambient: tuple[float, float]
+    shade: tuple[float, float]
+    """Of the table."""
+    tint: tuple[float, float]
+    """Least green and least blue of the table, against its red."""
+    floor: tuple[float, float]
+    camera_shift_m: float
+
+
+_LIGHT_RANGES: dict[Randomization, LightRanges] = {
+    "usual": LightRanges(
+        tilt=0.5,
+        lamp=(0.35, 0.55),
+        head=(0.2, 0.35),
+        ambient=(0.3, 0.4),
+        shade=(0.55, 0.8),
+        tint=(0.92, 0.8),
+        floor=(0.3, 0.5),
+        camera_shift_m=0.003,
+    ),
+    "wide": LightRanges(
+        tilt=0.9,
+        lamp=(0.15, 0.75),
+        head=(0.1, 0.45),
+        ambient=(0.2, 0.5),
+        shade=(0.25, 0.95),
+        tint=(0.7, 0.55),
+        floor=(0.1, 0.7),
+        camera_shift_m=0.012,
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Episode:
     """Everything an episode starts from."""
@@ -79,6 +120,7 @@ def draw_episode(
     phrasing: Phrasing = "train",
     instruction: str | None = None,
     posture_spread_rad: float = ARM_POSTURE_SPREAD_RAD,
+    randomization: Randomization = "usual",
 ) -> Episode:
     """The episode of a seed.
 
@@ -100,7 +142,7 @@ def draw_episode(
         blocks=blocks,
         goals=goals,
         instruction=instruction,
-        light=_draw_light(light_rng),
+        light=_draw_light(light_rng, _LIGHT_RANGES[randomization]),
         posture=_draw_posture(posture_rng, home, posture_spread_rad),
     )
 
@@ -198,18 +240,19 @@ def _recoloured(blocks: tuple[Block, ...], goals: tuple[Goal, ...]) -> tuple[Blo
     return tuple(replace(block, colour=colour) for block, colour in zip(blocks, colours, strict=True))
 
 
-def _draw_light(rng: np.random.Generator) -> Light:
-    direction = np.array([rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), -1.0])
-    shade = rng.uniform(0.55, 0.8)
-    tint = np.array([1.0, rng.uniform(0.92, 1.0), rng.uniform(0.8, 1.0)])
+def _draw_light(rng: np.random.Generator, ranges: LightRanges) -> Light:
+    tilt = ranges.tilt
+    direction = np.array([rng.uniform(-tilt, tilt), rng.uniform(-tilt, tilt), -1.0])
+    shade = rng.uniform(*ranges.shade)
+    tint = np.array([1.0, rng.uniform(ranges.tint[0], 1.0), rng.uniform(ranges.tint[1], 1.0)])
     return Light(
         direction=direction / np.linalg.norm(direction),
-        lamp_diffuse=float(rng.uniform(0.35, 0.55)),
-        head_diffuse=float(rng.uniform(0.2, 0.35)),
-        ambient=float(rng.uniform(0.3, 0.4)),
+        lamp_diffuse=float(rng.uniform(*ranges.lamp)),
+        head_diffuse=float(rng.uniform(*ranges.head)),
+        ambient=float(rng.uniform(*ranges.ambient)),
         table_rgb=shade * tint,
-        floor_rgb=np.full(3, rng.uniform(0.3, 0.5)),
-        camera_shift_m=rng.uniform(-0.003, 0.003, 3),
+        floor_rgb=np.full(3, rng.uniform(*ranges.floor)),
+        camera_shift_m=rng.uniform(-ranges.camera_shift_m, ranges.camera_shift_m, 3),
     )
 
 

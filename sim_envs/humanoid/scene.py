@@ -26,10 +26,17 @@ BLOCK_TOP_M = TABLE_TOP_M + 2 * BLOCK_HALF_SIZE_M[2]
 BLOCK_BIT, LEFT_BIT, RIGHT_BIT, TORSO_BIT, TABLE_BIT = 1, 2, 4, 8, 16
 
 HEAD_CAMERA = "head"
+CLOSE_CAMERA = "close"
+WRIST_CAMERAS = ("left_wrist", "right_wrist")
+POLICY_CAMERAS = (HEAD_CAMERA, CLOSE_CAMERA, *WRIST_CAMERAS)
 SCENE_CAMERA = "scene"
 HEAD_POSITION_M = (0.10, 0.0, 1.30)
 HEAD_TARGET_M = (0.32, 0.0, 0.78)
 HEAD_FOVY_DEG = 58.0
+CLOSE_TARGET_M, CLOSE_FOVY_DEG = (0.33, 0.0, 0.77), 49.0
+"""From the head's place, cut to where blocks stand."""
+WRIST_POSITION_M, WRIST_TARGET_M, WRIST_FOVY_DEG = (0.02, 0.0, 0.065), (0.14, 0.0, 0.0), 75.0
+"""In the frame of a `<side>_wrist_yaw_link`: above the wrist, over the palm, to between the fingers."""
 SCENE_POSITION_M = (1.55, 0.75, 1.55)
 SCENE_TARGET_M = (0.22, 0.0, 0.88)
 SCENE_FOVY_DEG = 40.0
@@ -156,6 +163,7 @@ def _add_blocks(spec: Any) -> None:
 def _add_cameras(spec: Any) -> None:
     for name, position, target, fovy in (
         (HEAD_CAMERA, HEAD_POSITION_M, HEAD_TARGET_M, HEAD_FOVY_DEG),
+        (CLOSE_CAMERA, HEAD_POSITION_M, CLOSE_TARGET_M, CLOSE_FOVY_DEG),
         (SCENE_CAMERA, SCENE_POSITION_M, SCENE_TARGET_M, SCENE_FOVY_DEG),
     ):
         camera = spec.worldbody.add_camera(name=name, pos=list(position), fovy=fovy)

@@ -23,8 +23,8 @@ class Stage:
         self._bodies = [model.body(f"block{i}").id for i in range(scene.MAX_BLOCKS)]
         self._geoms = [model.geom(f"block{i}").id for i in range(scene.MAX_BLOCKS)]
         self._addresses = [int(model.joint(f"block{i}").qposadr[0]) for i in range(scene.MAX_BLOCKS)]
-        self._head = model.camera(scene.HEAD_CAMERA).id
-        self._head_position: FloatArray = np.array(model.cam_pos[self._head])
+        self._head = [model.camera(name).id for name in (scene.HEAD_CAMERA, scene.CLOSE_CAMERA)]
+        self._head_positions: FloatArray = np.array(model.cam_pos[self._head])
         self._table, self._floor = model.geom("table").id, model.geom("floor").id
         self._lamp = model.light("lamp").id
         self._colours: list[str] = []
@@ -71,4 +71,4 @@ class Stage:
         model.vis.headlight.ambient[:] = light.ambient
         model.geom_rgba[self._table, :3] = light.table_rgb
         model.geom_rgba[self._floor, :3] = light.floor_rgb
-        model.cam_pos[self._head] = self._head_position + light.camera_shift_m
+        model.cam_pos[self._head] = self._head_positions + light.camera_shift_m

@@ -60,7 +60,12 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._stage = Stage(self._model, self._data)
         self._detector = TouchDetector(self._model)
         size = options.image_size
-        self._embodiment = embodiment_of(self._model, (CameraSpec(name=scene.HEAD_CAMERA, height=size, width=size),))
+        self._cameras = options.cameras or (scene.HEAD_CAMERA,)
+        for name in self._cameras:
+            if name not in scene.POLICY_CAMERAS:
+                raise ConfigError(unknown_name("camera", name, scene.POLICY_CAMERAS))
+        specs = tuple(CameraSpec(name=name, height=size, width=size) for name in self._cameras)
+        self._embodiment = embodiment_of(self._model, specs)
         self._joints = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES], dtype=np.intp)
         self._actuators = np.array([self._model.actuator(name).id for name in JOINT_NAMES], dtype=np.intp)
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
@@ -76,7 +81,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def embodiment(self) -> EmbodimentSpec:
-        """`unitree-g1-upper` with the head camera."""
+        """`unitree-g1-upper` with the cameras asked for: the head's where none are."""
         return self._embodiment
 
     @property
@@ -96,8 +101,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """Every camera `render` can use: the head's, and `scene` for people."""
-        return (scene.HEAD_CAMERA, scene.SCENE_CAMERA)
+        """Every camera `render` can use: those a policy may have, and `scene` for people."""
+        return (*scene.POLICY_CAMERAS, scene.SCENE_CAMERA)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -140,7 +145,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
-        images = LazyImages((scene.HEAD_CAMERA,), self.render_camera, lambda: self._moment)
+        images = LazyImages(self._cameras, self.render_camera, lambda: self._moment)
         return Observation(
             stamp_s=float(self._data.time), state=self._state(), images=images, instruction=self.instruction
         )
@@ -150,7 +155,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         return self.render_camera(scene.SCENE_CAMERA)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from `head` (square, `image_size`) or `scene` (360 x 480).
+        """A picture from a policy's camera (square, `image_size`) or `scene` (360 x 480).
 
         Raises `ConfigError` for another name, `RenderingError` where the machine cannot render.
         """
@@ -258,6 +263,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             phrasing=self._options.phrasing,
             instruction=instruction,
             posture_spread_rad=posture_spread_rad,
+            randomization=self._options.randomization,
         )
         self._judge = Judge(self._episode, self._detector)
         self._stage.set(self._episode)
@@ -272,7 +278,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def _observe_for_gymnasium(self) -> dict[str, Any]:
         if self._options.images == "on-demand":
             return {"state": self._state()}
-        return {"state": self._state(), "images": {scene.HEAD_CAMERA: self.render_camera(scene.HEAD_CAMERA)}}
+        return {"state": self._state(), "images": {name: self.render_camera(name) for name in self._cameras}}
 
     def _info(self) -> dict[str, Any]:
         return {

@@ -40,7 +40,7 @@ class Adapters:
             if type(part) is nn.Linear and not name.endswith("lm_head")  # shares the words' embedding, and is not read
         ]
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers, lora_dropout=0.0)
-        self._tuner: Any = LoraModel(holder, config, "default")  # type: ignore[no-untyped-call]
+        self._tuner: Any = LoraModel(holder, config, "default")
         for name, value in module.named_parameters():
             if any(part in name for part in whole):
                 value.requires_grad_(True)

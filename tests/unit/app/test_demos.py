@@ -10,6 +10,7 @@ import pytest
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings, record_episode
+from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.data import DemonstrationDataset
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
 from dualsys.errors import ConfigError, DatasetError
@@ -85,9 +86,9 @@ class SliderExpert:
         return target, self.noise.push(target)
 
 
-def make_slider(task: str, noise_rad: float, image_size: int) -> tuple[Slider, SliderExpert]:
+def make_slider(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
     slider = Slider()
-    return slider, SliderExpert(slider, noise_rad)
+    return slider, SliderExpert(slider, config.noise_rad)
 
 
 def _config(out: Path, episodes: int = 6, **options: Any) -> DemosConfig:
@@ -95,7 +96,7 @@ def _config(out: Path, episodes: int = 6, **options: Any) -> DemosConfig:
 
 
 def test_rows_pair_the_state_with_the_clean_target_sent_after_it() -> None:
-    slider, expert = make_slider("", 0.05, 16)
+    slider, expert = make_slider(WorkplaceConfig(task="", noise_rad=0.05, image_size=16))
     settings = RecordingSettings(rows_per_frame=4, tail_rows=3, block_names=("blue", "red"))
     episode = record_episode(slider, expert, 1, settings)
     assert episode is not None

@@ -288,7 +288,8 @@ def test_a_block_still_in_contact_is_no_new_touch_and_one_left_and_met_again_is(
 
 def test_a_block_of_an_earlier_step_may_be_met_again(sequence: HumanoidTable) -> None:
     seed = seed_where("sequence", lambda e: len(e.blocks) == 2 and e.blocks[0].y_m * e.blocks[1].y_m < 0)
-    first = sequence.reset(seed=seed)[1]["target"]
+    first, second = sequence.reset(seed=seed)[1]["target"], other_than(sequence, sequence.privileged()["target"])
+    sequence.reset(seed=seed, options={"instruction": f"touch {first} then touch {second}"})
     side = acting_side(sequence)
     again = with_hands(**{one: ("touch", first) if one == side else None for one in SIDES})
     expert = TableExpert(sequence)

@@ -1,0 +1,19 @@
+"""The cameras a controller was trained with, as an environment is asked for them."""
+
+from typing import Any
+
+from dualsys import sim_envs
+from dualsys.embodiment import EmbodimentSpec
+
+
+def eyes_for(task: str, trained: EmbodimentSpec) -> dict[str, Any]:
+    """Arguments of `sim_envs.make` that give a task the cameras of a trained robot; none where it has them already.
+
+    Another robot gets none either: that it is another is for the checkpoint to say, not for a camera that is missing.
+    """
+    environment = sim_envs.make(task, images="on-demand")
+    own = environment.embodiment
+    environment.close()
+    if own.cameras == trained.cameras or own.name != trained.name:
+        return {}
+    return {"cameras": tuple(camera.name for camera in trained.cameras), "image_size": trained.cameras[0].height}

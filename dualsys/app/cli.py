@@ -49,6 +49,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.data_check:main",
         summary="Check datasets: rate, alignment, frozen cameras, saturated joints, duplicates, where they come from.",
     ),
+    "data import": CommandEntry(
+        config="dualsys.app.data_import:DataImportConfig",
+        function="dualsys.app.data_import:main",
+        summary="Import demonstrations of LeRobot, ACT, robomimic, LIBERO and Diffusion Policy.",
+    ),
     "train": CommandEntry(
         config="dualsys.app.train_config:TrainConfig",
         function="dualsys.app.train:main",

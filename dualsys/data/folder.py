@@ -62,7 +62,7 @@ def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progres
     _check_robot(root, info, embodiment)
     if info.total_episodes == 0:
         raise DatasetError(f"{root} is a dataset without episodes; record some with: dualsys demos")
-    episodes = _read_episodes(root, info)
+    episodes = read_episodes(root, info)
     columns = _read_rows(root, info, episodes)
     instructions = read_tasks(root / layout.TASKS_PATH)
     starts = episodes["dataset_from_index"]
@@ -111,7 +111,7 @@ def _check_robot(root: Path, info: DatasetInfo, embodiment: EmbodimentSpec | Non
         )
 
 
-def _read_episodes(root: Path, info: DatasetInfo) -> dict[str, NDArray[Any]]:
+def read_episodes(root: Path, info: DatasetInfo) -> dict[str, NDArray[Any]]:
     """Columns of `meta/episodes` but for the statistics, by episode."""
     tables: list[pa.Table] = []
     while sum(table.num_rows for table in tables) < info.total_episodes:

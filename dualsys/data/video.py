@@ -53,15 +53,17 @@ def encode_video(
         pixel_format: Another is for comparisons only: datasets say they hold `PIXEL_FORMAT`.
     """
     height, width = frames.shape[1:3]
+    tick = Fraction(1, fps * _TICKS_PER_FRAME)
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream: Any = container.add_stream(CODEC, rate=fps, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        stream.time_base = stream.codec_context.time_base = Fraction(1, fps * _TICKS_PER_FRAME)
+        stream.time_base = stream.codec_context.time_base = tick
         shown = -1
         for row, index in enumerate(frame_of_row):
             image = av.VideoFrame.from_ndarray(frames[index], format="rgb24")
             image.pts, image.duration = row * _TICKS_PER_FRAME, _TICKS_PER_FRAME
-            image.time_base = stream.time_base
+            # Not the stream's: below 40 rows a second the container makes that finer once it has begun.
+            image.time_base = tick
             image.pict_type = PictureType.I if index != shown else PictureType.P
             shown = index
             container.mux(stream.encode(image))
@@ -105,6 +107,9 @@ def decode_frames(path: Path, rows: NDArray[np.int64], fps: int) -> Iterator[Ima
     with _opened(path) as container:
         stream = container.streams.video[0]
         try:
+            if row:
+                # To the key frame before it: one file holds many episodes.
+                container.seek(int(row / fps / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 if row is None:
                     return

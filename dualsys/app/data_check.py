@@ -14,7 +14,7 @@ from dualsys.data.files import write_json
 from dualsys.data.folder import read_folder
 from dualsys.data.info import DatasetInfo
 from dualsys.data.quality import Finding, check_data, origin, worst
-from dualsys.errors import ConfigError, DatasetError
+from dualsys.errors import CannotWrite, ConfigError, DatasetError
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _PLACES_SHOWN = 3
@@ -71,11 +71,14 @@ def check_folder(folder: Path) -> FolderReport:
     """Run every check. A file that is damaged is a finding too.
 
     Raises:
+        CannotWrite: there is no room for the decoded frames.
         DatasetError: the folder is no dataset at all, or of another format.
     """
     DatasetInfo.read(folder)
     try:
         data = read_folder(folder, None)
+    except CannotWrite:  # the decoded frames, which says nothing about the dataset
+        raise
     except DatasetError as error:
         finding = Finding(
             check="files", verdict="fail", summary=str(error), mend="nothing else was checked: mend the files first"

@@ -101,6 +101,36 @@ def test_what_lerobot_wrote_is_imported(
     _require_rows_of_the_writer(DemonstrationDataset.open(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("kept", [0.4, 0.8])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("lerobot_v3", "data/chunk-000/file-000.parquet"),
+        ("lerobot_v3", "meta/episodes/chunk-000/file-000.parquet"),
+        ("lerobot_v3", "videos/observation.images.front/chunk-000/file-000.mp4"),
+        ("lerobot_v3_images", "data/chunk-000/file-000.parquet"),
+        ("lerobot_v21", "data/chunk-000/episode_000001.parquet"),
+        ("lerobot_v21", "meta/episodes.jsonl"),
+        ("lerobot_v21", "videos/chunk-000/observation.images.front/episode_000001.mp4"),
+    ],
+)
+def test_files_cut_short_are_named_and_nothing_is_made_of_them(
+    unpacked: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    file: str,
+    kept: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = unpacked(name) / file
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    assert main(["data", "import", str(path.parents[len(Path(file).parents) - 1]), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert str(path) in said[0]
+    assert not (tmp_path / "out/meta/info.json").exists()
+
+
 def test_what_lerobot_wrote_is_read_without_import(unpacked: Callable[[str], Path]) -> None:
     _require_rows_of_the_writer(DemonstrationDataset.open(unpacked("lerobot_v3")))
 

@@ -257,10 +257,17 @@ def _patched(root: Path, column: str, value: object) -> None:
     pq.write_table(table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type)), path)
 
 
+def _cut(root: Path, name: str) -> None:
+    path = root / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 @pytest.mark.parametrize(
     ("spoil", "check"),
     [
         (lambda root: None, None),
+        (lambda root: _cut(root, "data/chunk-000/file-000.parquet"), "files"),
+        (lambda root: _cut(root, "videos/observation.images.head/chunk-000/file-000.mp4"), "files"),
         (lambda root: _patched(root, "action", [0.0, float("nan"), 0.0]), "values"),
         (lambda root: _patched(root, "timestamp", 3.0), "stamps"),
         (lambda root: (root / "meta/tasks.parquet").unlink(), "files"),

@@ -34,7 +34,7 @@ def test_concatenation_changes_no_frame(tmp_path: Path, make_episode: Callable[.
         paths.append(tmp_path / f"{seed}.mp4")
         encode_video(paths[-1], track.frames, track.frame_of_row, 50)
         alone += list(decode_frames(paths[-1], np.arange(length), 50))
-    concatenate_videos(tmp_path / "both.mp4", paths, 50)
+    concatenate_videos(tmp_path / "both.mp4", paths, [12, 25], 50)
     together = list(decode_frames(tmp_path / "both.mp4", np.arange(37), 50))
     np.testing.assert_array_equal(together, alone)
     some = list(decode_frames(tmp_path / "both.mp4", np.array([0, 11, 12, 36]), 50))
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_video(tmp_path: Path) -> None:
 def test_rows_at_any_rate(tmp_path: Path, fps: int) -> None:
     frames = np.stack([make_frame(i) for i in range(6)])
     encode_video(tmp_path / "a.mp4", frames, np.repeat(np.arange(6), 2), fps)
-    concatenate_videos(tmp_path / "two.mp4", [tmp_path / "a.mp4"] * 2, fps)
+    concatenate_videos(tmp_path / "two.mp4", [tmp_path / "a.mp4"] * 2, [12, 12], fps)
     shown = np.stack(list(decode_frames(tmp_path / "two.mp4", np.arange(24), fps)))
     expected = np.tile(np.repeat(frames, 2, axis=0), (2, 1, 1, 1))
     assert np.abs(shown.astype(float) - expected).mean(axis=(1, 2, 3)).max() < 2

@@ -3,9 +3,10 @@
     action    _/~~~        the state comes closest to the action where it follows it: lag 1 to some rows
     state     __/~~        lag 0 or less: the state already shows what the action asks for, rows are shifted
 
-The lag is the one that leaves least of the states unexplained: the variance of `action[t] - state[t + lag]`. The peak
-of the velocities' cross-correlation is another measure, and a worse one: on slow motions it is flat, and an expert
-that answers its own noise draws it to lag 0 and below (`docs/log.md`).
+A joint's lag is the one that leaves least of its state unexplained: the variance of `action[t] - state[t + lag]`; the
+dataset's is the median of the joints that obey, since fingers that close on an object stay behind for good. The peak of
+the velocities' cross-correlation is another measure, and a worse one: on slow motions it is flat, and an expert that
+answers its own noise draws it to lag 0 and below (`docs/log.md`).
 """
 
 from collections.abc import Iterator
@@ -32,11 +33,11 @@ class Alignment:
     """How states follow actions."""
 
     lag_rows: int
-    """Rows by which states follow actions."""
+    """Rows by which states follow actions, median of the joints that obey."""
     farthest_rows: int
     """Lags were tried from minus to plus this."""
     explained: float
-    """Share of the states' variance that the actions explain at that lag; negative where they explain nothing."""
+    """Share of its state's variance that an action explains, median of the moving joints; may be negative."""
     gap: float
     """Median distance of actions from the states that answer them, as a share of the joint's range."""
 
@@ -105,16 +106,15 @@ def measure_alignment(data: FolderData, pairs: list[tuple[int, int]]) -> Alignme
     if not windows:
         return None
     lags = np.arange(-farthest, farthest + 1)
-    left = [_variance([actions[a:b] - states[a + lag : b + lag] for a, b in windows]) for lag in lags.tolist()]
-    best = int(np.argmin(left))
-    lag = int(lags[best])
-    varied = _variance([states[a + lag : b + lag] for a, b in windows])
+    left = np.stack([_variances([actions[a:b] - states[a + lag : b + lag] for a, b in windows]) for lag in lags])
+    best = np.argmin(left, axis=0)
+    varied = _variances([states[a:b] for a, b in windows])
+    explained = 1 - left.min(axis=0) / np.maximum(varied, np.finfo(np.float64).tiny)
+    obey = explained >= MIN_EXPLAINED
+    lag = int(np.median(lags[best[obey]] if obey.any() else lags[best]))
     gap = np.concatenate([np.abs(actions[a:b] - states[a + lag : b + lag]) for a, b in windows])
     return Alignment(
-        lag_rows=lag,
-        farthest_rows=farthest,
-        explained=1 - left[best] / varied if varied > 0 else 0.0,
-        gap=float(np.median(gap)),
+        lag_rows=lag, farthest_rows=farthest, explained=float(np.median(explained)), gap=float(np.median(gap))
     )
 
 
@@ -125,10 +125,10 @@ def _middles(data: FolderData, finite: NDArray[np.bool_], margin: int) -> Iterat
             yield start + margin, start + length - margin
 
 
-def _variance(parts: list[NDArray[np.float64]]) -> float:
-    """Mean over rows and joints of the squared distance from each episode's mean."""
-    squares = sum(float(np.sum((part - part.mean(axis=0)) ** 2)) for part in parts)
-    return squares / sum(part.size for part in parts)
+def _variances(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """By joint: mean over rows of the squared distance from each episode's mean."""
+    squares = sum(np.sum((part - part.mean(axis=0)) ** 2, axis=0) for part in parts)
+    return np.asarray(squares / sum(len(part) for part in parts))
 
 
 def _pairs(data: FolderData) -> list[tuple[int, int]]:

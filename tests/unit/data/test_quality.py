@@ -219,6 +219,16 @@ def test_the_lag_is_measured_to_the_row_under_noise(sound: FolderData, lag: int)
     assert found.lag_rows == lag
 
 
+def test_fingers_that_close_on_an_object_say_nothing_about_the_servo(sound: FolderData) -> None:
+    """One of three joints is held back for half of each episode, while its target goes on."""
+    states = sound.states.copy()
+    for start in sound.episode_starts:
+        states[start + 60 : start + ROWS, 2] = states[start + 60, 2]
+    found = measure_alignment(replace(sound, states=states), [(0, 0), (1, 1), (2, 2)])
+    assert found is not None
+    assert found.lag_rows == LAG_ROWS
+
+
 def test_a_gripper_that_opens_and_closes_is_not_saturated(sound: FolderData) -> None:
     states, actions = sound.states.copy(), sound.actions.copy()
     states[:, 2] = np.where(np.arange(len(states)) // 70 % 2, 1.0, 0.0)

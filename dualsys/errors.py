@@ -33,6 +33,10 @@ class DatasetError(DualsysError):
     """A dataset folder is incomplete, of another format, or of another robot."""
 
 
+class CannotWrite(DatasetError):
+    """A file of a dataset cannot be written: a full disk, a folder that is read-only."""
+
+
 class BridgeError(DualsysError):
     """A mailbox, a process or the planner's host could not be set up."""
 

@@ -1,7 +1,8 @@
 """The command line: `dualsys COMMAND ...`.
 
 A command is a frozen dataclass of its options and a function that takes it and returns an exit status. The options are
-imported when their command is named, the function when they have been understood, so help and wrong use are quick.
+imported when their command is named, the function when they have been understood, so help and wrong use are quick. A
+command's name is one word or two (`data check`); in a TOML file they are joined, `[data-check]`.
 """
 
 import importlib
@@ -42,6 +43,16 @@ COMMANDS: dict[str, CommandEntry] = {
         config="dualsys.app.demos:DemosConfig",
         function="dualsys.app.demos:main",
         summary="Record demonstrations of the scripted expert as a LeRobot dataset.",
+    ),
+    "data check": CommandEntry(
+        config="dualsys.app.data_check:DataCheckConfig",
+        function="dualsys.app.data_check:main",
+        summary="Check datasets: rate, alignment, frozen cameras, saturated joints, duplicates, where they come from.",
+    ),
+    "data import": CommandEntry(
+        config="dualsys.app.data_import:DataImportConfig",
+        function="dualsys.app.data_import:main",
+        summary="Import demonstrations of LeRobot, ACT, robomimic, LIBERO and Diffusion Policy.",
     ),
     "train": CommandEntry(
         config="dualsys.app.train_config:TrainConfig",
@@ -138,7 +149,9 @@ def parse_options(command: str, arguments: Sequence[str]) -> Any:
 
 def _description(command: str, config_type: type) -> str:
     paragraphs = [COMMANDS[command].summary, inspect.cleandoc(config_type.__doc__ or "")]
-    paragraphs.append(f"--config FILE takes options from the table [{command}] of a TOML file; flags win over it.")
+    paragraphs.append(
+        f"--config FILE takes options from the table [{_table(command)}] of a TOML file; flags win over it."
+    )
     return "\n\n".join(paragraphs)
 
 
@@ -151,12 +164,32 @@ def _dispatch(arguments: list[str]) -> int:
 
         sys.stdout.write(f"dualsys {__version__}\n")
         return 0
-    command, *rest = arguments
-    if command not in COMMANDS:
-        raise ConfigError(unknown_name("command", command, COMMANDS))
+    if arguments[0] in _groups() and (len(arguments) == 1 or arguments[1] in ("-h", "--help", "help")):
+        sys.stdout.write(_help(arguments[0]))
+        return 0 if len(arguments) > 1 else 2
+    command, rest = split_command(arguments)
     options = parse_options(command, rest)
     function: Callable[[Any], int | None] = _resolve(COMMANDS[command].function)
     return function(options) or 0
+
+
+def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """A command's name, of one word or two, and what follows it. Raises `ConfigError` for an unknown one."""
+    length = 2 if arguments[0] in _groups() else 1
+    command = " ".join(arguments[:length])
+    if command not in COMMANDS:
+        raise ConfigError(unknown_name("command", command, COMMANDS))
+    return command, list(arguments[length:])
+
+
+def _groups() -> set[str]:
+    """First words of the commands of two."""
+    return {name.split()[0] for name in COMMANDS if " " in name}
+
+
+def _table(command: str) -> str:
+    """A command's table in a TOML file."""
+    return command.replace(" ", "-")
 
 
 def _resolve(path: str) -> Any:
@@ -184,17 +217,20 @@ def _take_config_file(arguments: Sequence[str]) -> tuple[list[str], Path | None]
 def _file_defaults(command: str, config_type: type, path: Path, missing: object) -> Any:
     from dualsys.config import parse_values, partial_instance, read_tables
 
-    tables = read_tables(path, tuple(COMMANDS))
-    if command not in tables:
-        raise ConfigError(f"{path} has no table [{command}]; it has {', '.join(sorted(tables)) or 'none'}")
-    values = parse_values(config_type, tables[command], where=f"{path}: [{command}]")
+    tables, table = read_tables(path, tuple(map(_table, COMMANDS))), _table(command)
+    if table not in tables:
+        raise ConfigError(f"{path} has no table [{table}]; it has {', '.join(sorted(tables)) or 'none'}")
+    values = parse_values(config_type, tables[table], where=f"{path}: [{table}]")
     return partial_instance(config_type, values, missing)
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items())
-    return f"usage: dualsys COMMAND [options]\n\nTwo brains at two speeds for robots.\n\ncommands:\n{rows}\n\n{_EPILOG}"
+def _help(group: str = "") -> str:
+    """Every command, or those of two words that begin with `group`."""
+    shown = {name: entry for name, entry in COMMANDS.items() if not group or name.split()[0] == group}
+    width = max(map(len, shown))
+    rows = "\n".join(f"  {name:<{width}}  {entry.summary}" for name, entry in shown.items())
+    usage = f"usage: dualsys {group or 'COMMAND'} {'COMMAND ' if group else ''}[options]"
+    return f"{usage}\n\nTwo brains at two speeds for robots.\n\ncommands:\n{rows}\n\n{_EPILOG}"
 
 
 if __name__ == "__main__":

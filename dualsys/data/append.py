@@ -106,7 +106,8 @@ class Append:
             number = self._first_file(f"videos/{key}", template)
             for group in self._video_groups(camera):
                 sources = [self.episodes[i].video(camera) for i in group]
-                concatenate_videos(_numbered(self.root, template, number), sources, self.fps)
+                lengths = [self.episodes[i].length for i in group]
+                concatenate_videos(_numbered(self.root, template, number), sources, lengths, self.fps)
                 chunk_index, file_index = layout.numbered_file(number)
                 start = 0
                 for i in group:

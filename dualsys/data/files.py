@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -7,21 +8,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dualsys.errors import DatasetError
+from dualsys.errors import CannotWrite, DatasetError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; what is written there takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a path beside `path`; what is written there takes its place when the block ends without an error.
+
+    Raises `CannotWrite` where it cannot be written, such as on a full disk; what was at `path` is then still there.
+    """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotWrite(f"cannot write {path}: {reason}. {_mend(error)}; nothing that was there is lost") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _mend(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some room, or write to another disk"
+    return "Mend that, or write to another folder"
 
 
 def write_json(path: Path, value: Any) -> None:

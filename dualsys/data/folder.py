@@ -37,12 +37,23 @@ class FolderData:
     provenance: Provenance | None
     states: NDArray[np.float32]
     actions: NDArray[np.float32]
+    timestamps_s: NDArray[np.float32]
+    """`(N,)` from the start of each row's episode, as stored."""
     episode_lengths: NDArray[np.int64]
     instructions: tuple[str, ...]
     seeds: NDArray[np.int64]
     success: NDArray[np.bool_]
     cameras: Mapping[str, FolderTrack]
     extras: Mapping[str, NDArray[Any]]
+    state_names: tuple[str, ...]
+    """`(nx)`; empty where the dataset names none."""
+    action_names: tuple[str, ...]
+    """`(nu)`; empty where the dataset names none."""
+
+    @property
+    def episode_starts(self) -> NDArray[np.int64]:
+        """`(E,)` first row."""
+        return np.cumsum([0, *self.episode_lengths])[:-1].astype(np.int64)
 
 
 def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progress | None = None) -> FolderData:
@@ -51,7 +62,7 @@ def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progres
     _check_robot(root, info, embodiment)
     if info.total_episodes == 0:
         raise DatasetError(f"{root} is a dataset without episodes; record some with: dualsys demos")
-    episodes = _read_episodes(root, info)
+    episodes = read_episodes(root, info)
     columns = _read_rows(root, info, episodes)
     instructions = read_tasks(root / layout.TASKS_PATH)
     starts = episodes["dataset_from_index"]
@@ -69,12 +80,15 @@ def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progres
         provenance=info.dualsys,
         states=columns[layout.STATE],
         actions=columns[layout.ACTION],
+        timestamps_s=columns["timestamp"],
         episode_lengths=episodes["length"].astype(np.int64),
         instructions=tuple(instructions[index] for index in task_of_episode),
         seeds=episodes.get("seed", np.full(count, -1)).astype(np.int64),
         success=episodes.get("success", np.ones(count, bool)).astype(bool),
         cameras=_read_cameras(root, info, episodes, columns, progress),
         extras={name: column for name, column in columns.items() if name not in known},
+        state_names=info.features[layout.STATE].component_names,
+        action_names=info.features[layout.ACTION].component_names,
     )
 
 
@@ -97,7 +111,7 @@ def _check_robot(root: Path, info: DatasetInfo, embodiment: EmbodimentSpec | Non
         )
 
 
-def _read_episodes(root: Path, info: DatasetInfo) -> dict[str, NDArray[Any]]:
+def read_episodes(root: Path, info: DatasetInfo) -> dict[str, NDArray[Any]]:
     """Columns of `meta/episodes` but for the statistics, by episode."""
     tables: list[pa.Table] = []
     while sum(table.num_rows for table in tables) < info.total_episodes:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dualsys.data.files import replacing, write_json
 from dualsys.data.video import decode_frames
-from dualsys.errors import DatasetError
+from dualsys.errors import CannotWrite, DatasetError
 from dualsys.messages import ImageArray
 
 FORMAT = 1
@@ -99,20 +99,25 @@ def cached_frames(
     if frames is not None:
         return frames
     count = sum(len(video.rows) for video in videos)
-    try:
-        with replacing(array_path) as partial:
-            _decode_into(_new_array(partial, (count, *shape)), videos, fps, progress)
-        write_json(key_path, key)
-    except OSError as error:
-        raise DatasetError(
-            f"cannot write the decoded frames to {folder} ({error.strerror}); they need "
-            f"{count * np.prod(shape) / 1e6:.0f} MB: free some room, or set DUALSYS_CACHE to a folder with room"
-        ) from error
+    with replacing(array_path) as partial:
+        try:
+            frames = _new_array(partial, (count, *shape))
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot write the decoded frames to {folder} ({error.strerror}); they need "
+                f"{count * np.prod(shape) / 1e6:.1f} MB: free some room, or set DUALSYS_CACHE to a folder with room"
+            ) from error
+        _decode_into(frames, videos, fps, progress)
+    write_json(key_path, key)
     return _mapped(array_path)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> Any:
-    return open_memmap(path, "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+    frames = open_memmap(path, "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+    # A mapped file has holes until it is written, and on a full disk writing into one kills the process.
+    with path.open("rb+") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return frames
 
 
 def _mapped(path: Path) -> ImageArray:

@@ -45,6 +45,14 @@ class Feature(BaseModel):
     names: list[str] | dict[str, Any] | None = None
     info: dict[str, Any] | None = None
 
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """One a component of a vector; LeRobot also nests them, as in `{"motors": [...]}`. Empty where it has none."""
+        names = self.names
+        if isinstance(names, dict):
+            names = [name for group in names.values() if isinstance(group, list) for name in map(str, group)]
+        return tuple(names) if names is not None and (len(names),) == self.shape else ()
+
 
 class DatasetInfo(BaseModel):
     """Keys of `meta/info.json`. Unknown ones are left alone, since LeRobot adds some with time."""

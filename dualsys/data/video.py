@@ -38,6 +38,7 @@ _OPTIONS = {
     "rc-lookahead": "0",
 }
 """The same frames give the same bytes, in every process and under any load."""
+_RECORD_AGAIN = "delete it with the .npz of its name, then record or import again (demos: with --resume)"
 
 
 def encode_video(
@@ -53,45 +54,66 @@ def encode_video(
         pixel_format: Another is for comparisons only: datasets say they hold `PIXEL_FORMAT`.
     """
     height, width = frames.shape[1:3]
+    tick = Fraction(1, fps * _TICKS_PER_FRAME)
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream: Any = container.add_stream(CODEC, rate=fps, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        stream.time_base = stream.codec_context.time_base = Fraction(1, fps * _TICKS_PER_FRAME)
+        stream.time_base = stream.codec_context.time_base = tick
         shown = -1
         for row, index in enumerate(frame_of_row):
             image = av.VideoFrame.from_ndarray(frames[index], format="rgb24")
             image.pts, image.duration = row * _TICKS_PER_FRAME, _TICKS_PER_FRAME
-            image.time_base = stream.time_base
+            # Not the stream's: below 40 rows a second the container makes that finer once it has begun.
+            image.time_base = tick
             image.pict_type = PictureType.I if index != shown else PictureType.P
             shown = index
             container.mux(stream.encode(image))
         container.mux(stream.encode(None))
 
 
-def concatenate_videos(path: Path, sources: Sequence[Path], fps: int) -> None:
+def concatenate_videos(path: Path, sources: Sequence[Path], lengths: Sequence[int], fps: int) -> None:
     """Write the sources one after the other into one file, packets copied as they are, atomically.
 
+    Args:
+        path: The file to write.
+        sources: Files of `encode_video`.
+        lengths: Rows that each must have.
+        fps: Rows a second.
+
     Raises:
-        DatasetError: a source cannot be read.
+        DatasetError: a source cannot be read, or has fewer rows: a video whose index is cut opens as an empty one.
     """
     tick = Fraction(1, fps * _TICKS_PER_FRAME)
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as output:
         target: Any = None
         row = 0
-        for source in sources:
+        for source, length in zip(sources, lengths, strict=True):
+            first = row
             with _opened(source) as container:
                 stream = container.streams.video[0]
                 if target is None:
                     target = output.add_stream_from_template(stream)
                     target.time_base = tick
-                for packet in container.demux(stream):
-                    if packet.dts is None:
-                        continue
+                for packet in _packets(source, container, stream):
                     packet.stream, packet.time_base = target, tick
                     packet.pts = packet.dts = row * _TICKS_PER_FRAME
                     packet.duration = _TICKS_PER_FRAME
                     output.mux(packet)
                     row += 1
+            if row - first != length:
+                raise DatasetError(f"{source} has {row - first} of {length} rows; {_RECORD_AGAIN}")
+
+
+def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """Of a file that may be cut short. Raises `DatasetError`."""
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise DatasetError(f"{path} is cut short; {_RECORD_AGAIN}")
+            if packet.dts is not None:
+                yield packet
+    except FFmpegError as error:
+        raise DatasetError(f"{path} is damaged ({error}); {_RECORD_AGAIN}") from error
 
 
 def decode_frames(path: Path, rows: NDArray[np.int64], fps: int) -> Iterator[ImageArray]:
@@ -105,7 +127,10 @@ def decode_frames(path: Path, rows: NDArray[np.int64], fps: int) -> Iterator[Ima
     with _opened(path) as container:
         stream = container.streams.video[0]
         try:
-            for frame in container.decode(stream):
+            if row:
+                # To the key frame before it: one file holds many episodes.
+                container.seek(int(row / fps / stream.time_base), stream=stream)
+            for frame in _frames(path, container, stream):
                 if row is None:
                     return
                 if frame.pts is not None and round(float(frame.pts * frame.time_base) * fps) == row:
@@ -115,6 +140,14 @@ def decode_frames(path: Path, rows: NDArray[np.int64], fps: int) -> Iterator[Ima
             raise DatasetError(f"{path} is damaged ({error}); copy or record the dataset again") from error
     if row is not None:
         raise DatasetError(f"{path} ends before its row {row}: it is cut short; copy or record the dataset again")
+
+
+def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded. Raises `DatasetError` for a packet that is not whole, of which a decoder makes what it can."""
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise DatasetError(f"{path} is cut short; copy or record the dataset again")
+        yield from packet.decode()
 
 
 def video_info(height: int, width: int, fps: int) -> dict[str, Any]:

@@ -32,8 +32,13 @@ def commands() -> list[str]:
         text = path.read_text(encoding="utf-8")
         spans = re.findall(r"`(dualsys [a-z]+ [^`\n]+)`", text)
         lines = [line for _, source in blocks("bash") for line in source.splitlines() if line.startswith("dualsys ")]
-        found |= {command for command in (*spans, *lines) if command.split()[1] in cli.COMMANDS}
-    return sorted(found)
+        found |= {command for command in (*spans, *lines) if command.split()[1] in _first_words()}
+    # A name alone, in prose, asks for nothing.
+    return sorted(command for command in found if command.removeprefix("dualsys ") not in cli.COMMANDS)
+
+
+def _first_words() -> set[str]:
+    return {name.split()[0] for name in cli.COMMANDS}
 
 
 def run(source: list[str], folder: Path) -> str:
@@ -61,7 +66,7 @@ def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest
     for _, source in blocks("toml"):
         if title := re.match(r"# (\S+\.toml)", source):
             Path(title[1]).write_text(source, encoding="utf-8")
-    _, name, *arguments = shlex.split(command)
+    name, arguments = cli.split_command(shlex.split(command)[1:])
     if "--help" in arguments:
         pytest.skip("help is tested with the command line")
     options = cli.parse_options(name, arguments)

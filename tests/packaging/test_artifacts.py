@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTED_EXTRAS = ("humanoid", "import", "train", "finetune")
+"""Those that `make` installs."""
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,6 @@ def test_constraints_satisfy_every_dependency() -> None:
             pinned[canonicalize_name(name)] = version
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for line in project["dependencies"] + extras["humanoid"] + extras["train"] + extras["finetune"]:
+    for line in [*project["dependencies"], *(line for name in TESTED_EXTRAS for line in extras[name])]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line

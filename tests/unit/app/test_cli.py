@@ -74,6 +74,7 @@ def test_the_file_may_leave_required_options_to_the_flags(calls: list[ProbeConfi
     ("arguments", "message"),
     [
         (["prob", "x"], "dualsys: unknown command 'prob'. Did you mean 'probe'"),
+        (["data", "chek", "x"], "dualsys: unknown command 'data chek'. Did you mean 'data check'"),
         (["probe", "x", "--seconds", "-1"], "dualsys: --seconds must be positive, got -1.0"),
         (["probe", "x", "--seconds", "11"], "dualsys: TimingConfig: planner_latency_s = -1.0: Input should be greater"),
         (["probe", "x", "--config"], "dualsys: --config needs the name of a TOML file"),
@@ -112,7 +113,7 @@ def test_help_of_every_command_names_each_option(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as stopped:
-        cli.main([command, "--help"])
+        cli.main([*command.split(), "--help"])
     assert stopped.value.code == 0
     written = capsys.readouterr().out
     assert f"usage: dualsys {command}" in written
@@ -183,7 +184,23 @@ def test_help_is_light() -> None:
     assert heavy == []
 
 
+def test_commands_of_two_words_have_a_help_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "--help"]) == 0
+    written = capsys.readouterr().out
+    assert "usage: dualsys data COMMAND" in written
+    assert "data check" in written
+    assert "doctor" not in written
+    assert cli.main(["data"]) == 2
+
+
+def test_a_command_of_two_words_reads_its_table(tmp_path: Path) -> None:
+    file = tmp_path / "check.toml"
+    file.write_text('[data-check]\nfolders = ["data/touch"]\n')
+    options = cli.parse_options("data check", ["--config", str(file)])
+    assert options.folders == (Path("data/touch"),)
+
+
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_help_of_a_command_imports_no_framework(command: str) -> None:
-    _, heavy = modules_after(command, "--help")
+    _, heavy = modules_after(*command.split(), "--help")
     assert not {"torch", "ray", "transformers", "dm_control"} & set(heavy)

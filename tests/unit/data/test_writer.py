@@ -100,6 +100,24 @@ def test_staged_episodes_survive_and_damage_is_named(
         again.finish([], make_provenance(embodiment))
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.95])
+def test_a_staged_video_that_is_cut_short_is_named(
+    tmp_path: Path,
+    embodiment: EmbodimentSpec,
+    make_episode: MakeEpisode,
+    make_provenance: MakeProvenance,
+    kept: float,
+) -> None:
+    writer = DatasetWriter(tmp_path, embodiment, fps=50)
+    for seed in (3, 7):
+        writer.stage(make_episode(seed))
+    path = writer.staging / "00000007.head.mp4"
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(DatasetError, match=r"00000007\.head\.mp4"):
+        writer.finish([3, 7], make_provenance(embodiment))
+    assert writer.staged_seeds() == [3, 7]
+
+
 def test_foreign_folders_are_refused(tmp_path: Path, write: Write, embodiment: EmbodimentSpec) -> None:
     write(tmp_path / "data", (0,))
     other = embodiment.model_copy(update={"name": "other"})

@@ -1,0 +1,189 @@
+"""Somebody else's episodes into a dataset of ours, one after the other, as the recorder would write them.
+
+Episodes are staged first and become a dataset together: killed half-way, the same command goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dualsys.data.episode import CameraTrack, Episode
+from dualsys.data.files import read_json, write_json
+from dualsys.data.foreign.pictures import resized_pictures
+from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
+from dualsys.data.foreign.source import ForeignEpisode, Source
+from dualsys.data.info import DatasetInfo, Provenance
+from dualsys.data.writer import DatasetWriter
+from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import DatasetError
+from dualsys.messages import ImageArray
+
+_SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What is to be made of a source."""
+
+    path: Path
+    """Of the source, for messages and the provenance."""
+    fps: int | None = None
+    """Rows a second; None takes what the source says."""
+    instruction: str = ""
+    """Replaces the source's; empty takes them."""
+    embodiment: Path | None = None
+    """JSON of an `EmbodimentSpec`; None derives one."""
+    image_size: tuple[int, int] | None = None
+    """Height and width; None keeps the source's."""
+    action_shift_rows: int = 0
+    """A state is paired with the action so many rows later."""
+    skip: tuple[int, ...] = ()
+    """Episodes to leave out, by number."""
+    task: str = ""
+    expert: str = ""
+    """For the provenance; empty: after the source."""
+    versions: Mapping[str, str]
+
+
+def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int, int], None]) -> DatasetInfo:
+    """Write a source as a LeRobot v3 dataset with our provenance.
+
+    Args:
+        source: What to import.
+        plan: How.
+        out: A new folder, or one in which the same import was stopped.
+        progress: Called with episodes done and in all.
+
+    Raises:
+        DatasetError: the source is damaged or says too little, or the folder holds something else.
+    """
+    fps = plan.fps or source.fps
+    if fps is None:
+        raise DatasetError(f"{plan.path} ({source.format}) does not say its rate; give it: --fps 50, or what it was")
+    chosen = [index for index in range(len(source)) if index not in set(plan.skip)]
+    if not chosen:
+        raise DatasetError(f"{plan.path} has {len(source)} episodes, and none is left to import")
+    spec = _embodiment(source, plan, chosen)
+    writer = DatasetWriter(out, spec, fps=fps)
+    if writer.info is not None:
+        raise DatasetError(f"{out} holds a dataset of {writer.num_episodes} episodes; give a new folder")
+    origin = _provenance(source, plan, spec, chosen)
+    _begin(writer, origin)
+    done = set(writer.staged_seeds())
+    for count, index in enumerate(chosen):
+        progress(count, len(chosen))
+        if index not in done:
+            writer.stage(_episode(source, plan, fps, index))
+    progress(len(chosen), len(chosen))
+    return writer.finish(chosen, origin)
+
+
+def _embodiment(source: Source, plan: Conversion, chosen: list[int]) -> EmbodimentSpec:
+    sizes: dict[str, tuple[int, int]] = {}
+    for camera in source.cameras:
+        height, width = plan.image_size or source.pictures(chosen[0], camera).shape[1:3]
+        if height % 2 or width % 2:
+            raise DatasetError(
+                f"{plan.path}: camera {camera} has pictures of {height} by {width}; video cannot hold odd sizes: "
+                f"--image-size {height - height % 2} {width - width % 2}"
+            )
+        sizes[camera] = (int(height), int(width))
+    if plan.embodiment is not None:
+        return read_embodiment(plan.embodiment, source, sizes)
+    lowest = np.full(len(source.action_names), np.inf)
+    highest = -lowest
+    for episode in _rows(source, plan, chosen):
+        lowest = np.minimum(lowest, episode.actions.min(axis=0))
+        highest = np.maximum(highest, episode.actions.max(axis=0))
+    return derived_embodiment(source, source.robot or plan.path.stem, lowest, highest, sizes)
+
+
+def _rows(source: Source, plan: Conversion, chosen: list[int]) -> Iterator[ForeignEpisode]:
+    """Episodes without pictures, each checked."""
+    for index in chosen:
+        episode = source.episode(index)
+        for name, values in {"state": episode.states, "action": episode.actions}.items():
+            if not np.all(np.isfinite(values)):
+                raise DatasetError(
+                    f"{plan.path}: {name}s of episode {index} are not finite; leave the episode out: --skip {index}"
+                )
+        if len(episode.states) <= plan.action_shift_rows:
+            raise DatasetError(
+                f"{plan.path}: episode {index} has {len(episode.states)} rows; leave it out: --skip {index}"
+            )
+        yield episode
+
+
+def _episode(source: Source, plan: Conversion, fps: int, index: int) -> Episode:
+    (episode,) = _rows(source, plan, [index])
+    instruction = (plan.instruction or episode.instruction).strip()
+    if not instruction:
+        raise DatasetError(
+            f"{plan.path} ({source.format}): episode {index} has no instruction; "
+            "say what is to be done: --instruction 'pick the cube'"
+        )
+    count = len(episode.states) - plan.action_shift_rows
+    cameras = {}
+    for camera in source.cameras:
+        pictures = source.pictures(index, camera)
+        if len(pictures) != len(episode.states):
+            raise DatasetError(
+                f"{plan.path}: episode {index} has {len(episode.states)} rows, camera {camera} {len(pictures)} "
+                f"pictures; copy it again, or leave it out: --skip {index}"
+            )
+        if plan.image_size is not None:
+            pictures = resized_pictures(pictures, plan.image_size)
+        cameras[camera] = _track(pictures[:count], fps)
+    return Episode(
+        seed=index,
+        instruction=instruction,
+        states=episode.states[:count],
+        actions=episode.actions[plan.action_shift_rows :],
+        cameras=cameras,
+        success=True if episode.success is None else episode.success,
+    )
+
+
+def _track(pictures: ImageArray, fps: int) -> CameraTrack:
+    """A picture that is repeated to the bit was held, not taken again: a camera slower than the rows."""
+    new = np.ones(len(pictures), bool)
+    new[1:] = [np.any(after != before) for before, after in pairwise(pictures)]
+    return CameraTrack(
+        frames=pictures[new], frame_of_row=np.cumsum(new) - 1, stamps_s=np.flatnonzero(new).astype(np.float64) / fps
+    )
+
+
+def _provenance(source: Source, plan: Conversion, spec: EmbodimentSpec, chosen: list[int]) -> Provenance:
+    settings: dict[str, Any] = {
+        "imported_from": plan.path.resolve().name,
+        "format": source.format,
+        "seeds_are": "numbers of the source's episodes",
+        "action_shift_rows": plan.action_shift_rows,
+        "image_size": None if plan.image_size is None else list(plan.image_size),
+        "instruction": plan.instruction,
+        **source.notes,
+    }
+    return Provenance(
+        embodiment=spec,
+        task=plan.task or source.robot or plan.path.resolve().stem,
+        expert=plan.expert or f"unknown ({source.format})",
+        settings=settings,
+        first_seed=chosen[0],
+        next_seed=chosen[-1] + 1,
+        attempted=len(chosen),
+        versions=dict(plan.versions),
+    )
+
+
+def _begin(writer: DatasetWriter, origin: Provenance) -> None:
+    """Note in the staging folder what is imported; refuse one in which something else was begun."""
+    path = writer.staging / _SETTINGS_FILE
+    asked = {"embodiment": origin.embodiment.fingerprint(), "fps": writer.fps, **origin.settings}
+    if not path.is_file() and not writer.staged_seeds():
+        write_json(path, asked)
+    elif not path.is_file() or read_json(path) != asked:
+        raise DatasetError(f"{writer.root} holds an unfinished recording of something else; give another folder")

@@ -5,18 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.goals import SIDES, Side
+from dualsys.sim_envs.humanoid.robot import TOUCH_POINT_M
 from dualsys.sim_envs.humanoid.scene import MAX_BLOCKS
 
 
 class TouchDetector:
-    """Reads contacts between blocks and the robot's arms and hands."""
+    """Reads contacts between blocks and the robot's arms and hands, and where the fists are."""
 
     def __init__(self, model: Any) -> None:
         """Note which geom is a block and which belongs to which arm."""
         self._block_of_geom = np.full(model.ngeom, -1)
         for index in range(MAX_BLOCKS):
             self._block_of_geom[model.geom(f"block{index}").id] = index
+        self._wrists = {side: model.body(f"{side}_wrist_yaw_link").id for side in SIDES}
         self._is_robot = _belongs_to(model, "pelvis")
         self._is_arm = {side: _belongs_to(model, f"{side}_shoulder_pitch_link") for side in SIDES}
         self._is_thumb = {side: _belongs_to(model, f"{side}_hand_thumb_0_link") for side in SIDES}
@@ -34,6 +37,12 @@ class TouchDetector:
         thumb = self._blocks_on(data, self._is_thumb[side])
         rest = self._blocks_on(data, self._is_arm[side] & ~self._is_thumb[side])
         return [index for index in thumb if index in rest]
+
+    def fist(self, data: Any, side: Side) -> FloatArray:
+        """Where the middle of a fist's front is `(3,)`, metres."""
+        wrist = self._wrists[side]
+        front: FloatArray = data.xpos[wrist] + data.xmat[wrist].reshape(3, 3) @ np.array(TOUCH_POINT_M[side])
+        return front
 
     def _blocks_on(self, data: Any, part: NDArray[np.bool_]) -> list[int]:
         if data.ncon == 0:

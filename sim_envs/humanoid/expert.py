@@ -89,9 +89,11 @@ class TableExpert:
             return
         verb, colour = task
         block = facts["blocks"][colour]
-        if verb == "touch":
-            goal[arm] = self._touch[side].next_arm(self._command[arm], block)
-            goal[hand] = self._touch[side].next_hand()
+        if verb != "pick":
+            motion = self._touch[side]
+            next_arm = motion.next_arm if verb == "touch" else motion.next_arm_over
+            goal[arm] = next_arm(self._command[arm], block)
+            goal[hand] = motion.next_hand()
             return
         moment = PickMoment(
             arm=self._command[arm],

@@ -8,9 +8,9 @@ from dualsys.errors import ConfigError
 from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
 
 Side = Literal["left", "right"]
-Verb = Literal["touch", "pick"]
-TaskName = Literal["touch", "pick", "pick-with", "bimanual", "sequence"]
-TASKS: tuple[TaskName, ...] = ("touch", "pick", "pick-with", "bimanual", "sequence")
+Verb = Literal["touch", "pick", "point"]
+TaskName = Literal["touch", "pick", "pick-with", "bimanual", "sequence", "point"]
+TASKS: tuple[TaskName, ...] = ("touch", "pick", "pick-with", "bimanual", "sequence", "point")
 SIDES: tuple[Side, ...] = ("left", "right")
 
 _PICKING = re.compile(r"\b(pick|lift|grab|grasp|raise|take|hold)\b")
@@ -46,8 +46,8 @@ def goals_in(task: TaskName, text: str) -> tuple[Goal, ...]:
         return tuple(_single_goal(part) for part in _parts(text))
     if task == "bimanual":
         return _goals_for_both_hands(text)
-    if task == "touch":
-        return (Goal(verb="touch", colour=colour_in(text)),)
+    if task in ("touch", "point"):
+        return (Goal(verb=task, colour=colour_in(text)),)
     hands = _named(text, SIDES)
     if task == "pick-with" and len(hands) != 1:
         raise ConfigError(f"the instruction {text!r} must name one hand: left or right")

@@ -5,13 +5,17 @@ the hand the named one where one is named. In a sequence, blocks of earlier step
 Picking: the named block must be up in the air, in contact with one hand alone (the named one, where one is named), for
 a while. Lifting another block, or the named one with the wrong hand, ends the episode; so does a block that is to be
 picked and has fallen over.
+Pointing: a fist must stay over the named block for a while, close to it, and touch none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+
+from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
-from dualsys.sim_envs.humanoid.goals import SIDES, Goal, Side
+from dualsys.sim_envs.humanoid.goals import SIDES, Goal, Side, TaskName
 from dualsys.sim_envs.humanoid.layout import Episode
 from dualsys.sim_envs.humanoid.scene import BLOCK_HALF_SIZE_M, BLOCK_REST_M, TABLE_TOP_M
 
@@ -23,8 +27,23 @@ FALLEN_M = TABLE_TOP_M + 0.75 * BLOCK_HALF_SIZE_M[2]
 """A block whose centre is lower has fallen over, or off the table."""
 HELD_S = 0.2
 """Time that it must stay up."""
+POINTING_RADIUS_M, POINTING_HEIGHTS_M = 0.03, (0.03, 0.12)
+"""Distance from the block's axis, and heights above its top, of a fist that points at it."""
+POINTED_S = 0.5
+"""Time that it must stay there."""
 
-Failure = Literal["touched another block", "lifted another block", "used the wrong hand", "block fell"]
+Failure = Literal[
+    "touched another block", "touched a block", "lifted another block", "used the wrong hand", "block fell"
+]
+TIME_LIMIT_S: dict[TaskName, float] = {
+    "touch": 5.0,
+    "pick": 8.0,
+    "pick-with": 8.0,
+    "bimanual": 10.0,
+    "sequence": 15.0,
+    "point": 6.0,
+}
+"""When an episode is cut off."""
 
 
 class Judge:
@@ -36,7 +55,7 @@ class Judge:
         self._together = len(episode.goals) > 1 and all(goal.verb == "pick" for goal in episode.goals)
         self._resting: set[str] = set()
         """Blocks still in contact from the step before: touching on is no new touch."""
-        self._up_since_s: float | None = None
+        self._so_since_s: float | None = None
         self.done = 0
         """Goals reached."""
         self.failure: Failure | None = None
@@ -63,8 +82,8 @@ class Judge:
         return goals if self._together else (goals[min(self.done, len(goals) - 1)],)
 
     def restart_clock(self) -> None:
-        """Forget since when a block has been up."""
-        self._up_since_s = None
+        """Forget since when a block has been up, or pointed at."""
+        self._so_since_s = None
 
     @property
     def hand_tasks(self) -> dict[Side, tuple[str, str] | None]:
@@ -77,7 +96,7 @@ class Judge:
 
     def look(self, data: Any) -> None:
         """Note who touches what at this physics step."""
-        if self.is_over or self.present_goals[0].verb != "touch":
+        if self.is_over or self.present_goals[0].verb == "pick":
             return
         colours = {self._colours[index] for index in self._detector.touched_blocks(data)}
         self._resting = self._resting & colours
@@ -88,30 +107,50 @@ class Judge:
         if goal.colour not in fresh and not others:
             return
         self.touched = others[0] if others else goal.colour
-        if others:
+        if goal.verb == "point":
+            self.failure = "touched a block"
+        elif others:
             self.failure = "touched another block"
         elif goal.hand and self._colours.index(goal.colour) not in self._detector.blocks_on(data, goal.hand):
             self.failure = "used the wrong hand"
         else:
             self._advance(colours)
 
-    def decide(self, data: Any, heights_m: Sequence[float], now_s: float) -> None:
-        """Judge picking from the heights of the blocks' centres, in the order of the episode's blocks."""
-        if self.is_over or self.present_goals[0].verb != "pick":
+    def decide(self, data: Any, blocks_m: Mapping[str, FloatArray], now_s: float) -> None:
+        """Judge picking and pointing from the centres of the blocks `(3,)` by colour."""
+        if self.is_over or self.present_goals[0].verb == "touch":
+            return
+        if self.present_goals[0].verb == "point":
+            self._judge_for(POINTED_S, self._is_pointed_at(data, blocks_m[self.present_goals[0].colour]), now_s, set())
             return
         hands = {side: {self._colours[i] for i in self._detector.blocks_on(data, side)} for side in SIDES}
-        heights = dict(zip(self._colours, heights_m, strict=True))
+        heights = {colour: float(place[2]) for colour, place in blocks_m.items()}
         self._note_lift(heights, hands)
         if any(heights[goal.colour] < FALLEN_M for goal in self.present_goals):
             self.failure = self.failure or "block fell"
         if self.failure is not None:
             return
-        if not all(_is_up(goal, heights, hands) for goal in self.present_goals):
-            self._up_since_s = None
-        elif self._up_since_s is None:
-            self._up_since_s = now_s
-        elif now_s - self._up_since_s >= HELD_S - 1e-9:
-            self._advance(set().union(*hands.values()))
+        is_up = all(_is_up(goal, heights, hands) for goal in self.present_goals)
+        self._judge_for(HELD_S, is_up, now_s, set().union(*hands.values()))
+
+    def _judge_for(self, long_s: float, is_so: bool, now_s: float, in_contact: set[str]) -> None:
+        """Count the goal as reached once something has been so for long enough."""
+        if not is_so:
+            self._so_since_s = None
+        elif self._so_since_s is None:
+            self._so_since_s = now_s
+        elif now_s - self._so_since_s >= long_s - 1e-9:
+            self._advance(in_contact)
+
+    def _is_pointed_at(self, data: Any, block_m: FloatArray) -> bool:
+        """Whether a fist is over a block centred at `block_m` `(3,)`."""
+        low, high = POINTING_HEIGHTS_M
+        for side in SIDES:
+            across = self._detector.fist(data, side) - block_m
+            height = across[2] - BLOCK_HALF_SIZE_M[2]
+            if np.hypot(across[0], across[1]) <= POINTING_RADIUS_M and low <= height <= high:
+                return True
+        return False
 
     def _note_lift(self, heights: dict[str, float], hands: dict[Side, set[str]]) -> None:
         """Take down each block that a hand lifts, and fail for one that it should not."""
@@ -129,7 +168,7 @@ class Judge:
 
     def _advance(self, in_contact: set[str]) -> None:
         self.done = len(self._episode.goals) if self._together else self.done + 1
-        self._resting, self._up_since_s = set(in_contact), None
+        self._resting, self._so_since_s = set(in_contact), None
 
 
 def _is_up(goal: Goal, heights: dict[str, float], hands: dict[Side, set[str]]) -> bool:

@@ -137,7 +137,7 @@ def draw_episode(
         named = list(dict.fromkeys(goal.colour for goal in goals))
         blocks = _draw_blocks(task, scene_rng, at_least=len(named))
         blocks = _recoloured(blocks, goals) if task in OWN_PLACES else _with_named_first(blocks, named)
-    home = HOME if goals[0].verb == "touch" else OPEN_HOME
+    home = OPEN_HOME if goals[0].verb == "pick" else HOME
     return Episode(
         blocks=blocks,
         goals=goals,
@@ -190,12 +190,9 @@ def _draw_words(
     if task == "sequence":
         return _draw_sequence(blocks, phrasing, rng)
     first = blocks[0]
-    if task == "touch":
+    if task in ("touch", "pick", "point"):
         text = GRAMMARS[task].sample(phrasing, {"colour": first.colour}, rng)
-        return (Goal(verb="touch", colour=first.colour),), text
-    if task == "pick":
-        text = GRAMMARS[task].sample(phrasing, {"colour": first.colour}, rng)
-        return (Goal(verb="pick", colour=first.colour),), text
+        return (Goal(verb=task, colour=first.colour),), text
     if task == "pick-with":
         hand = SIDES[int(rng.integers(2))]
         text = GRAMMARS[task].sample(phrasing, {"colour": first.colour, "hand": hand}, rng)

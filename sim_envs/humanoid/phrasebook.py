@@ -132,5 +132,27 @@ BIMANUAL = Grammar(
     ),
 )
 
-GRAMMARS: dict[TaskName, Grammar] = {"touch": TOUCH, "pick": PICK, "pick-with": PICK_WITH, "bimanual": BIMANUAL}
+POINT = Grammar(
+    verbs=("point at", "show", "indicate", "mark"),
+    nouns=NOUNS,
+    train=(
+        "{verb} the {colour} {noun}",
+        "please {verb} the {colour} {noun}",
+        "hold your hand over the {colour} {noun}",
+        "hold your hand over the {noun} that is {colour} please",
+        "can you {verb} the {colour} {noun}",
+        "{verb} the {noun} which is {colour} with your hand",
+        "your hand should stay over the {colour} {noun}",
+        "stay over the {colour} one and do not touch it",
+    ),
+    held_out=("please stay over the {colour} {noun}", "can you hold your hand over the {colour} one"),
+)
+
+GRAMMARS: dict[TaskName, Grammar] = {
+    "touch": TOUCH,
+    "pick": PICK,
+    "pick-with": PICK_WITH,
+    "bimanual": BIMANUAL,
+    "point": POINT,
+}
 """Sequences join sentences of these."""

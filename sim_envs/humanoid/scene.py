@@ -8,7 +8,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from dualsys.errors import ConfigError
+from dualsys.embodiment import CameraSpec
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.humanoid.meshes import robot_xml
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES
 
@@ -177,6 +178,14 @@ def steps_between(control_hz: float) -> int:
         highest = 1.0 / TIMESTEP_S
         raise ConfigError(f"control_hz={control_hz} does not divide the physics rate; use {highest:.0f} / n, as 50")
     return round(count)
+
+
+def camera_specs(names: tuple[str, ...], size_px: int) -> tuple[CameraSpec, ...]:
+    """Square cameras of a policy. Raises `ConfigError` for a name that is none of `POLICY_CAMERAS`."""
+    for name in names:
+        if name not in POLICY_CAMERAS:
+            raise ConfigError(unknown_name("camera", name, POLICY_CAMERAS))
+    return tuple(CameraSpec(name=name, height=size_px, width=size_px) for name in names)
 
 
 def look_at(position: Any, target: Any) -> list[float]:

@@ -11,13 +11,13 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dualsys.embodiment import CameraSpec, EmbodimentSpec
+from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs.humanoid import scene
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
 from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
-from dualsys.sim_envs.humanoid.judge import Judge
+from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S, Judge
 from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode
 from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES, OPEN_HOME, embodiment_of
 from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_physics
@@ -28,7 +28,6 @@ from dualsys.sim_envs.rendering import Renderer
 
 CONTROL_HZ = 50.0
 """Rate of `step` where none is asked for."""
-TIME_LIMIT_S: dict[TaskName, float] = {"touch": 5.0, "pick": 8.0, "pick-with": 8.0, "bimanual": 10.0, "sequence": 15.0}
 SCENE_SIZE = (360, 480)
 STATE_MARGIN_RAD = 1.0
 RESET_OPTIONS = ("instruction", "posture_spread_rad")
@@ -59,13 +58,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._data = mujoco.MjData(self._model)
         self._stage = Stage(self._model, self._data)
         self._detector = TouchDetector(self._model)
-        size = options.image_size
         self._cameras = options.cameras or (scene.HEAD_CAMERA,)
-        for name in self._cameras:
-            if name not in scene.POLICY_CAMERAS:
-                raise ConfigError(unknown_name("camera", name, scene.POLICY_CAMERAS))
-        specs = tuple(CameraSpec(name=name, height=size, width=size) for name in self._cameras)
-        self._embodiment = embodiment_of(self._model, specs)
+        self._embodiment = embodiment_of(self._model, scene.camera_specs(self._cameras, options.image_size))
         self._joints = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES], dtype=np.intp)
         self._actuators = np.array([self._model.actuator(name).id for name in JOINT_NAMES], dtype=np.intp)
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
@@ -138,7 +132,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         for _ in range(self._substeps):
             mujoco.mj_step(self._model, self._data)
             self._judge.look(self._data)
-        self._judge.decide(self._data, self._stage.block_heights(), float(self._data.time))
+        self._judge.decide(self._data, self._stage.block_positions(), float(self._data.time))
         terminated = self._judge.is_over
         truncated = not terminated and self._data.time >= TIME_LIMIT_S[self._task] - scene.TIMESTEP_S / 2
         return self._observe_for_gymnasium(), float(self.success), terminated, truncated, self._info()
@@ -231,7 +225,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             "touched": self._judge.touched,
             "is_over": self._judge.is_over,
             "command": np.array(self._data.ctrl[self._actuators]),
-            "home": HOME.copy() if self._episode.goals[0].verb == "touch" else OPEN_HOME.copy(),
+            "home": HOME.copy() if self._episode.goals[0].verb != "pick" else OPEN_HOME.copy(),
         }
 
     @property

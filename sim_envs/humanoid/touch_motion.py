@@ -19,6 +19,8 @@ HOVER_M = 0.08
 """Height of the touch point above the block's top on the way."""
 PRESS_M = 0.045
 """How far below the block's top the fist would go if nothing stopped it."""
+POINTING_M = 0.07
+"""Height above a block's top at which a fist points at it."""
 FUNNEL_OUTER_M, FUNNEL_INNER_M = 0.04, 0.012
 """Distances from the block's axis between which the wanted height goes from hovering to pressing."""
 CRUISE_M_S = 0.16
@@ -55,6 +57,13 @@ class TouchMotion:
             return home
         above = point + np.array([0.0, 0.0, LEAD_S * DESCENT_M_S])
         return self._kinematics.posture_for(above, arm, iterations=6)
+
+    def next_arm_over(self, arm: FloatArray, target: FloatArray) -> FloatArray:
+        """Arm joints `(7,)` a lead time ahead of `arm`, for a fist that is to stay over a block at `target` `(3,)`."""
+        point = self._kinematics.point(arm)
+        over = target + np.array([0.0, 0.0, POINTING_M + PRESS_M])  # pressing on a block as high as that ends over it
+        ahead = point + LEAD_S * field_velocity(point, over)
+        return self._kinematics.posture_for(ahead, arm, iterations=6)
 
     def next_hand(self) -> FloatArray:
         """Finger joints `(7,)`: a fist."""

@@ -8,8 +8,9 @@ import pytest
 
 from dualsys.sim_envs.humanoid.expert import TableExpert
 from dualsys.sim_envs.humanoid.goals import SIDES, Side, side_of
+from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S
 from dualsys.sim_envs.humanoid.robot import HOME, OPEN_HOME
-from dualsys.sim_envs.humanoid.table import TIME_LIMIT_S, HumanoidTable
+from dualsys.sim_envs.humanoid.table import HumanoidTable
 from tests.unit.sim_envs.humanoid.playing import (
     Told,
     height_m,

@@ -12,9 +12,10 @@ from gymnasium.utils.env_checker import check_env
 from dualsys import sim_envs
 from dualsys.errors import ConfigError, InvalidObservation, SpecMismatch
 from dualsys.sim_envs.humanoid.expert import TableExpert
+from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S
 from dualsys.sim_envs.humanoid.palette import COLOURS
 from dualsys.sim_envs.humanoid.robot import HOME
-from dualsys.sim_envs.humanoid.table import TIME_LIMIT_S, HumanoidTable
+from dualsys.sim_envs.humanoid.table import HumanoidTable
 from dualsys.sim_envs.options import EnvironmentOptions
 
 SEED = 8000

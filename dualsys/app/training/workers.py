@@ -9,6 +9,7 @@ nothing of Ray's checkpoints is used. Errors of ours end the training instead of
 """
 
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -111,14 +112,19 @@ def _fit(work: Work, storage: str, *, use_gpu: bool) -> DualsysError | None:
             failure_config=FailureConfig(max_failures=work.config.max_restarts),
         ),
     )
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         refusal: DualsysError | None = trainer.fit().return_value
+    except SystemExit as end:  # what Ray Train makes of Ctrl-C
+        raise KeyboardInterrupt from end
     except TrainingFailedError as error:
         reason = str(error).strip().split("\n")[-1]
         raise BridgeError(
             f"workers died more than --max-restarts {work.config.max_restarts} times: {reason} "
             "Go on from the last saved state with --resume"
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     return refusal
 
 

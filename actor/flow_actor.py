@@ -1,11 +1,11 @@
 """`FlowActor`: the actor protocol over an action expert."""
 
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.config import FlowActorConfig
@@ -82,6 +82,15 @@ class FlowActor:
                 f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}"
             ) from error
         return actor
+
+    def with_expert(self, expert: nn.Module) -> Self:
+        """The same actor over other weights of the same architecture."""
+        return type(self)(
+            cast(ActionExpert, expert),
+            embodiment=self._embodiment,
+            subgoal_spec=self._subgoal_spec,
+            statistics=self.statistics,
+        )
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
         """Write weights and statistics into a folder; returns the manifest's entry."""

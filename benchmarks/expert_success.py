@@ -1,9 +1,10 @@
-"""How often does the scripted expert of `humanoid/touch` succeed, and how long does it take?
+"""How often does the scripted expert of the humanoid suite succeed, and how long does it take?
 
     python -m benchmarks.expert_success --episodes 200
+    python -m benchmarks.expert_success --task pick
 
-Beside the expert as it is: with an aim error in a random direction (what a learned policy will have), from odd starting
-postures, and with the execution noise that demonstrations are recorded with.
+Beside the expert as it is: from odd starting postures, with the execution noise that demonstrations are recorded with,
+and, for touch and pick, with an aim error in a random direction (what a learned policy will have).
 """
 
 import time
@@ -20,8 +21,9 @@ from benchmarks.report import write_report
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.intervals import wilson_interval
 from dualsys.messages import FloatArray
-from dualsys.sim_envs.humanoid.expert import TouchExpert
-from dualsys.sim_envs.humanoid.touch import HumanoidTouch
+from dualsys.sim_envs.humanoid.expert import TableExpert
+from dualsys.sim_envs.humanoid.goals import TASKS, TaskName
+from dualsys.sim_envs.humanoid.table import HumanoidTable
 from dualsys.sim_envs.options import EnvironmentOptions
 
 
@@ -29,12 +31,14 @@ from dualsys.sim_envs.options import EnvironmentOptions
 class ExpertSuccessConfig:
     """Success of the scripted expert, with and without what makes it hard."""
 
+    task: TaskName | None = None
+    """The one task to play; all of them where none is named."""
     episodes: int = 200
     """Episodes of each condition."""
     seed: int = 8000
     """Seed of the first; 8000 to 9999 are development's, 10000 and above are for claims."""
     json: Path | None = None
-    """File for the result instead of `benchmarks/results/expert_success.json`."""
+    """File for the result instead of `benchmarks/results/expert_success.json` (`expert_success_TASK.json` for one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class Condition:
     """What is made hard."""
 
     name: str
+    tasks: tuple[TaskName, ...] = TASKS
+    """Where it is played."""
     aim_error_m: float = 0.0
     posture_spread_rad: float = 0.1
     noise_rad: float = 0.0
@@ -49,33 +55,35 @@ class Condition:
 
 CONDITIONS = (
     Condition(name="as it is"),
-    Condition(name="2 cm of aim error", aim_error_m=0.02),
-    Condition(name="3 cm of aim error", aim_error_m=0.03),
+    Condition(name="1 cm of aim error", tasks=("pick",), aim_error_m=0.01),
+    Condition(name="2 cm of aim error", tasks=("touch",), aim_error_m=0.02),
+    Condition(name="3 cm of aim error", tasks=("touch",), aim_error_m=0.03),
     Condition(name="starts 0.2 rad around home", posture_spread_rad=0.2),
+    Condition(name="execution noise 0.015 rad", noise_rad=0.015),
     Condition(name="execution noise 0.02 rad", noise_rad=0.02),
-    Condition(name="execution noise 0.05 rad", noise_rad=0.05),
+    Condition(name="execution noise 0.05 rad", tasks=("touch",), noise_rad=0.05),
 )
 
 
 class Misjudged:
-    """The task with an error in where the named block is."""
+    """The task with an error in where the blocks are."""
 
-    def __init__(self, environment: HumanoidTouch) -> None:
+    def __init__(self, environment: HumanoidTable) -> None:
         self.model, self.control_dt_s = environment.model, environment.control_dt_s
         self.observe = environment.observe
         self.error_m: FloatArray = np.zeros(3)
         self._environment = environment
 
     def privileged(self) -> dict[str, Any]:
-        """The environment's facts, the target's position shifted."""
+        """The environment's facts, every block shifted."""
         facts = self._environment.privileged()
-        return {**facts, "target_position": facts["target_position"] + self.error_m}
+        return {**facts, "blocks": {colour: place + self.error_m for colour, place in facts["blocks"].items()}}
 
 
-def run_condition(environment: HumanoidTouch, condition: Condition, seeds: range) -> dict[str, Any]:
+def run_condition(environment: HumanoidTable, condition: Condition, seeds: range) -> dict[str, Any]:
     """Play the episodes; returns counts, interval and times."""
     task = Misjudged(environment)
-    expert = TouchExpert(task)
+    expert = TableExpert(task)
     noise = ExecutionNoise(condition.noise_rad, environment.control_dt_s)
     times_s, failed, steps, started_s = [], [], 0, time.process_time()
     for seed in seeds:
@@ -91,35 +99,48 @@ def run_condition(environment: HumanoidTouch, condition: Condition, seeds: range
         if environment.success:
             times_s.append(info["time_s"])
         else:
-            failed.append({"seed": seed, "touched": info["touched"], "time_s": round(info["time_s"], 3)})
+            why = info["failure"] or "out of time"
+            failed.append({"seed": seed, "why": why, "goals_done": info["goals_done"], "time_s": info["time_s"]})
     successes, episodes = len(times_s), len(seeds)
+    percentiles = np.percentile(times_s or [np.nan], (5, 50, 95)).tolist()
     return {
         "condition": condition.name,
         "episodes": episodes,
         "successes": successes,
         "success": successes / episodes,
         "ci95": wilson_interval(successes, episodes),
-        "time_s": dict(zip(("p5", "p50", "p95"), np.percentile(times_s, (5, 50, 95)).tolist(), strict=True)),
+        "time_s": dict(zip(("p5", "p50", "p95"), percentiles, strict=True)),
         "cpu_ms_per_step": 1000 * (time.process_time() - started_s) / steps,
         "failed": failed,
     }
 
 
-def main(config: ExpertSuccessConfig) -> None:
-    """Print the table and write the JSON."""
-    environment = HumanoidTouch(EnvironmentOptions(images="on-demand"))
-    seeds = range(config.seed, config.seed + config.episodes)
-    table = Table("condition", "success", "95 %", "time to touch s (p5 / p50 / p95)", "CPU ms a step")
+def run_task(task: TaskName, seeds: range) -> list[dict[str, Any]]:
+    """Every condition of a task; prints its table."""
+    environment = HumanoidTable(EnvironmentOptions(images="on-demand"), task=task)
+    columns = ("condition", "success", "95 %", "time to success s (p5 / p50 / p95)", "CPU ms a step")
+    table = Table(*columns, title=f"humanoid/{task}")
     results = []
     for condition in CONDITIONS:
+        if task not in condition.tasks:
+            continue
         result = run_condition(environment, condition, seeds)
         results.append(result)
         low, high = result["ci95"]
         times = " / ".join(f"{result['time_s'][name]:.2f}" for name in ("p5", "p50", "p95"))
         count = f"{result['successes']}/{result['episodes']}"
         table.add_row(condition.name, count, f"{low:.3f} .. {high:.3f}", times, f"{result['cpu_ms_per_step']:.2f}")
+    environment.close()
     Console().print(table)
-    path = write_report("expert_success", {"seed": config.seed, "conditions": results}, config.json)
+    return results
+
+
+def main(config: ExpertSuccessConfig) -> None:
+    """Print a table for each task and write the JSON."""
+    seeds = range(config.seed, config.seed + config.episodes)
+    results = {f"humanoid/{task}": run_task(task, seeds) for task in ((config.task,) if config.task else TASKS)}
+    name = f"expert_success_{config.task}" if config.task else "expert_success"
+    path = write_report(name, {"seed": config.seed, "tasks": results}, config.json)
     Console().print(f"written to {path}")
 
 

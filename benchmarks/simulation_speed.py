@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
-from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.expert import TableExpert
 from dualsys.sim_envs.humanoid.robot import HOME
-from dualsys.sim_envs.humanoid.touch import HumanoidTouch
+from dualsys.sim_envs.humanoid.table import HumanoidTable
 from dualsys.sim_envs.options import EnvironmentOptions
 from dualsys.sim_envs.rendering import Renderer, backend
 
@@ -47,9 +47,9 @@ def cpu_ms(work: Callable[[], object], repetitions: int) -> float:
 def main(config: SimulationSpeedConfig) -> None:
     """Print the table and write the JSON."""
     backend()
-    environment = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+    environment = HumanoidTable(EnvironmentOptions(images="on-demand"))
     environment.reset(seed=config.seed)
-    expert = TouchExpert(environment)
+    expert = TableExpert(environment)
     count = config.repetitions
     figures = {
         "step, 10 physics steps": cpu_ms(lambda: environment.step(HOME), count),

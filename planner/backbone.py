@@ -83,6 +83,12 @@ class Backbone(nn.Module):
         """Where its weights are."""
         return next(self.parameters()).device
 
+    @property
+    def word_embedding(self) -> nn.Embedding:
+        """Rows by token id."""
+        embedding: nn.Embedding = cast(Any, self.model).get_input_embeddings()
+        return embedding
+
     def architecture(self) -> tuple[str, dict[str, Any]]:
         """Model type and the arguments that build it again without a hub."""
         arguments = json.loads(cast(Any, self.model).config.to_json_string(use_diff=False))

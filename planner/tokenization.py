@@ -1,10 +1,11 @@
 """Tokenizers of planners that are trained here: byte-level BPE, so no word is ever unknown."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from dualsys.errors import CheckpointError
@@ -33,6 +34,18 @@ def train_tokenizer(sentences: Iterable[str], *, vocabulary_size: int = 512) -> 
         additional_special_tokens=[IMAGE_TOKEN],
     )
     return wrapped
+
+
+def extended_tokenizer(known: PreTrainedTokenizerBase, sentences: Iterable[str]) -> PreTrainedTokenizerBase:
+    """A tokenizer that says what `known` says, and each new word of some sentences in one token of its own.
+
+    Tokens keep their numbers, new ones follow: a model's word embedding only grows.
+    """
+    words = sorted({word for sentence in sentences for word in sentence.split()})
+    new = [word for word in words if len(known.encode(word, add_special_tokens=False)) > 1]
+    tokenizer = copy.deepcopy(known)
+    tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=True, normalized=False) for word in new])
+    return tokenizer
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:

@@ -6,7 +6,7 @@ The tiny planner that ships and `google/paligemma-3b-pt-224` are this same class
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, cast
 
 import torch
 from einops import rearrange
@@ -91,6 +91,10 @@ class VLMPlanner:
         }
         planner.network.load_state_dict(_check_names(planner.network, weights, checkpoint.folder.name), strict=False)
         return planner
+
+    def with_network(self, network: nn.Module) -> Self:
+        """The same planner over other weights of the same architecture."""
+        return type(self)(self.config, cast(PlannerNetwork, network), self.tokenizer)
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
         """Write weights and tokenizer into a folder; returns the manifest's entry."""

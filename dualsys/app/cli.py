@@ -48,6 +48,16 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.train:main",
         summary="Train a planner and an actor together on a dataset.",
     ),
+    "finetune": CommandEntry(
+        config="dualsys.app.finetune:FinetuneConfig",
+        function="dualsys.app.finetune:main",
+        summary="Teach a trained controller a new task from a few dozen demonstrations.",
+    ),
+    "correct": CommandEntry(
+        config="dualsys.app.correct:CorrectConfig",
+        function="dualsys.app.correct:main",
+        summary="Let a controller act and the expert step in: data for the next training.",
+    ),
     "report": CommandEntry(
         config="dualsys.app.report:ReportConfig",
         function="dualsys.app.report:main",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings
+from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS, TARGET_POSITION, RecordingSettings
 from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import BLOCK_NAMES, make_workplace
@@ -17,6 +17,7 @@ from dualsys.data.files import read_json, write_json
 from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.sim_envs.humanoid.goals import SIDES
 
 TRAINING_SEEDS = 8000
 """Seeds from here on are for evaluations."""
@@ -105,7 +106,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     environment, expert = make(config.task, config.noise_rad, config.image_size)
     embodiment, expert_name = environment.embodiment, expert.name
     environment.close()
-    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=_column_names())
+    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=column_names())
     fresh = Provenance(
         embodiment=embodiment,
         task=config.task,
@@ -189,10 +190,12 @@ def _decisive(provenance: Provenance) -> dict[str, Any]:
     }
 
 
-def _column_names() -> Mapping[str, list[str]]:
+def column_names() -> Mapping[str, list[str]]:
+    """Names of the components of the columns that only a simulator knows."""
     return {
         TARGET_POSITION: ["x_m", "y_m", "z_m"],
         BLOCK_POSITIONS: [f"{name}_{axis}_m" for name in BLOCK_NAMES for axis in "xyz"],
+        HAND_TARGETS: [f"{side}_{axis}_m" for side in SIDES for axis in "xyz"],
     }
 
 

@@ -14,6 +14,7 @@ from dualsys.protocols import Environment
 
 TARGET_POSITION = f"{PRIVILEGED}target_position"
 BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
+HAND_TARGETS = f"{PRIVILEGED}hand_targets"
 
 
 class Demonstrator(Protocol):
@@ -38,7 +39,9 @@ class Privileged(Protocol):
     """An environment that tells what no policy may see."""
 
     def privileged(self) -> Mapping[str, Any]:
-        """Has `target_position` `(3,)` and `blocks` {name: `(3,)`}."""
+        """Has `target_position` `(3,)` and `blocks` {name: `(3,)`}, and where hands share the work `hand_targets`
+        `(hands, 3)`, NaN for an idle one.
+        """
         ...
 
 
@@ -63,10 +66,26 @@ def record_episode(
     rows 0, `rows_per_frame`, ...; stamps count from the episode's first observation.
     """
     environment.reset(seed=seed)
+    return record_from_here(environment, expert, seed, settings)
+
+
+def record_from_here(
+    environment: Environment,
+    expert: Demonstrator,
+    seed: int,
+    settings: RecordingSettings,
+    *,
+    max_rows: int | None = None,
+) -> Episode | None:
+    """Record the expert from the present moment on, as `record_episode` does from a reset.
+
+    With `max_rows` that many rows are recorded at the most, whether or not they end in success; None where there is
+    none. Without, None where the expert fails.
+    """
     expert.reset(seed=seed)
     log = _Log(environment, settings)
     remaining: int | None = None
-    while remaining is None or remaining > 0:
+    while (remaining is None or remaining > 0) and (max_rows is None or log.num_rows < max_rows):
         recorded, sent = expert.act()
         log.add(environment.observe(), recorded)
         _, _, terminated, truncated, _ = environment.step(sent)
@@ -76,7 +95,8 @@ def record_episode(
             remaining = settings.tail_rows
         elif terminated or truncated:
             return None
-    return log.episode(seed, environment.instruction) if environment.success else None
+    wanted = environment.success or max_rows is not None
+    return log.episode(seed, environment.instruction, success=bool(environment.success)) if wanted else None
 
 
 class _Log:
@@ -106,14 +126,22 @@ class _Log:
             absent = np.full(3, np.nan)
             blocks = [facts["blocks"].get(name, absent) for name in self._settings.block_names]
             self._extra(BLOCK_POSITIONS, np.concatenate(blocks))
+            if "hand_targets" in facts:
+                self._extra(HAND_TARGETS, np.asarray(facts["hand_targets"]).reshape(-1))
 
-    def episode(self, seed: int, instruction: str) -> Episode:
+    @property
+    def num_rows(self) -> int:
+        """Rows so far."""
+        return len(self._states)
+
+    def episode(self, seed: int, instruction: str, *, success: bool) -> Episode:
         """What was recorded."""
         stamps_s = np.array(self._stamps_s) - self._stamps_s[0]
         shown = np.arange(len(self._states)) // self._settings.rows_per_frame
         return Episode(
             seed=seed,
             instruction=instruction,
+            success=success,
             states=_stacked(self._states),
             actions=_stacked(self._actions),
             cameras={

@@ -1,15 +1,18 @@
 """`dualsys train`: planner and actor together, from demonstrations to a checkpoint folder."""
 
+import copy
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
-from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
+from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
@@ -17,12 +20,15 @@ from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.share import WHOLE, Share
+from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import EpisodeSplit, Trainer
+from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
+from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
-from dualsys.planner.tokenization import train_tokenizer
+from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
 
 
@@ -58,7 +64,7 @@ def learn(
     """Train in this process, alone or as one of several workers."""
     torch.set_num_threads(config.threads)
     episodes = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
-    learner = build_learner(config, data, episodes.training)
+    learner = build_learner(config, data, episodes.training, display.say)
     Trainer(config, learner, data, episodes, share=share, display=display).run(resume=resume)
 
 
@@ -71,43 +77,94 @@ def split_episodes(count: int, fraction: float, seed: int) -> EpisodeSplit:
     return EpisodeSplit(training=np.sort(order[held:]), validation=np.sort(order[:held]))
 
 
-def build_learner(config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray) -> Learner:
-    """Fresh planner and actor for a dataset's robot."""
+def build_learner(
+    config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray, say: Callable[[str], None]
+) -> Learner:
+    """Planner and actor for a dataset's robot: fresh, or going on from a checkpoint; `say` is told what came over."""
     torch.manual_seed(config.seed)
     embodiment = data.embodiment
     if embodiment is None:
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
-    readout = ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim)
+    base = Checkpoint.open(config.init, embodiment=embodiment) if config.init else None
+    words = sorted({data.instructions[episode] for episode in episodes})
+    planner = build_planner(config, words, base, say)
+    actor = build_actor(config, planner, embodiment, data, rows_of(data, episodes), base, say)
+    weights = LossWeights(
+        position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
+    )
+    places = data.extras.get(BLOCK_POSITIONS, np.zeros((1, 0))).reshape(-1, 3)
+    targets = data.extras.get(HAND_TARGETS, np.zeros((1, 3)))
+    learner = Learner(
+        planner,
+        actor,
+        weights,
+        centre_m=[float(value) for value in np.nanmean(places, axis=0)] if len(places) else [0.0, 0.0, 0.0],
+        num_targets=targets.shape[1] // 3,
+        num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
+    )
+    if config.lora_rank:
+        learner.adapt(config.lora_rank)
+    return learner.to(model_device())
+
+
+def build_planner(
+    config: TrainConfig, words: list[str], base: Checkpoint | None, say: Callable[[str], None]
+) -> VLMPlanner:
+    """The planner to train. From a checkpoint it has that one's architecture, and its tokenizer where all is kept."""
+    schema_id = f"{config.name}/{_digest(config.decisive)}"
+    if base is not None:
+        known = VLMPlanner.from_checkpoint(base)
+        if config.train == "actor":
+            return known
+        tokenizer = extended_tokenizer(known.tokenizer, words)
+        planner = VLMPlanner.build(grown_config(known, tokenizer, schema_id), tokenizer)
+        say(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
+        return planner
     tiny = config.backbone == "tiny"
     planner_config = VLMPlannerConfig(
         backbone="paligemma" if tiny else config.backbone,
         architecture=TINY_PALIGEMMA if tiny else None,
         exit_layer=config.exit_layer,
         camera=config.camera,
-        readout=readout,
-        schema_id=f"{config.name}/{_digest(config.decisive)}",
+        readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
+        schema_id=schema_id,
     )
-    words = sorted({data.instructions[episode] for episode in episodes})
-    planner = VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
-    rows = rows_of(data, episodes)
+    return VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
+
+
+def grown_config(known: VLMPlanner, tokenizer: PreTrainedTokenizerBase, schema_id: str) -> VLMPlannerConfig:
+    """A planner's configuration with room for the words of a larger tokenizer."""
+    architecture = copy.deepcopy(known.config.architecture)
+    if architecture is not None and "vocab_size" in architecture.get("text_config", {}):
+        vocabulary = max(len(tokenizer), architecture["text_config"]["vocab_size"])
+        architecture["text_config"]["vocab_size"] = vocabulary
+    return known.config.model_copy(update={"schema_id": schema_id, "architecture": architecture})
+
+
+def build_actor(
+    config: TrainConfig,
+    planner: VLMPlanner,
+    embodiment: EmbodimentSpec,
+    data: DemonstrationDataset,
+    rows: np.ndarray,
+    base: Checkpoint | None,
+    say: Callable[[str], None],
+) -> FlowActor:
+    """The actor to train. From a checkpoint it has that one's shape and statistics."""
+    known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
     statistics = ControllerStatistics(
         state=Statistics.of(data.states[rows].astype(np.float64)),
         action=Statistics.of(data.actions[rows].astype(np.float64)),
     )
     actor = FlowActor.build(
-        config.actor, embodiment=embodiment, subgoal_spec=planner.subgoal_spec, statistics=statistics
+        config.actor if known is None else known.config,
+        embodiment=embodiment,
+        subgoal_spec=planner.subgoal_spec,
+        statistics=statistics if known is None else known.statistics,
     )
-    weights = LossWeights(
-        position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
-    )
-    positions = data.extras.get(TARGET_POSITION, np.zeros((1, 3)))
-    return Learner(
-        planner,
-        actor,
-        weights,
-        centre_m=[float(value) for value in np.nanmean(positions, axis=0)],
-        num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
-    ).to(model_device())
+    if known is not None:
+        say(f"actor of {config.init}: {carry_over(actor.expert, known.expert)}")
+    return actor
 
 
 def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:

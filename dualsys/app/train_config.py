@@ -17,6 +17,16 @@ class TrainConfig:
     """Dataset folders (`dualsys demos`); several are joined."""
     out: Path
     """Folder of the checkpoint; the curve and the state to resume from go to its `training/`."""
+    data_shares: tuple[float, ...] = ()
+    """Share of the frames from each folder of --data, in their order; none: the same for each, so no task drowns."""
+    init: str = ""
+    """Checkpoint (shipped name or folder) to start from: its tokenizer grows by the new words. Empty: fresh weights."""
+    init_parts: Literal["planner", "both"] = "both"
+    """What is taken from it. `both` keeps its statistics, too; `planner` is for actors of another shape or data."""
+    train: Literal["both", "actor"] = "both"
+    """`actor`: the planner stays as it is; its subgoals are computed once and kept, and steps cost a third."""
+    lora_rank: int = 0
+    """Rank of low-rank adapters trained in place of the weights of --init; 0: the weights themselves."""
     resume: bool = False
     """Go on from the state in `out`."""
     name: str = "controller"
@@ -76,6 +86,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing. Raises `ConfigError`."""
+        self._check_start()
         for name in ("steps", "batch_size", "moments_per_frame", "validate_every", "threads", "workers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
@@ -95,6 +106,22 @@ class TrainConfig:
             raise ConfigError("--ray-address is where --workers run: give it two or more")
         if self.max_restarts < 0:
             raise ConfigError(f"--max-restarts must not be negative, got {self.max_restarts}")
+
+    def _check_start(self) -> None:
+        """What is trained on, and from where."""
+        if self.data_shares and (len(self.data_shares) != len(self.data) or not all(x > 0 for x in self.data_shares)):
+            raise ConfigError(
+                f"--data-shares has {len(self.data_shares)} numbers, --data {len(self.data)} folders; "
+                "give each folder a positive one, or none"
+            )
+        if self.train == "actor" and not self.init:
+            raise ConfigError("--train actor keeps the planner as it is: say whose with --init CHECKPOINT")
+        if self.lora_rank < 0 or (
+            self.lora_rank and (not self.init or self.train != "both" or self.init_parts != "both")
+        ):
+            raise ConfigError(
+                "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
+            )
 
     @property
     def decisive(self) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from dualsys.app.recording import Demonstrator
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
 from dualsys.protocols import Environment
-from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.expert import TableExpert
+from dualsys.sim_envs.humanoid.goals import TASKS
 from dualsys.sim_envs.humanoid.palette import COLOURS
 
 BLOCK_NAMES = tuple(sorted(COLOURS))
 """Order of `privileged.block_positions`."""
 
-EXPERTS: dict[str, Any] = {"humanoid/touch": TouchExpert}
+EXPERTS: dict[str, Any] = {f"humanoid/{task}": TableExpert for task in TASKS}
 
 
 class _Scripted:
@@ -37,9 +38,16 @@ class _Scripted:
         return clean, self._noise.push(clean)
 
 
+def expert_for(task: str, environment: Any, noise_rad: float) -> Demonstrator:
+    """The expert of a task, bound to its environment. Raises `ConfigError` for a task nobody demonstrates."""
+    if task not in EXPERTS:
+        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
+    return _Scripted(environment, EXPERTS[task](environment), noise_rad)
+
+
 def make_workplace(task: str, noise_rad: float, image_size: int) -> tuple[Environment, Demonstrator]:
     """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates."""
     if task not in EXPERTS:
         raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
     environment = sim_envs.make(task, images="on-demand", image_size=image_size, control_hz=50.0)
-    return environment, _Scripted(environment, EXPERTS[task](environment), noise_rad)
+    return environment, expert_for(task, environment, noise_rad)

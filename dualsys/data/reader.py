@@ -49,6 +49,8 @@ class DemonstrationDataset:
     """`(E,)` first row."""
     episode_lengths: NDArray[np.int64]
     """`(E,)`."""
+    folder_of_episode: NDArray[np.int64]
+    """`(E,)` number of the folder in `paths`."""
     instructions: tuple[str, ...]
     """By episode."""
     seeds: NDArray[np.int64]
@@ -108,6 +110,7 @@ class DemonstrationDataset:
             actions=np.concatenate([folder.actions for folder in folders]),
             episode_starts=np.cumsum([0, *lengths])[:-1].astype(np.int64),
             episode_lengths=lengths,
+            folder_of_episode=np.repeat(np.arange(len(folders)), [len(folder.episode_lengths) for folder in folders]),
             instructions=tuple(text for folder in folders for text in folder.instructions),
             seeds=np.concatenate([folder.seeds for folder in folders]),
             success=np.concatenate([folder.success for folder in folders]),

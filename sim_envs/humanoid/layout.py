@@ -1,21 +1,30 @@
 """What is drawn for an episode: blocks, words, light, posture. All from the seed, each in a stream of its own.
 
-Separate streams keep an episode's scene the same whatever its phrasing or its instruction.
+Separate streams keep an episode's scene the same whatever its phrasing or its instruction. Blocks come named ones
+first; where they may stand is the task's: what either hand is to take stands where either hand reaches, what both
+hands are to take stands one on each side.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dualsys.messages import FloatArray
-from dualsys.sim_envs.humanoid import grammar
-from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
-from dualsys.sim_envs.humanoid.robot import HOME
+from dualsys.sim_envs.humanoid.goals import SIDES, Goal, TaskName, Verb, goals_in, side_of
+from dualsys.sim_envs.humanoid.palette import COLOURS
+from dualsys.sim_envs.humanoid.phrasebook import GRAMMARS
+from dualsys.sim_envs.humanoid.robot import HOME, OPEN_HOME
 from dualsys.sim_envs.options import Phrasing
 
 BLOCK_X_M = (0.27, 0.385)
 BLOCK_Y_M = (0.035, 0.235)
 """Range of |y|: the strip between the hands is left free, so that which hand is to go is never in doubt."""
+EITHER_HAND_X_M, EITHER_HAND_Y_M = (0.27, 0.36), (-0.09, 0.09)
+"""Where a block may stand that either hand is to reach."""
+OWN_SIDE_Y_M = (0.08, 0.235)
+"""Range of |y| of blocks that both hands are to take at once: closer, and the hands would meet."""
+OWN_PLACES: tuple[TaskName, ...] = ("pick-with", "bimanual")
+"""Tasks whose named blocks must stand in places of their own, whatever an instruction names."""
 MIN_SPACING_M = 0.125
 MIN_BLOCKS, MAX_BLOCKS = 2, 4
 ARM_POSTURE_SPREAD_RAD = 0.10
@@ -49,7 +58,9 @@ class Episode:
     """Everything an episode starts from."""
 
     blocks: tuple[Block, ...]
-    """The named one first."""
+    """Those that are to be acted upon first, in the order of the goals."""
+    goals: tuple[Goal, ...]
+    """To be reached in this order; both at once in `bimanual`."""
     instruction: str
     light: Light
     posture: FloatArray
@@ -57,41 +68,48 @@ class Episode:
 
     @property
     def target(self) -> str:
-        """Colour of the named block."""
-        return self.blocks[0].colour
+        """Colour of the block named first."""
+        return self.goals[0].colour
 
 
 def draw_episode(
     seed: int,
     *,
+    task: TaskName = "touch",
     phrasing: Phrasing = "train",
     instruction: str | None = None,
     posture_spread_rad: float = ARM_POSTURE_SPREAD_RAD,
 ) -> Episode:
     """The episode of a seed.
 
-    With an instruction, the block it names is the target; where the scene lacks one of that colour, the block that
-    would have been named takes it. Raises `ConfigError` for an instruction without exactly one known colour.
+    With an instruction, the blocks it names are to be acted upon; where the scene lacks one of a colour, the block that
+    would have been named takes it, and where it has too few blocks it gets as many as are named. Raises `ConfigError`
+    for an instruction that the task cannot ask for.
     """
     scene_rng, words_rng, light_rng, posture_rng = (np.random.default_rng([seed, stream]) for stream in range(4))
-    blocks = _draw_blocks(scene_rng)
     if instruction is None:
-        instruction = grammar.sample(phrasing, blocks[0].colour, words_rng)
+        blocks = _draw_blocks(task, scene_rng)
+        goals, instruction = _draw_words(task, blocks, phrasing, words_rng)
     else:
-        blocks = _with_target_first(blocks, colour_in(instruction))
+        goals = goals_in(task, instruction)
+        named = list(dict.fromkeys(goal.colour for goal in goals))
+        blocks = _draw_blocks(task, scene_rng, at_least=len(named))
+        blocks = _recoloured(blocks, goals) if task in OWN_PLACES else _with_named_first(blocks, named)
+    home = HOME if goals[0].verb == "touch" else OPEN_HOME
     return Episode(
         blocks=blocks,
+        goals=goals,
         instruction=instruction,
         light=_draw_light(light_rng),
-        posture=_draw_posture(posture_rng, posture_spread_rad),
+        posture=_draw_posture(posture_rng, home, posture_spread_rad),
     )
 
 
-def _draw_blocks(rng: np.random.Generator) -> tuple[Block, ...]:
-    count = int(rng.integers(MIN_BLOCKS, MAX_BLOCKS + 1))
+def _draw_blocks(task: TaskName, rng: np.random.Generator, *, at_least: int = 0) -> tuple[Block, ...]:
+    count = max(int(rng.integers(MIN_BLOCKS, MAX_BLOCKS + 1)), at_least)
     names = list(COLOURS)
     colours = [names[i] for i in rng.permutation(len(names))[:count]]
-    places = _draw_places(rng, count)
+    places = _draw_places(task, rng, count)
     yaws = rng.uniform(-np.pi / 4, np.pi / 4, count)
     return tuple(
         Block(colour=colour, x_m=float(x), y_m=float(y), yaw_rad=float(yaw))
@@ -99,25 +117,85 @@ def _draw_blocks(rng: np.random.Generator) -> tuple[Block, ...]:
     )
 
 
-def _draw_places(rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Uniform over the two strips, kept apart; a set that leaves no room for the next block is drawn anew."""
+def _draw_places(task: TaskName, rng: np.random.Generator, count: int) -> list[FloatArray]:
+    """Uniform where the task allows, kept apart; a set that leaves no room for the next block is drawn anew."""
     while True:
         places: list[FloatArray] = []
+        first_side = -1.0 if task == "bimanual" and rng.random() < 0.5 else 1.0
         for _ in range(40):
-            side = -1.0 if rng.random() < 0.5 else 1.0
-            place = np.array([rng.uniform(*BLOCK_X_M), side * rng.uniform(*BLOCK_Y_M)])
+            place = _draw_place(task, len(places), first_side, rng)
             if all(np.hypot(*(place - other)) >= MIN_SPACING_M for other in places):
                 places.append(place)
             if len(places) == count:
                 return places
 
 
-def _with_target_first(blocks: tuple[Block, ...], colour: str) -> tuple[Block, ...]:
-    named = [block for block in blocks if block.colour == colour]
-    if named:
-        return (*named, *(block for block in blocks if block.colour != colour))
+def _draw_place(task: TaskName, index: int, first_side: float, rng: np.random.Generator) -> FloatArray:
+    """A place for the block of this index. The draws of `touch` and `pick` are the same."""
+    if task == "bimanual" and index < 2:
+        side = first_side if index == 0 else -first_side
+        return np.array([rng.uniform(*BLOCK_X_M), side * rng.uniform(*OWN_SIDE_Y_M)])
+    if task == "pick-with" and index == 0:
+        return np.array([rng.uniform(*EITHER_HAND_X_M), rng.uniform(*EITHER_HAND_Y_M)])
+    side = -1.0 if rng.random() < 0.5 else 1.0
+    return np.array([rng.uniform(*BLOCK_X_M), side * rng.uniform(*BLOCK_Y_M)])
+
+
+def _draw_words(
+    task: TaskName, blocks: tuple[Block, ...], phrasing: Phrasing, rng: np.random.Generator
+) -> tuple[tuple[Goal, ...], str]:
+    """Goals and the sentence that asks for them."""
+    if task == "sequence":
+        return _draw_sequence(blocks, phrasing, rng)
     first = blocks[0]
-    return (Block(colour=colour, x_m=first.x_m, y_m=first.y_m, yaw_rad=first.yaw_rad), *blocks[1:])
+    if task == "touch":
+        text = GRAMMARS[task].sample(phrasing, {"colour": first.colour}, rng)
+        return (Goal(verb="touch", colour=first.colour),), text
+    if task == "pick":
+        text = GRAMMARS[task].sample(phrasing, {"colour": first.colour}, rng)
+        return (Goal(verb="pick", colour=first.colour),), text
+    if task == "pick-with":
+        hand = SIDES[int(rng.integers(2))]
+        text = GRAMMARS[task].sample(phrasing, {"colour": first.colour, "hand": hand}, rng)
+        return (Goal(verb="pick", colour=first.colour, hand=hand),), text
+    second = blocks[1]
+    hands = (side_of(first.y_m), side_of(second.y_m))
+    subject = {"colour": first.colour, "hand": hands[0], "other": second.colour, "other_hand": hands[1]}
+    text = GRAMMARS[task].sample(phrasing, subject, rng)
+    return goals_in(task, text), text  # where the sentence names no hands, either may take either block
+
+
+def _draw_sequence(
+    blocks: tuple[Block, ...], phrasing: Phrasing, rng: np.random.Generator
+) -> tuple[tuple[Goal, ...], str]:
+    """Two or three steps on different blocks: touches, the last a pick as often as not."""
+    count = min(len(blocks), int(rng.integers(2, 4)))
+    last: Verb = "pick" if rng.random() < 0.5 else "touch"
+    touch: Verb = "touch"
+    verbs = [touch] * (count - 1) + [last]
+    goals = tuple(Goal(verb=verb, colour=block.colour) for verb, block in zip(verbs, blocks, strict=False))
+    sentences = [GRAMMARS[goal.verb].sample(phrasing, {"colour": goal.colour}, rng) for goal in goals]
+    return goals, " and after that ".join(sentences)
+
+
+def _with_named_first(blocks: tuple[Block, ...], colours: list[str]) -> tuple[Block, ...]:
+    """The named blocks in the order of their names; a colour that is missing goes to the next block left over."""
+    by_colour = {block.colour: block for block in blocks}
+    spare = [block for block in blocks if block.colour not in colours]
+    named = [by_colour.get(colour) or replace(spare.pop(0), colour=colour) for colour in colours]
+    return (*named, *spare)
+
+
+def _recoloured(blocks: tuple[Block, ...], goals: tuple[Goal, ...]) -> tuple[Block, ...]:
+    """The same places, colours exchanged so that the named blocks are where the hands that are to take them reach."""
+    if len(goals) > 1 and goals[0].hand not in (None, side_of(blocks[0].y_m)):
+        blocks = (blocks[1], blocks[0], *blocks[2:])
+    colours = [block.colour for block in blocks]
+    for index, goal in enumerate(goals):
+        if goal.colour in colours:
+            colours[colours.index(goal.colour)] = colours[index]
+        colours[index] = goal.colour
+    return tuple(replace(block, colour=colour) for block, colour in zip(blocks, colours, strict=True))
 
 
 def _draw_light(rng: np.random.Generator) -> Light:
@@ -135,7 +213,7 @@ def _draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def _draw_posture(rng: np.random.Generator, spread_rad: float) -> FloatArray:
-    posture = HOME.copy()
+def _draw_posture(rng: np.random.Generator, home: FloatArray, spread_rad: float) -> FloatArray:
+    posture = home.copy()
     posture[:14] += spread_rad * rng.uniform(-1.0, 1.0, 14)
     return posture

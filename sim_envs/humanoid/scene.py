@@ -8,6 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from dualsys.errors import ConfigError
 from dualsys.sim_envs.humanoid.meshes import robot_xml
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES
 
@@ -159,6 +160,15 @@ def _add_cameras(spec: Any) -> None:
     ):
         camera = spec.worldbody.add_camera(name=name, pos=list(position), fovy=fovy)
         camera.quat = look_at(position, target)
+
+
+def steps_between(control_hz: float) -> int:
+    """Physics steps of one control step. Raises `ConfigError` for a rate that they don't divide."""
+    count = 1.0 / (control_hz * TIMESTEP_S)
+    if count < 1 - 1e-9 or abs(count - round(count)) > 1e-6:
+        highest = 1.0 / TIMESTEP_S
+        raise ConfigError(f"control_hz={control_hz} does not divide the physics rate; use {highest:.0f} / n, as 50")
+    return round(count)
 
 
 def look_at(position: Any, target: Any) -> list[float]:

@@ -54,6 +54,10 @@ class Stage:
             for colour, address in zip(self._colours, addresses, strict=True)
         }
 
+    def block_heights(self) -> list[float]:
+        """Heights of the centres of the episode's blocks, metres, in their order."""
+        return [float(self._data.qpos[address + 2]) for address in self._addresses[: len(self._colours)]]
+
     def place_geometry(self) -> None:
         """Bring bodies, cameras and lights to the present positions: a physics step leaves them one step behind."""
         mujoco.mj_kinematics(self._model, self._data)

@@ -87,6 +87,6 @@ def test_constraints_satisfy_every_dependency() -> None:
             pinned[canonicalize_name(name)] = version
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for line in project["dependencies"] + extras["humanoid"] + extras["train"]:
+    for line in project["dependencies"] + extras["humanoid"] + extras["train"] + extras["finetune"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line

@@ -3,40 +3,47 @@
 They teach a vision-language model that starts from nothing where things are, long before the flow loss could. At run
 time there are pixels, words and proprioception.
 
-Shape legend: B frames, P image tokens, D hidden width, K subgoal tokens, C their width, O kinds of object.
+Shape legend: B frames, P image tokens, D hidden width, K subgoal tokens, C their width, T targets, O places.
 """
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 METRES = 0.1
 """Unit of the heads: about the spread of positions on a table."""
 
 
-class SubgoalPosition(nn.Module):
-    """Where the named object is, read off the subgoal's tokens: what makes the latent carry the place."""
+class SubgoalTargets(nn.Module):
+    """What each hand is sent to, read off the subgoal's tokens: whether to something, and where it is.
 
-    def __init__(self, num_tokens: int, dim: int) -> None:
+    This is what makes the latent carry the place, and which hand is to go there.
+    """
+
+    def __init__(self, num_tokens: int, dim: int, num_targets: int) -> None:
         super().__init__()
-        self.head = nn.Sequential(nn.Linear(num_tokens * dim, 128), nn.GELU(approximate="tanh"), nn.Linear(128, 3))
+        self.head = nn.Sequential(
+            nn.Linear(num_tokens * dim, 128), nn.GELU(approximate="tanh"), nn.Linear(128, 4 * num_targets)
+        )
 
-    def forward(self, tokens_BKC: Tensor) -> Tensor:
-        """`(B, 3)` in units of `METRES`."""
-        seen: Tensor = self.head(tokens_BKC.flatten(1))
-        return seen
+    def forward(self, tokens_BKC: Tensor) -> tuple[Tensor, Tensor]:
+        """Places `(B, T, 3)` in units of `METRES`, and logits `(B, T)` of there being one."""
+        seen_BT4 = rearrange(self.head(tokens_BKC.flatten(1)), "b (t four) -> b t four", four=4)
+        return seen_BT4[..., :3], seen_BT4[..., 3]
 
 
 class PicturePositions(nn.Module):
-    """Where the named object and every kind of object are, as spatial softmax over the backbone's image tokens.
+    """Where each hand's target and every kind of object are, as spatial softmax over the backbone's image tokens.
 
     Each query's attention over the picture is turned into a place by a smooth map from the grid to the table, so the
     only way to be right is to look at the object (spatial softmax: Levine et al., JMLR 17 (2016), section 4.2).
     """
 
-    def __init__(self, hidden_width: int, num_image_tokens: int, num_kinds: int) -> None:
+    def __init__(self, hidden_width: int, num_image_tokens: int, num_places: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_width)
-        self.queries = nn.Linear(hidden_width, 1 + num_kinds)
+        self.queries = nn.Linear(hidden_width, num_places)
         self.to_place = nn.Linear(6, 3, bias=False)
         nn.init.zeros_(self.to_place.weight)
         with torch.no_grad():
@@ -47,7 +54,7 @@ class PicturePositions(nn.Module):
         self.register_buffer("grid_P6", _grid_features(num_image_tokens), persistent=False)
 
     def forward(self, hidden_BPD: Tensor) -> Tensor:
-        """`(B, 1 + O, 3)` in units of `METRES`: the named object, then each kind."""
+        """`(B, O, 3)` in units of `METRES`."""
         weights_BPO = self.queries(self.norm(hidden_BPD)).softmax(dim=1)
         return torch.einsum("bpo,pk->bok", weights_BPO, self.to_place(self.grid_P6))
 
@@ -57,6 +64,14 @@ def squared_error(seen: Tensor, true: Tensor) -> Tensor:
     known = torch.isfinite(true)
     error = (seen - true.nan_to_num()).square() * known
     return error.sum() / known.sum().clamp(min=1)
+
+
+def presence_error(logits_BT: Tensor, true_BT3: Tensor) -> Tensor:
+    """Mean binary cross-entropy of there being a target; a row in which nobody knows of any counts for nothing."""
+    present_BT = torch.isfinite(true_BT3).all(dim=-1)
+    known_B1 = present_BT.any(dim=-1, keepdim=True)
+    error_BT = F.binary_cross_entropy_with_logits(logits_BT, present_BT.to(logits_BT.dtype), reduction="none")
+    return (error_BT * known_B1).sum() / known_B1.expand_as(error_BT).sum().clamp(min=1)
 
 
 def _grid_features(num_tokens: int) -> Tensor:

@@ -5,6 +5,7 @@ Beside it stand the helpers of `helpers.py`, which read positions off the subgoa
 Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their width.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from torch import Tensor, nn
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
-from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalPosition, squared_error
+from dualsys.app.training.adapters import Adapters
+from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.messages import FloatArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
+
+PRESENCE_WEIGHT = 0.1
+"""Of the helper that says which hands are to go: in bits, where places are in square decimetres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,7 @@ class Losses:
     flow: Tensor
     position: Tensor
     position_error_m: Tensor
-    """Mean distance between the named object and where its subgoal says it is; NaN where nobody knows."""
+    """Mean distance between a hand's target and where the subgoal says it is; NaN where nobody knows."""
 
 
 class Learner(nn.Module):
@@ -60,13 +65,17 @@ class Learner(nn.Module):
         weights: LossWeights,
         *,
         centre_m: Sequence[float],
+        num_targets: int,
         num_kinds: int,
     ) -> None:
-        """`centre_m`: what the helpers count positions from; `num_kinds`: kinds of object whose places are known."""
+        """`centre_m`: what the helpers count positions from; `num_targets`: of the robot's hands;
+        `num_kinds`: kinds of object whose places are known.
+        """
         super().__init__()
         self.planner = planner
         self.actor = actor
         self.weights = weights
+        self._adapters: tuple[Adapters, Adapters] | None = None
         self.network = planner.network
         self.expert = actor.expert
         self.precision = torch.float32
@@ -75,14 +84,38 @@ class Learner(nn.Module):
         self.centre_3: Tensor
         self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
         backbone = planner.network.backbone
-        self.subgoal_position = SubgoalPosition(spec.num_tokens, spec.dim)
-        self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_kinds)
+        self.subgoal_targets = SubgoalTargets(spec.num_tokens, spec.dim, num_targets)
+        self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_targets + num_kinds)
+
+    def keep_planner(self) -> None:
+        """Train the actor alone."""
+        for part in (self.network, self.subgoal_targets, self.picture_positions):
+            part.requires_grad_(False)
+
+    def adapt(self, rank: int) -> None:
+        """Freeze planner and actor but for adapters, the embedding of words and what turns rows into tokens."""
+        self._adapters = (
+            Adapters(self.network, rank=rank, whole=("embed_tokens",)),
+            Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
+        )
+
+    def export(self) -> tuple[VLMPlanner, FlowActor]:
+        """Planner and actor as they are to be saved: adapters merged."""
+        if self._adapters is None:
+            return self.planner, self.actor
+        network, expert = (adapters.merged() for adapters in self._adapters)
+        return self.planner.with_network(network), self.actor.with_expert(expert)
 
     def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool, share: Share = WHOLE) -> Losses:
         """Losses of a batch, or of a worker's share of one; every random number comes from `generator`.
 
-        It draws for the whole batch, of which a share takes its own, so what a sample meets depends on no division.
+        With subgoals in the batch, losses of the actor alone. It draws for the whole batch, of which a share takes its
+        own, so what a sample meets depends on no division.
         """
+        if batch.subgoals is not None:
+            flow = self._flow_loss(self._here(np.array(batch.subgoals)), batch, generator, share)
+            nothing = torch.zeros_like(flow)
+            return Losses(total=flow, flow=flow, position=nothing, position_error_m=torch.full_like(nothing, math.nan))
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator, share)
@@ -91,14 +124,17 @@ class Learner(nn.Module):
             tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
         tokens_BKC, picture_BPD = tokens_BKC.float(), picture_BPD.float()
         flow = self._flow_loss(tokens_BKC, batch, generator, share)
-        named_B3 = (self._here(batch.target_positions) - self.centre_3) / METRES
+        true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
         kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
-        seen_B3 = self.subgoal_position(tokens_BKC)
-        true_BO3 = torch.cat([named_B3[:, None], kinds_BO3], dim=1)
+        seen_BT3, logits_BT = self.subgoal_targets(tokens_BKC)
         placed_BO3 = self.picture_positions(picture_BPD)
-        position = _position_part(seen_B3, named_B3, share) + _position_part(placed_BO3, true_BO3, share)
-        error_B = (seen_B3 - named_B3).detach().norm(dim=-1)
-        error_m = share.part_of_mean(error_B.nanmean(), torch.isfinite(error_B).sum()) * METRES
+        position = (
+            _position_part(seen_BT3, true_BT3, share)
+            + _position_part(placed_BO3, torch.cat([true_BT3, kinds_BO3], dim=1), share)
+            + PRESENCE_WEIGHT * share.part_of_mean(presence_error(logits_BT, true_BT3), _num_known(true_BT3))
+        )
+        error_BT = (seen_BT3 - true_BT3).detach().norm(dim=-1)
+        error_m = share.part_of_mean(error_BT.nanmean(), torch.isfinite(error_BT).sum()) * METRES
         total = flow + self.weights.position * position
         return Losses(total=total, flow=flow, position=position, position_error_m=error_m)
 
@@ -152,6 +188,11 @@ def _flat(values: NDArray[np.float32]) -> FloatArray:
 
 def _position_part(seen: Tensor, true: Tensor, share: Share) -> Tensor:
     return share.part_of_mean(squared_error(seen, true), torch.isfinite(true).sum())
+
+
+def _num_known(true_BT3: Tensor) -> Tensor:
+    """Rows in which somebody knows of a target."""
+    return torch.isfinite(true_BT3).all(dim=-1).any(dim=-1).sum()
 
 
 def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator, share: Share) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION
+from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS, TARGET_POSITION
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset, FrameTrack
@@ -41,13 +41,17 @@ class TrainingData:
     episode_starts: NDArray[np.int64]
     episode_lengths: NDArray[np.int64]
     instructions: tuple[str, ...]
+    folder_of_episode: NDArray[np.int64]
+    """`(E,)` which of the joined datasets an episode is from."""
     target_positions: NDArray[np.float32]
-    """`(N, 3)` metres; NaN where the dataset does not tell."""
+    """`(N, T, 3)` metres, of each hand's target; NaN for an idle hand, and where the dataset does not tell."""
     object_positions: NDArray[np.float32]
     """`(N, O, 3)` metres of every kind of object; NaN where absent, no kinds where the dataset does not tell."""
     dt_s: float
     actor_track: FrameTrack | None = None
     """What the actor's own camera saw; None for an actor without one."""
+    subgoals: NDArray[np.float32] | None = None
+    """`(F, K, C)` of a planner that stays as it is, by frame; None where it is trained."""
 
     @classmethod
     def of(cls, dataset: DemonstrationDataset, camera: str, actor_camera: str | None = None) -> Self:
@@ -57,6 +61,7 @@ class TrainingData:
                 raise DatasetError(f"the dataset has no camera {name!r}; it has {sorted(dataset.cameras)}")
         track = dataset.cameras[camera]
         unknown = np.full((len(dataset), 3), np.nan, np.float32)
+        targets = dataset.extras.get(HAND_TARGETS, dataset.extras.get(TARGET_POSITION, unknown))
         return cls(
             states=dataset.states,
             actions=dataset.actions,
@@ -66,11 +71,19 @@ class TrainingData:
             episode_starts=dataset.episode_starts,
             episode_lengths=dataset.episode_lengths,
             instructions=dataset.instructions,
-            target_positions=dataset.extras.get(TARGET_POSITION, unknown),
+            folder_of_episode=dataset.folder_of_episode,
+            target_positions=targets.reshape(len(dataset), -1, 3),
             object_positions=dataset.extras.get(BLOCK_POSITIONS, unknown[:, :0]).reshape(len(dataset), -1, 3),
             dt_s=1.0 / dataset.fps,
             actor_track=None if actor_camera is None else dataset.cameras[actor_camera],
         )
+
+    def episode_of_frame(self) -> NDArray[np.int64]:
+        """`(F,)`: no frame is shown in two episodes."""
+        episode_of_row = np.repeat(np.arange(len(self.episode_lengths)), self.episode_lengths)
+        episodes = np.zeros(len(self.frames), np.int64)
+        episodes[self.frame_of_row] = episode_of_row
+        return episodes
 
     def actor_frames_at(self, rows: NDArray[np.int64]) -> ImageArray | None:
         """Images of the actor's camera at some rows, of any shape; None for an actor without one."""
@@ -88,7 +101,7 @@ class Batch:
     """`(B, h, w, 3)`."""
     instructions: list[str]
     target_positions: NDArray[np.float32]
-    """`(B, 3)` in metres, for the helpers; NaN where unknown."""
+    """`(B, T, 3)` in metres, for the helpers; NaN where there is none or nobody knows."""
     object_positions: NDArray[np.float32]
     """`(B, O, 3)` of every kind of object; NaN where it is absent."""
     states: NDArray[np.float32]
@@ -101,6 +114,8 @@ class Batch:
     """`(B, R)`: age of the planner's view at the actor's moment."""
     actor_images: ImageArray | None = None
     """`(B, R, h, w, 3)` from the actor's own camera at its moments; None for an actor without one."""
+    subgoals: NDArray[np.float32] | None = None
+    """`(B, K, C)` of a planner that stays as it is; None where it is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +130,13 @@ class BatchSampler:
     delays_rows: NDArray[np.int64]
     """Offsets to draw from, each as likely as it is frequent here: an empirical histogram."""
     seed: int
+    shares: NDArray[np.float64]
+    """`(folders,)` each joined dataset's share of the frames; zeros: as many as it has rows."""
 
     def draw(self, step: int, share: Share = WHOLE) -> Batch:
         """Batch of a step, or a worker's share of it: the same for the same seed and step."""
         rng = np.random.default_rng([self.seed, step])
-        lengths = self.data.episode_lengths[self.episodes]
-        # By rows, not by episodes: long episodes hold the hard parts.
-        chosen = rng.choice(self.episodes, self.frames_per_batch, p=lengths / lengths.sum())
+        chosen = rng.choice(self.episodes, self.frames_per_batch, p=self._chances())
         starts, lengths = self.data.episode_starts[chosen], self.data.episode_lengths[chosen]
         # Indices are drawn for the whole batch, rows and frames are read for the share.
         view = starts + (rng.random(len(chosen)) * lengths).astype(np.int64)
@@ -133,8 +148,9 @@ class BatchSampler:
         is_real = rows <= last[:, :, None]
         rows = np.minimum(rows, last[:, :, None])
         ages = (moment - starts[:, None]) * self.data.dt_s - self.data.frame_stamps_s[view][:, None]
+        frames = self.data.frame_of_row[view]
         return Batch(
-            images=self.data.frames[self.data.frame_of_row[view]],
+            images=self.data.frames[frames],
             instructions=[self.data.instructions[episode] for episode in chosen],
             target_positions=self.data.target_positions[view],
             object_positions=self.data.object_positions[view],
@@ -143,7 +159,18 @@ class BatchSampler:
             is_real=is_real,
             ages_s=ages.astype(np.float32),
             actor_images=self.data.actor_frames_at(moment),
+            subgoals=None if self.data.subgoals is None else self.data.subgoals[frames],
         )
+
+    def _chances(self) -> NDArray[np.float64]:
+        """Of each episode `(e,)`: by rows, since long ones hold the hard parts, and by its dataset's share."""
+        lengths = self.data.episode_lengths[self.episodes].astype(np.float64)
+        folders = self.data.folder_of_episode[self.episodes]
+        rows = np.bincount(folders, weights=lengths, minlength=len(self.shares))
+        wanted = np.where(self.shares.any(), self.shares, rows) * (rows > 0)
+        chances = lengths * (wanted / np.maximum(rows, 1.0))[folders]
+        normalised: NDArray[np.float64] = chances / chances.sum()
+        return normalised
 
 
 def even_delays(max_delay_s: float, dt_s: float) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.report import write_report
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.app.training.share import WHOLE, Share
+from dualsys.app.training.subgoal_cache import subgoals_of_frames
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import CheckpointError
 
@@ -66,6 +67,9 @@ class Trainer:
         }
         self.folder = TrainingFolder(config.out)
         self._board: tensorboard.TensorBoardLog | None = None
+        if config.train == "actor":
+            learner.keep_planner()
+            self.data = replace(self.data, subgoals=self._subgoals())
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
@@ -181,8 +185,15 @@ class Trainer:
         """Write the averaged weights as a checkpoint."""
         self.average.swap(self.learner)
         training = {"steps": step, "config": plain(asdict(self.config)), "last": record, "data": self.provenance}
-        save_controller(self.config.out, self.config.name, self.learner.planner, self.learner.actor, training)
+        planner, actor = self.learner.export()
+        save_controller(self.config.out, self.config.name, planner, actor, training)
         self.average.swap(self.learner)
+
+    def _subgoals(self) -> NDArray[np.float32]:
+        """Of every frame: the first worker computes and keeps them, all map them."""
+        compute = partial(subgoals_of_frames, self.learner.planner, self.data, self.folder.folder, self.display.say)
+        self.share.on_first(lambda: _forget(compute()))
+        return compute()
 
     def _delays(self) -> NDArray[np.int64]:
         config = self.config
@@ -199,7 +210,12 @@ class Trainer:
             moments_per_frame=self.config.moments_per_frame,
             delays_rows=self._delays(),
             seed=seed,
+            shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )
+
+
+def _forget(_: Any) -> None:
+    """Done for what it leaves on disk."""
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

@@ -14,7 +14,7 @@ from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.training.averaging import WeightAverage
-from dualsys.app.training.helpers import PicturePositions, squared_error
+from dualsys.app.training.helpers import PicturePositions, presence_error, squared_error
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.data.reader import FrameTrack
@@ -42,7 +42,8 @@ def make_data() -> TrainingData:
         episode_starts=np.array([0, 30]),
         episode_lengths=LENGTHS,
         instructions=("first", "second"),
-        target_positions=np.repeat(rows[:, None], 3, axis=1).astype(np.float32),
+        folder_of_episode=np.array([0, 1]),
+        target_positions=np.repeat(rows[:, None, None], 3, axis=2).astype(np.float32),
         object_positions=np.zeros((80, 0, 3), np.float32),
         dt_s=0.02,
     )
@@ -51,7 +52,7 @@ def make_data() -> TrainingData:
 def make_sampler(seed: int = 0) -> BatchSampler:
     return BatchSampler(
         data=make_data(), episodes=np.array([0, 1]), horizon=8, frames_per_batch=64, moments_per_frame=3,
-        delays_rows=even_delays(0.2, 0.02), seed=seed,
+        delays_rows=even_delays(0.2, 0.02), seed=seed, shares=np.zeros(2),
     )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_chunks_start_at_their_state_and_end_with_their_episode() -> None:
 def test_the_planner_s_view_is_older_by_the_drawn_delay_and_from_the_same_episode() -> None:
     batch = make_sampler().draw(1)
     moment = batch.states[..., 0]
-    view = batch.target_positions[:, 0]
+    view = batch.target_positions[:, 0, 0]
     delay = moment - view[:, None]
     assert delay.min() >= 0
     assert delay.max() <= 10
@@ -83,6 +84,31 @@ def test_the_planner_s_view_is_older_by_the_drawn_delay_and_from_the_same_episod
     np.testing.assert_allclose(batch.ages_s, (moment - frame_row[:, None]) * 0.02, atol=1e-5)
     shown = np.where(view < 30, view // 5, 6 + (view - 30) // 5)
     assert np.array_equal(batch.images[:, 0, 0, 0], shown)
+
+
+@pytest.mark.parametrize(("shares", "wanted"), [((0.0, 0.0), 30 / 80), ((1.0, 1.0), 0.5), ((3.0, 1.0), 0.75)])
+def test_each_dataset_has_its_share_of_the_frames(shares: tuple[float, float], wanted: float) -> None:
+    sampler = replace(make_sampler(), shares=np.array(shares), frames_per_batch=4000)
+    first = np.mean([text == "first" for text in sampler.draw(0).instructions])
+    assert abs(first - wanted) < 0.04  # five standard deviations of 4000 draws
+
+
+def test_a_subset_without_a_dataset_s_episodes_draws_from_the_others() -> None:
+    sampler = replace(make_sampler(), shares=np.ones(2), episodes=np.array([1]))
+    assert set(sampler.draw(0).instructions) == {"second"}
+
+
+def test_frames_know_their_episode() -> None:
+    assert make_data().episode_of_frame().tolist() == [0] * 6 + [1] * 10
+
+
+def test_presence_is_learned_where_anyone_knows_of_a_target() -> None:
+    """Certain and right costs nothing, certain and wrong its logit; a row in which nobody knows costs nothing."""
+    nobody, somewhere = [float("nan")] * 3, [0.1, 0.2, 0.3]
+    true = torch.tensor([[somewhere, nobody], [nobody, nobody]])
+    right, wrong = torch.tensor([[30.0, -30.0], [30.0, 30.0]]), torch.tensor([[-30.0, 30.0], [30.0, 30.0]])
+    assert presence_error(right, true).item() == pytest.approx(0.0, abs=1e-6)
+    assert presence_error(wrong, true).item() == pytest.approx(30.0)
 
 
 def test_the_average_of_constant_weights_is_that_constant_and_swaps_back() -> None:
@@ -114,7 +140,7 @@ def test_unknown_places_count_for_nothing() -> None:
 
 def test_a_picture_s_place_follows_the_token_it_looks_at() -> None:
     """Looking at one cell alone gives that cell's place: the map of its column and row."""
-    heads = PicturePositions(hidden_width=4, num_image_tokens=9, num_kinds=1)
+    heads = PicturePositions(hidden_width=4, num_image_tokens=9, num_places=2)
     with torch.no_grad():
         heads.queries.weight.zero_()
         heads.queries.weight[:, 0] = 100.0
@@ -180,7 +206,7 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
     for parameter in actor.expert.parameters():  # layers that start at zero pass no gradient on in the first step
         torch.nn.init.normal_(parameter, std=0.2)
     weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
-    learner = Learner(planner, actor, weights, centre_m=[0, 0, 0], num_kinds=0)
+    learner = Learner(planner, actor, weights, centre_m=[0, 0, 0], num_targets=1, num_kinds=0)
     batch = replace(
         make_sampler().draw(0),
         images=np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8),
@@ -191,6 +217,6 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
     still = [
         name for name, value in learner.named_parameters() if value.grad is None or not bool(value.grad.abs().sum() > 0)
     ]
-    helpers = ("subgoal_position", "picture_positions")
+    helpers = ("subgoal_targets", "picture_positions")
     unread = ("null_subgoal", "lm_head")
     assert not [name for name in still if not any(part in name for part in (*helpers, *unread))]

@@ -20,7 +20,7 @@ def test_importing_sim_envs_imports_no_simulator() -> None:
     [
         ("humanoid/tuch", "Did you mean 'humanoid/touch'"),
         ("humanod/touch", "Did you mean 'humanoid/touch'"),
-        ("humanoid", "Did you mean 'humanoid/touch'"),
+        ("humanoid", "Did you mean 'humanoid/pick'"),
         ("", "unknown task ''"),
     ],
 )

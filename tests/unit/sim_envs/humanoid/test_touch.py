@@ -11,23 +11,23 @@ from gymnasium.utils.env_checker import check_env
 
 from dualsys import sim_envs
 from dualsys.errors import ConfigError, InvalidObservation, SpecMismatch
-from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.expert import TableExpert
 from dualsys.sim_envs.humanoid.palette import COLOURS
 from dualsys.sim_envs.humanoid.robot import HOME
-from dualsys.sim_envs.humanoid.touch import TIME_LIMIT_S, HumanoidTouch
+from dualsys.sim_envs.humanoid.table import TIME_LIMIT_S, HumanoidTable
 from dualsys.sim_envs.options import EnvironmentOptions
 
 SEED = 8000
 
 
 @pytest.fixture(scope="module")
-def env() -> Iterator[HumanoidTouch]:
-    environment = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+def env() -> Iterator[HumanoidTable]:
+    environment = HumanoidTable(EnvironmentOptions(images="on-demand"))
     yield environment
     environment.close()
 
 
-def play(environment: HumanoidTouch, seed: int, *, aim_at: str | None = None) -> dict[str, Any]:
+def play(environment: HumanoidTable, seed: int, *, aim_at: str | None = None) -> dict[str, Any]:
     """Run the expert to the end of an episode; `aim_at` sends it to another block than the named one."""
 
     class Elsewhere:
@@ -35,11 +35,12 @@ def play(environment: HumanoidTouch, seed: int, *, aim_at: str | None = None) ->
 
         def privileged(self) -> dict[str, Any]:
             facts = environment.privileged()
-            return {**facts, "target_position": facts["blocks"][aim_at or facts["target"]]}
+            place = facts["blocks"][aim_at or facts["target"]]
+            return {**facts, "blocks": {**facts["blocks"], facts["target"]: place}}
 
     environment.reset(seed=seed)
     task = Elsewhere()
-    expert = TouchExpert(task)
+    expert = TableExpert(task)
     while True:
         _, reward, terminated, truncated, info = environment.step(expert.act(task))
         assert reward == float(environment.success)
@@ -47,7 +48,7 @@ def play(environment: HumanoidTouch, seed: int, *, aim_at: str | None = None) ->
             return {**info, "terminated": terminated, "truncated": truncated}
 
 
-def test_touching_the_named_block_is_success(env: HumanoidTouch) -> None:
+def test_touching_the_named_block_is_success(env: HumanoidTable) -> None:
     info = play(env, SEED)
     assert info["terminated"]
     assert info["success"]
@@ -56,7 +57,7 @@ def test_touching_the_named_block_is_success(env: HumanoidTouch) -> None:
     assert info["target"] in env.instruction
 
 
-def test_touching_another_block_first_ends_the_episode_as_a_failure(env: HumanoidTouch) -> None:
+def test_touching_another_block_first_ends_the_episode_as_a_failure(env: HumanoidTable) -> None:
     env.reset(seed=SEED)
     other = next(colour for colour in env.privileged()["blocks"] if colour != env.privileged()["target"])
     info = play(env, SEED, aim_at=other)
@@ -65,7 +66,7 @@ def test_touching_another_block_first_ends_the_episode_as_a_failure(env: Humanoi
     assert info["touched"] == other
 
 
-def test_success_is_not_taken_back_by_what_follows(env: HumanoidTouch) -> None:
+def test_success_is_not_taken_back_by_what_follows(env: HumanoidTable) -> None:
     """A recording goes on a little after the end."""
     play(env, SEED)
     for _ in range(20):
@@ -73,10 +74,10 @@ def test_success_is_not_taken_back_by_what_follows(env: HumanoidTouch) -> None:
     assert info["success"]
 
 
-def test_doing_nothing_runs_into_the_time_limit(env: HumanoidTouch) -> None:
+def test_doing_nothing_runs_into_the_time_limit(env: HumanoidTable) -> None:
     env.reset(seed=SEED)
     home = env.observe().state
-    for step in range(1, round(TIME_LIMIT_S / env.control_dt_s) + 1):
+    for step in range(1, round(TIME_LIMIT_S["touch"] / env.control_dt_s) + 1):
         _, _, terminated, truncated, info = env.step(home)
         assert not terminated
         assert truncated == (step == 250)
@@ -85,7 +86,7 @@ def test_doing_nothing_runs_into_the_time_limit(env: HumanoidTouch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 8))
-def test_nothing_is_touched_at_the_start_even_from_odd_postures(env: HumanoidTouch, seed: int) -> None:
+def test_nothing_is_touched_at_the_start_even_from_odd_postures(env: HumanoidTable, seed: int) -> None:
     env.reset(seed=seed, options={"posture_spread_rad": 0.2})
     posture = env.observe().state
     assert np.abs(posture - HOME).max() > 0.1
@@ -94,7 +95,7 @@ def test_nothing_is_touched_at_the_start_even_from_odd_postures(env: HumanoidTou
     assert info["touched"] is None
 
 
-def test_blocks_stand_still_until_they_are_touched(env: HumanoidTouch) -> None:
+def test_blocks_stand_still_until_they_are_touched(env: HumanoidTable) -> None:
     env.reset(seed=SEED)
     before = env.privileged()["blocks"]
     for _ in range(50):
@@ -106,20 +107,20 @@ def test_blocks_stand_still_until_they_are_touched(env: HumanoidTouch) -> None:
 
 
 def test_the_seed_of_make_is_used_once_and_later_episodes_differ() -> None:
-    first, second = (HumanoidTouch(EnvironmentOptions(images="on-demand", seed=5)) for _ in range(2))
+    first, second = (HumanoidTable(EnvironmentOptions(images="on-demand", seed=5)) for _ in range(2))
     seeds = [[environment.reset()[1]["episode_seed"] for _ in range(3)] for environment in (first, second)]
     assert seeds[0] == seeds[1]
     assert seeds[0][0] == 5
     assert len(set(seeds[0])) == 3
 
 
-def test_an_episode_is_the_same_after_another_and_with_or_without_pictures(env: HumanoidTouch) -> None:
-    with_pictures = HumanoidTouch(EnvironmentOptions(image_size=16))
+def test_an_episode_is_the_same_after_another_and_with_or_without_pictures(env: HumanoidTable) -> None:
+    with_pictures = HumanoidTable(EnvironmentOptions(image_size=16))
     play(env, SEED + 1)
     states = []
     for environment in (env, with_pictures):
         environment.reset(seed=SEED)
-        expert = TouchExpert(environment)
+        expert = TableExpert(environment)
         for _ in range(40):
             environment.step(expert.act(environment))
         states.append(environment.physics_state())
@@ -130,11 +131,11 @@ def test_an_episode_is_the_same_after_another_and_with_or_without_pictures(env: 
 _DIGEST = f"""
 import hashlib
 from dualsys import sim_envs
-from dualsys.sim_envs.humanoid.expert import TouchExpert
+from dualsys.sim_envs.humanoid.expert import TableExpert
 env = sim_envs.make("humanoid/touch", seed={SEED}, image_size=64)
 digest = hashlib.sha256()
 observation, info = env.reset()
-expert = TouchExpert(env)
+expert = TableExpert(env)
 for _ in range(60):
     digest.update(observation["state"].tobytes() + observation["images"]["head"].tobytes())
     observation, reward, terminated, truncated, info = env.step(expert.act(env))
@@ -159,9 +160,9 @@ def test_the_same_seed_gives_the_same_bits_in_two_processes() -> None:
     assert digests[0] == digests[1]
 
 
-def test_a_mirror_in_another_environment_shows_the_same_picture(env: HumanoidTouch) -> None:
+def test_a_mirror_in_another_environment_shows_the_same_picture(env: HumanoidTable) -> None:
     play(env, SEED)
-    mirror = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+    mirror = HumanoidTable(EnvironmentOptions(images="on-demand"))
     mirror.reset(seed=SEED)
     before = mirror.observe()
     mirror.set_state(env.physics_state(), stamp_s=env.observe().stamp_s)
@@ -175,11 +176,11 @@ def test_a_mirror_in_another_environment_shows_the_same_picture(env: HumanoidTou
     mirror.close()
 
 
-def test_pictures_are_of_the_present(env: HumanoidTouch) -> None:
+def test_pictures_are_of_the_present(env: HumanoidTable) -> None:
     env.reset(seed=SEED)
     start = env.observe()
     first = start.images["head"]
-    expert = TouchExpert(env)
+    expert = TableExpert(env)
     for _ in range(40):
         env.step(expert.act(env))
     assert not np.array_equal(env.observe().images["head"], first)
@@ -189,7 +190,7 @@ def test_pictures_are_of_the_present(env: HumanoidTouch) -> None:
         env.render_camera("heat")
 
 
-def test_light_and_shade_differ_between_seeds(env: HumanoidTouch) -> None:
+def test_light_and_shade_differ_between_seeds(env: HumanoidTable) -> None:
     means = []
     for seed in range(SEED, SEED + 6):
         env.reset(seed=seed)
@@ -197,7 +198,7 @@ def test_light_and_shade_differ_between_seeds(env: HumanoidTouch) -> None:
     assert np.ptp(means) > 10
 
 
-def test_every_colour_is_plain_to_see(env: HumanoidTouch) -> None:
+def test_every_colour_is_plain_to_see(env: HumanoidTable) -> None:
     """Each named colour shows as pixels nearer to it in hue than to any other."""
     for colour, rgb in COLOURS.items():
         env.reset(seed=SEED + 3, options={"instruction": f"touch {colour}"})
@@ -209,11 +210,11 @@ def test_every_colour_is_plain_to_see(env: HumanoidTouch) -> None:
         assert mine.sum() >= 15, f"{colour} {rgb}: {mine.sum()} pixels"
 
 
-def test_instructions_can_be_given_and_decide_what_counts(env: HumanoidTouch) -> None:
+def test_instructions_can_be_given_and_decide_what_counts(env: HumanoidTable) -> None:
     env.reset(seed=SEED, options={"instruction": "Go for the CYAN thing!"})
     assert env.instruction == "Go for the CYAN thing!"
     assert env.privileged()["target"] == "cyan"
-    fixed = HumanoidTouch(EnvironmentOptions(images="on-demand", instruction="touch purple"))
+    fixed = HumanoidTable(EnvironmentOptions(images="on-demand", instruction="touch purple"))
     for seed in (1, 2):
         assert fixed.reset(seed=seed)[1]["target"] == "purple"
     with pytest.raises(ConfigError, match="name one of"):
@@ -225,8 +226,8 @@ def test_instructions_can_be_given_and_decide_what_counts(env: HumanoidTouch) ->
 
 
 def test_held_out_phrasing_keeps_the_scene() -> None:
-    other = HumanoidTouch(EnvironmentOptions(images="on-demand", phrasing="held-out"))
-    usual = HumanoidTouch(EnvironmentOptions(images="on-demand"))
+    other = HumanoidTable(EnvironmentOptions(images="on-demand", phrasing="held-out"))
+    usual = HumanoidTable(EnvironmentOptions(images="on-demand"))
     for environment in (other, usual):
         environment.reset(seed=SEED)
     assert other.instruction != usual.instruction
@@ -236,13 +237,13 @@ def test_held_out_phrasing_keeps_the_scene() -> None:
 @pytest.mark.parametrize(
     "action", [np.zeros(27), np.zeros((1, 28)), np.full(28, np.nan), np.r_[np.inf, np.zeros(27)]], ids=str
 )
-def test_actions_that_mean_nothing_are_refused(env: HumanoidTouch, action: Any) -> None:
+def test_actions_that_mean_nothing_are_refused(env: HumanoidTable, action: Any) -> None:
     env.reset(seed=SEED)
     with pytest.raises(SpecMismatch, match="takes 28 finite joint positions"):
         env.step(action)
 
 
-def test_actions_are_clipped_to_the_ranges_of_the_joints(env: HumanoidTouch) -> None:
+def test_actions_are_clipped_to_the_ranges_of_the_joints(env: HumanoidTable) -> None:
     ends = []
     for scale in (1.0, 1000.0):
         env.reset(seed=SEED)
@@ -254,7 +255,7 @@ def test_actions_are_clipped_to_the_ranges_of_the_joints(env: HumanoidTouch) -> 
 
 @pytest.mark.parametrize(("control_hz", "substeps"), [(50.0, 10), (500.0, 1), (100.0, 5)])
 def test_control_rates(control_hz: float, substeps: int) -> None:
-    environment = HumanoidTouch(EnvironmentOptions(images="on-demand", control_hz=control_hz))
+    environment = HumanoidTable(EnvironmentOptions(images="on-demand", control_hz=control_hz))
     assert environment.control_dt_s == pytest.approx(1 / control_hz)
     environment.reset(seed=SEED)
     environment.step(HOME)
@@ -264,13 +265,13 @@ def test_control_rates(control_hz: float, substeps: int) -> None:
 @pytest.mark.parametrize("control_hz", [1000.0, 60.0, 501.0])
 def test_a_rate_that_physics_steps_do_not_divide_is_refused(control_hz: float) -> None:
     with pytest.raises(ConfigError, match="does not divide the physics rate"):
-        HumanoidTouch(EnvironmentOptions(control_hz=control_hz))
+        HumanoidTable(EnvironmentOptions(control_hz=control_hz))
 
 
 def test_one_rate_and_another_give_the_same_physics() -> None:
     ends = []
     for control_hz in (50.0, 500.0):
-        environment = HumanoidTouch(EnvironmentOptions(images="on-demand", control_hz=control_hz))
+        environment = HumanoidTable(EnvironmentOptions(images="on-demand", control_hz=control_hz))
         environment.reset(seed=SEED)
         for _ in range(round(0.2 * control_hz)):
             environment.step(HOME)
@@ -278,7 +279,7 @@ def test_one_rate_and_another_give_the_same_physics() -> None:
     assert np.array_equal(ends[0], ends[1])
 
 
-def test_the_embodiment(env: HumanoidTouch) -> None:
+def test_the_embodiment(env: HumanoidTable) -> None:
     embodiment = env.embodiment
     assert embodiment.name == "unitree-g1-upper"
     assert [len(group.joints) for group in embodiment.groups] == [7, 7, 7, 7]
@@ -293,7 +294,7 @@ def test_the_embodiment(env: HumanoidTouch) -> None:
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized space")  # actions are physical positions
 @pytest.mark.filterwarnings("ignore:.*not having a spec")  # it is not made by gymnasium.make
 def test_gymnasium_finds_nothing_wrong(images: Any) -> None:
-    environment = HumanoidTouch(EnvironmentOptions(images=images, image_size=32))
+    environment = HumanoidTable(EnvironmentOptions(images=images, image_size=32))
     check_env(environment)
     assert ("images" in environment.observation_space.spaces) == (images == "observation")  # type: ignore[attr-defined]
     environment.close()

@@ -1,9 +1,10 @@
-"""`humanoid/touch`: touch the named block, with either hand, before any other.
+"""The tasks of the humanoid suite: a G1 at a table, told what to do with which blocks.
 
-Success is read from the physics: the first block that any geom of an arm or a hand is in contact with, looked at after
-every physics step. Touching another block first ends the episode as a failure; so does the time limit.
+`humanoid/touch`, `pick`, `pick-with`, `bimanual` and `sequence` are this one environment; they differ in what is drawn
+(`layout.py`) and asked for (`goals.py`). `judge.py` says when they are solved.
 """
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -15,8 +16,11 @@ from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs.humanoid import scene
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
+from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
+from dualsys.sim_envs.humanoid.judge import Judge
 from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode
-from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES, embodiment_of
+from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES, OPEN_HOME, embodiment_of
+from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_physics
 from dualsys.sim_envs.humanoid.stage import Stage
 from dualsys.sim_envs.images import LazyImages
 from dualsys.sim_envs.options import EnvironmentOptions
@@ -24,29 +28,32 @@ from dualsys.sim_envs.rendering import Renderer
 
 CONTROL_HZ = 50.0
 """Rate of `step` where none is asked for."""
-TIME_LIMIT_S = 5.0
+TIME_LIMIT_S: dict[TaskName, float] = {"touch": 5.0, "pick": 8.0, "pick-with": 8.0, "bimanual": 10.0, "sequence": 15.0}
 SCENE_SIZE = (360, 480)
 STATE_MARGIN_RAD = 1.0
 RESET_OPTIONS = ("instruction", "posture_spread_rad")
 
 
-class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
-    """A Unitree G1 at a table, told by colour which block to touch.
+class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
+    """A Unitree G1 at a table, told in words which blocks to touch or to pick up, and with which hand.
 
-    Actions are rows of 28 joint positions (rad), clipped to the joints' ranges. `info` has `success`, `touched` (a
-    colour or None), `target` (colour), `num_blocks`, `episode_seed` and `time_s`.
+    Actions are rows of 28 joint positions (rad), clipped to the joints' ranges. `info` has `success`, `failure` (why an
+    episode ended without, or None), `touched`, `lifted` (the first block's colour, or None), `lifted_by` (hand or
+    None), `target` (colour of the block that is asked for now, of the first where there are two), `goals_done`,
+    `num_blocks`, `episode_seed` and `time_s`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  # gymnasium's
 
-    def __init__(self, options: EnvironmentOptions | None = None) -> None:
+    def __init__(self, options: EnvironmentOptions | None = None, *, task: TaskName = "touch") -> None:
         """Compile the scene (about 0.1 s; the first time on a machine the robot's meshes are prepared, some seconds).
 
         Raises `ConfigError` for a control rate that physics steps don't divide, or an instruction without a known
         colour; `ExtraMissing` where the robot's meshes cannot be had.
         """
         self._options = options = options or EnvironmentOptions()
-        self._substeps = _substeps(options.control_hz or CONTROL_HZ)
+        self._task = task
+        self._substeps = scene.steps_between(options.control_hz or CONTROL_HZ)
         self.render_mode = "rgb_array"
         self._model = scene.build_model()
         self._data = mujoco.MjData(self._model)
@@ -59,6 +66,8 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
         self._renderers: dict[str, Renderer] = {}
         self._moment = 0
+        self._gripped: dict[Side, list[str]] | None = None
+        self._episode: Episode
         self._next_seed: int | None = options.seed
         self._episode_seed = options.seed
         self.action_space = gymnasium.spaces.Box(self._lower, self._upper, dtype=np.float64)
@@ -82,8 +91,8 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def success(self) -> bool:
-        """Whether the first block touched is the named one."""
-        return self._touched == self._episode.target
+        """Whether all that was asked for is done."""
+        return self._judge.success
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -115,16 +124,18 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
             raise SpecMismatch(
-                f"humanoid/touch takes {len(JOINT_NAMES)} finite joint positions, got shape {action.shape}: {action}"
+                f"humanoid/{self._task} takes {len(JOINT_NAMES)} finite joint positions, "
+                f"got shape {action.shape}: {action}"
             )
         self._moment += 1
+        self._gripped = None
         self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
         for _ in range(self._substeps):
             mujoco.mj_step(self._model, self._data)
-            if self._touched is None:
-                self._note_touch()
-        terminated = self._touched is not None
-        truncated = not terminated and self._data.time >= TIME_LIMIT_S - scene.TIMESTEP_S / 2
+            self._judge.look(self._data)
+        self._judge.decide(self._data, self._stage.block_heights(), float(self._data.time))
+        terminated = self._judge.is_over
+        truncated = not terminated and self._data.time >= TIME_LIMIT_S[self._task] - scene.TIMESTEP_S / 2
         return self._observe_for_gymnasium(), float(self.success), terminated, truncated, self._info()
 
     def observe(self) -> Observation:
@@ -162,25 +173,60 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
         For rendering and sensing only; velocities are left as they are. Raises `SpecMismatch` for another length.
         """
         if np.shape(qpos) != self._data.qpos.shape:
-            raise SpecMismatch(f"humanoid/touch has {self._data.qpos.size} positions, got shape {np.shape(qpos)}")
+            size = self._data.qpos.size
+            raise SpecMismatch(f"humanoid/{self._task} has {size} positions, got shape {np.shape(qpos)}")
         self._moment += 1
         self._data.qpos[:] = qpos
         if stamp_s is not None:
             self._data.time = stamp_s
 
+    def snapshot(self) -> Snapshot:
+        """The present moment, whole: positions, velocities, the solver's warm start, what has been judged so far."""
+        return Snapshot(
+            physics=save_physics(self._model, self._data),
+            episode=self._episode,
+            episode_seed=self._episode_seed,
+            judge=copy.copy(self._judge),
+            gripped=self._gripped_now(),
+        )
+
+    def restore(self, snapshot: Snapshot, *, restart_clock: bool = False) -> None:
+        """Go back to a moment of this environment; what then follows is the same to the bit.
+
+        With `restart_clock` the moment becomes the start of an episode of its own: stamps and time limit count from it.
+        """
+        self._moment += 1
+        self._episode, self._episode_seed = snapshot.episode, snapshot.episode_seed
+        self._stage.set(self._episode)
+        self._judge = copy.copy(snapshot.judge)
+        load_physics(self._model, self._data, snapshot.physics)
+        self._gripped = snapshot.gripped
+
     def privileged(self) -> dict[str, Any]:
         """Facts no policy may see at run time: for experts, for auxiliary losses, for tests.
 
         `target_position` `(3,)` and `blocks` {colour: `(3,)`}: centres of the blocks now, metres in the world;
-        `target` and `touched`: colours; `home` `(28,)`: the posture hands rest in.
+        `target`: colour of the block that is asked for now, of the first where there are two; `hands` {side: (verb,
+        colour) or None}: what each hand is to do now; `gripped` {side: colours between its thumb and the rest of it};
+        `hand_targets` `(2, 3)`: where the left and the right hand's blocks are, NaN for a hand without; `touched`:
+        colour or None; `is_over`; `command` `(28,)`: what the servos were last sent; `home` `(28,)`: the
+        posture hands rest in.
         """
         blocks = self._stage.block_positions()
+        goals = self._judge.present_goals
+        hands = self._judge.hand_tasks
+        targets = [np.full(3, np.nan) if task is None else blocks[task[1]] for task in hands.values()]
         return {
-            "target": self._episode.target,
-            "target_position": blocks[self._episode.target],
+            "target": goals[0].colour,
+            "target_position": blocks[goals[0].colour],
             "blocks": blocks,
-            "touched": self._touched,
-            "home": HOME.copy(),
+            "hands": hands,
+            "hand_targets": np.stack(targets),
+            "gripped": self._gripped_now(),
+            "touched": self._judge.touched,
+            "is_over": self._judge.is_over,
+            "command": np.array(self._data.ctrl[self._actuators]),
+            "home": HOME.copy() if self._episode.goals[0].verb == "touch" else OPEN_HOME.copy(),
         }
 
     @property
@@ -194,25 +240,31 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
             renderer.close()
         self._renderers.clear()
 
+    def _gripped_now(self) -> dict[Side, list[str]]:
+        """Colours of the blocks between each hand's thumb and the rest of it, looked at once a step at most."""
+        if self._gripped is None:
+            colours = [block.colour for block in self._episode.blocks]
+            found = {side: self._detector.blocks_gripped(self._data, side) for side in SIDES}
+            self._gripped = {side: [colours[index] for index in found[side]] for side in SIDES}
+        return {side: list(colours) for side, colours in self._gripped.items()}
+
     def _begin(self, seed: int, instruction: str | None, posture_spread_rad: float) -> None:
         self._moment += 1
+        self._gripped = None
         self._episode_seed = seed
-        self._episode: Episode = draw_episode(
-            seed, phrasing=self._options.phrasing, instruction=instruction, posture_spread_rad=posture_spread_rad
+        self._episode = draw_episode(
+            seed,
+            task=self._task,
+            phrasing=self._options.phrasing,
+            instruction=instruction,
+            posture_spread_rad=posture_spread_rad,
         )
-        self._touched: str | None = None
+        self._judge = Judge(self._episode, self._detector)
         self._stage.set(self._episode)
         posture = np.clip(self._episode.posture, self._lower, self._upper)
         self._data.qpos[self._joints] = posture
         self._data.ctrl[self._actuators] = posture
         mujoco.mj_forward(self._model, self._data)
-
-    def _note_touch(self) -> None:
-        """Blocks touched in the same physics step count together: the named one must be alone."""
-        touched = [self._episode.blocks[index].colour for index in self._detector.touched_blocks(self._data)]
-        if touched:
-            others = [colour for colour in touched if colour != self._episode.target]
-            self._touched = others[0] if others else touched[0]
 
     def _state(self) -> FloatArray:
         return np.array(self._data.qpos[self._joints])
@@ -225,8 +277,12 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
     def _info(self) -> dict[str, Any]:
         return {
             "success": self.success,
-            "touched": self._touched,
-            "target": self._episode.target,
+            "failure": self._judge.failure,
+            "touched": self._judge.touched,
+            "lifted": self._judge.lifted,
+            "lifted_by": self._judge.lifted_by,
+            "target": self._judge.present_goals[0].colour,
+            "goals_done": self._judge.done,
             "num_blocks": len(self._episode.blocks),
             "episode_seed": self._episode_seed,
             "time_s": float(self._data.time),
@@ -241,11 +297,3 @@ class HumanoidTouch(gymnasium.Env[dict[str, Any], FloatArray]):
             for camera in self._embodiment.cameras
         }
         return gymnasium.spaces.Dict({"state": state, "images": gymnasium.spaces.Dict(images)})
-
-
-def _substeps(control_hz: float) -> int:
-    count = 1.0 / (control_hz * scene.TIMESTEP_S)
-    if count < 1 - 1e-9 or abs(count - round(count)) > 1e-6:
-        highest = 1.0 / scene.TIMESTEP_S
-        raise ConfigError(f"control_hz={control_hz} does not divide the physics rate; use {highest:.0f} / n, as 50")
-    return round(count)

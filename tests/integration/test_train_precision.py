@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,12 +31,12 @@ def test_losses_and_weights_stay_in_float32_and_near_those_of_float32(tmp_path: 
     )
     data = DemonstrationDataset.open(config.data)
     episodes = split_episodes(data.num_episodes, 0.25, 0)
-    learner = build_learner(config, data, episodes.training)
+    learner = build_learner(config, data, episodes.training, print)
     for parameter in learner.expert.parameters():  # the last layer starts at zero, which every arithmetic gets right
         torch.nn.init.normal_(parameter, std=0.1)
     sampler = BatchSampler(
         data=TrainingData.of(data, "head"), episodes=episodes.training, horizon=32, frames_per_batch=4,
-        moments_per_frame=2, delays_rows=even_delays(0.2, 0.02), seed=0,
+        moments_per_frame=2, delays_rows=even_delays(0.2, 0.02), seed=0, shares=np.zeros(1),
     )  # fmt: skip
     exact = _losses(learner, sampler)
     learner.precision = torch.bfloat16

@@ -30,6 +30,8 @@ from dualsys.device import VARIABLE, model_device
 from dualsys.errors import BridgeError, ConfigError, DualsysError, ExtraMissing
 
 _FOLLOW_PERIOD_S = 0.5
+_PATIENCE_S = 6 * 3600
+"""Of workers that wait for one that computes or writes; a dead one is noticed by Ray, at once."""
 _WITHOUT = "--workers 1"
 
 
@@ -105,7 +107,7 @@ def _fit(work: Work, storage: str, *, use_gpu: bool) -> DualsysError | None:
             use_gpu=use_gpu,
             resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
         ),
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_PATIENCE_S),
         run_config=RunConfig(
             name="dualsys-train",
             storage_path=storage,

@@ -74,7 +74,9 @@ class SubgoalReadout(nn.Module):
         context_BSW = self.context_in(hidden_BSD)
         # Image tokens come in raster order, the same number in every row of the batch.
         position_NW = repeat(self.image_position, "p w -> (b p) w", b=hidden_BSD.shape[0])
-        context_BSW = context_BSW.masked_scatter(is_image_BS[..., None], context_BSW[is_image_BS] + position_NW)
+        # Under autocast the context is narrower than the parameters, and a sum of both is as wide as these.
+        placed_NW = (context_BSW[is_image_BS] + position_NW).to(context_BSW.dtype)
+        context_BSW = context_BSW.masked_scatter(is_image_BS[..., None], placed_NW)
         tokens_BKW = repeat(self.queries, "k w -> b k w", b=hidden_BSD.shape[0])
         is_text_BS = mask_BS.bool() & ~is_image_BS
         for block in self.blocks:

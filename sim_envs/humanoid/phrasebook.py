@@ -144,8 +144,18 @@ POINT = Grammar(
         "{verb} the {noun} which is {colour} with your hand",
         "your hand should stay over the {colour} {noun}",
         "stay over the {colour} one and do not touch it",
+        "{verb} the {colour} one",
+        "now {verb} the {colour} one with your hand please",
+        "use your hand and {verb} the {colour} {noun}",
+        "with your hand {verb} the {noun} that is {colour}",
+        "there is a {colour} {noun} please {verb} it",
+        "on the table there is a {colour} {noun} {verb} it",
     ),
-    held_out=("please stay over the {colour} {noun}", "can you hold your hand over the {colour} one"),
+    held_out=(
+        "please stay over the {colour} {noun}",
+        "can you hold your hand over the {colour} one",
+        "use your hand please and {verb} the {noun} which is {colour}",
+    ),
 )
 
 GRAMMARS: dict[TaskName, Grammar] = {

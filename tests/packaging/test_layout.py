@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("planner", "actor", "bridge", "sim_envs")
-SOURCE_FOLDERS = ("dualsys", "tests", "benchmarks", "examples")
+SOURCE_FOLDERS = ("dualsys", "tests", "benchmarks", "examples", "tools")
 HEAVY = ("torch", "ray", "transformers", "mujoco", "dm_control", "pyarrow", "av", "gymnasium", "matplotlib")
 MAX_LINES = {"tests": 400}
 """Lines of a file by its folder; elsewhere 300."""

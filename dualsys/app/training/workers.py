@@ -9,6 +9,7 @@ nothing of Ray's checkpoints is used. Errors of ours end the training instead of
 """
 
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from dualsys.device import VARIABLE, model_device
 from dualsys.errors import BridgeError, ConfigError, DualsysError, ExtraMissing
 
 _FOLLOW_PERIOD_S = 0.5
+_PATIENCE_S = 6 * 3600
+"""Of workers that wait for one that computes or writes; a dead one is noticed by Ray, at once."""
 _WITHOUT = "--workers 1"
 
 
@@ -104,21 +107,26 @@ def _fit(work: Work, storage: str, *, use_gpu: bool) -> DualsysError | None:
             use_gpu=use_gpu,
             resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
         ),
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_PATIENCE_S),
         run_config=RunConfig(
             name="dualsys-train",
             storage_path=storage,
             failure_config=FailureConfig(max_failures=work.config.max_restarts),
         ),
     )
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         refusal: DualsysError | None = trainer.fit().return_value
+    except SystemExit as end:  # what Ray Train makes of Ctrl-C
+        raise KeyboardInterrupt from end
     except TrainingFailedError as error:
         reason = str(error).strip().split("\n")[-1]
         raise BridgeError(
             f"workers died more than --max-restarts {work.config.max_restarts} times: {reason} "
             "Go on from the last saved state with --resume"
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     return refusal
 
 

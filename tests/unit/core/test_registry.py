@@ -9,6 +9,7 @@ from dualsys.errors import ConfigError
 
 Install = Callable[[str, str, dict[str, str]], None]
 
+
 @pytest.fixture
 def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Puts a distribution with entry points on the path, the way pip leaves it."""

@@ -12,7 +12,13 @@ from dualsys.sim_envs.options import Phrasing
 
 SPLITS: tuple[Phrasing, ...] = ("train", "held-out")
 SUBJECT = {"colour": "cyan", "hand": "left", "other": "red", "other_hand": "right"}
-LEAST_TEMPLATES = {"touch": (25, 5, 5), "pick": (20, 4, 5), "pick-with": (14, 3, 5), "bimanual": (10, 3, 5)}
+LEAST_TEMPLATES = {
+    "touch": (25, 5, 5),
+    "pick": (20, 4, 5),
+    "pick-with": (14, 3, 5),
+    "bimanual": (10, 3, 5),
+    "point": (14, 3, 5),
+}
 """Of training, of held-out sentences alone, of both."""
 
 
@@ -45,7 +51,7 @@ def words(texts: set[str]) -> set[str]:
 
 
 def test_there_is_one_for_each_task_but_sequences(task: TaskName) -> None:
-    assert set(GRAMMARS) == {"touch", "pick", "pick-with", "bimanual"}
+    assert set(GRAMMARS) == {"touch", "pick", "pick-with", "bimanual", "point"}
 
 
 def test_the_splits_share_no_sentence_and_no_verb_template_pair(grammar: Grammar) -> None:
@@ -90,7 +96,7 @@ def test_no_sentence_is_listed_twice_and_each_says_what_it_is_about(
 
 def check_goals(task: TaskName, sentence: str, subject: Mapping[str, str]) -> None:
     goals = goals_in(task, sentence)
-    assert [goal.verb for goal in goals] == ["touch" if task == "touch" else "pick"] * len(goals)
+    assert [goal.verb for goal in goals] == [task if task in ("touch", "point") else "pick"] * len(goals)
     assert [goal.colour for goal in goals] == [subject["colour"], subject["other"]][: len(goals)]
     assert len(goals) == (2 if task == "bimanual" else 1)
     hands = [subject["hand"], subject["other_hand"]][: len(goals)]

@@ -1,0 +1,108 @@
+"""A job packed here, done from the archive alone, split, and put together again."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dualsys.app.controller import Controller
+from dualsys.checkpoint import Checkpoint
+from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
+from tests.integration.training_parts import OPTIONS
+from tools import train_elsewhere
+
+ROOT = Path(__file__).parents[2]
+DEMOS = "humanoid/touch --episodes 3 --tail-s 0"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive, unpacked."""
+    folder = tmp_path_factory.mktemp("there")
+    archive = folder / "job.tar.gz"
+    packing = ["pack", str(archive), "--demos", DEMOS, "--train", " ".join(OPTIONS)]
+    assert train_elsewhere.main([*packing, "--eval", "humanoid/touch --episodes 1 --seed 8000"]) == 0
+    assert archive.stat().st_size < 64 * 2**20
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / "job"
+
+
+def work(job: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    """Done by the archive's own code, in a place where nothing else of ours is."""
+    script = job / "repository/tools/train_elsewhere.py"
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DUALSYS_CACHE")}
+    return subprocess.run(
+        [sys.executable, str(script), "work", *more],
+        cwd=job, env=environment | {"HOME": str(job)}, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+
+
+def test_the_archive_has_meshes_and_plug_ins(job: Path) -> None:
+    assert (job / "cache" / CACHE_VERSION / XML_NAME).is_file()
+    [found] = [
+        each for each in importlib.metadata.distributions(path=[str(job / "repository")]) if each.name == "dualsys"
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {(group, *item) for group, points in project["entry-points"].items() for item in points.items()}
+    points = {(each.group, each.name, each.value) for each in found.entry_points}
+    assert points == wanted | {("console_scripts", "dualsys", "dualsys.app.cli:main")}
+    assert (job / "repository/dualsys/planner").is_symlink()
+
+
+def test_a_job_is_done_there_and_comes_back_whole(
+    job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = work(job, "--limit-s", "0.5")
+    assert stopped.returncode == train_elsewhere.NOT_DONE, stopped.stderr
+    assert "the same command goes on from here" in stopped.stdout
+    done = work(job, "--state")
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = sorted((job / "parts").glob("part-*"))
+    assert len(parts) > 1
+    assert max(part.stat().st_size for part in parts) < 16 * 2**20
+
+    joined = tmp_path / "joined"
+    assert train_elsewhere.main(["join", str(job / "parts"), str(joined)]) == 0
+    out = job / "out"
+    names = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+    assert names == {path.relative_to(joined) for path in joined.rglob("*") if path.is_file()}
+    assert {Path("training/state.pt"), Path("training/eval-0.json"), Path("training/report.html")} < names
+    for name in names:
+        assert (joined / name).read_bytes() == (out / name).read_bytes()
+    assert Checkpoint.open(joined).manifest.training["steps"] == 4
+    Controller.from_checkpoint(joined).close()
+
+    capsys.readouterr()
+    assert train_elsewhere.main(["join", str(job / "parts"), str(joined)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    piece = bytearray(parts[1].read_bytes())
+    piece[100] ^= 1
+    parts[1].write_bytes(piece)
+    assert train_elsewhere.main(["join", str(job / "parts"), str(tmp_path / "damaged")]) == 2
+    assert "part-001 has" in capsys.readouterr().err
+    parts[1].unlink()
+    assert train_elsewhere.main(["join", str(job / "parts"), str(tmp_path / "damaged")]) == 2
+    assert "part-001 is missing" in capsys.readouterr().err
+    assert not (tmp_path / "damaged").exists()
+
+
+def test_an_archive_that_is_too_large_says_of_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/video.mp4").write_bytes(os.urandom(2**20))
+    monkeypatch.setattr(train_elsewhere, "MAX_ARCHIVE_BYTES", 2**20)
+    archive = tmp_path / "job.tar.gz"
+    assert train_elsewhere.main(["pack", str(archive), "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert "1 are allowed" in said
+    assert "data 1.0 MiB" in said
+    assert "record it there, with --demos" in said
+    assert not archive.exists()

@@ -88,7 +88,7 @@ def test_both_hands_keep_a_block_each() -> None:
 
 def test_no_task_without_hands_is_told_the_other() -> None:
     for task in ("humanoid/touch", "humanoid/pick", "humanoid/bimanual"):
-        assert "other hand" not in conditions_of(task)  # type: ignore[arg-type]
+        assert "other hand" not in conditions_of(task)
 
 
 def episode(named: tuple[str, ...], told: tuple[str, ...], **what: Any) -> dict[str, Any]:

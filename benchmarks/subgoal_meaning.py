@@ -1,6 +1,7 @@
 """Does the subgoal carry the meaning? The same episodes with the planner blinded, misled, or told something else.
 
     python -m benchmarks.subgoal_meaning --episodes 200 --seed 10000
+    python -m benchmarks.subgoal_meaning --task humanoid/pick-with --episodes 200 --seed 10000
 
 If the actor could find the named block by itself, it would not need the planner: success would stay. So:
 
@@ -8,14 +9,21 @@ If the actor could find the named block by itself, it would not need the planner
     held-out phrasing     words and templates that training never put together
     null planner          the actor gets the null subgoal
     shuffled images       the planner sees another episode's first image with this instruction
-    another instruction   the planner is told another block of the scene: that one must be touched, not the named one
+    another instruction   the planner is told another block of the scene: that one must be taken, not the named one
+    other hand            pick-with: the planner is told the other hand: the block must come up in that one
+
+What the planner is told is altered on its way to it; the environment goes on asking for the named block. So a task of
+picking ends, as a failure, once another block is 2 cm up, and what counts is which block came up first, in which hand.
+Scenes in which nothing else can be told are left out of `another instruction`: in pick-with those without another block
+in reach of the named hand, in bimanual, where one of the two blocks is exchanged for another of its side, those of two.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import comb
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,23 +35,39 @@ from rich.table import Table
 from benchmarks.report import write_report
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
+from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import run_episode
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.checkpoint import Checkpoint
-from dualsys.messages import LatentSubgoal, Observation
+from dualsys.messages import FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Planner
 from dualsys.settings import TimingConfig
+from dualsys.sim_envs.humanoid.goals import SIDES, side_of
+from dualsys.sim_envs.humanoid.judge import OFF_THE_TABLE_M
+from dualsys.sim_envs.humanoid.layout import EITHER_HAND_X_M, EITHER_HAND_Y_M
 from dualsys.sim_envs.humanoid.palette import COLOURS
+from dualsys.sim_envs.humanoid.scene import BLOCK_REST_M
 
-Condition = Literal["as trained", "held-out phrasing", "null planner", "shuffled images", "another instruction"]
-TASK = "humanoid/touch"
+Task = Literal["humanoid/touch", "humanoid/pick", "humanoid/pick-with", "humanoid/bimanual"]
+Condition = Literal[
+    "as trained", "held-out phrasing", "null planner", "shuffled images", "another instruction", "other hand"
+]
+DONE: dict[Task, tuple[str, str]] = {
+    "humanoid/touch": ("named block touched first", "instructed block touched first"),
+    "humanoid/pick": ("named block picked", "instructed block lifted first"),
+    "humanoid/pick-with": ("named block picked, named hand", "instructed block lifted first, instructed hand"),
+    "humanoid/bimanual": ("both named blocks picked", "instructed blocks up"),
+}
+"""What is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeaningConfig:
-    """Success of humanoid/touch with the planner's inputs tampered with."""
+    """Success of a task with the planner's inputs tampered with."""
 
+    task: Task = "humanoid/touch"
+    """What is to be done."""
     episodes: int = 200
     """Episodes of each condition, on the same seeds."""
     seed: int = 8000
@@ -59,7 +83,18 @@ class MeaningConfig:
     workers: int = 2
     """Processes."""
     json: Path | None = None
-    """File for the figures; default: results/subgoal_meaning.json."""
+    """File for the figures; default: results/subgoal_meaning.json, for other tasks subgoal_meaning_TASK.json."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A sentence and what it asks for."""
+
+    instruction: str
+    colours: tuple[str, ...]
+    """One, in bimanual two."""
+    hand: str | None = None
+    """In pick-with."""
 
 
 class TamperedPlanner:
@@ -82,20 +117,26 @@ class TamperedPlanner:
         return self._planner.plan(self._change(observation))
 
 
+def conditions_of(task: Task) -> tuple[Condition, ...]:
+    """Those that mean something in a task."""
+    return tuple(each for each in get_args(Condition) if each != "other hand" or task == "humanoid/pick-with")
+
+
 def run_seeds(config: MeaningConfig, condition: Condition, seeds: list[int]) -> list[dict[str, Any]]:
-    """Episodes of one condition."""
+    """Episodes of one condition, without those in which nothing else can be told."""
     import torch
 
     torch.set_num_threads(1)
     phrasing: Any = "held-out" if condition == "held-out phrasing" else "train"
-    environment: Any = sim_envs.make(TASK, images="on-demand", phrasing=phrasing)
-    other: Any = sim_envs.make(TASK, images="on-demand")
-    told = ""
+    eyes = eyes_for(config.task, Checkpoint.open(config.checkpoint).manifest.embodiment)
+    environment: Any = sim_envs.make(config.task, images="on-demand", phrasing=phrasing, **eyes)
+    other: Any = sim_envs.make(config.task, images="on-demand", **eyes)
+    told: Telling | None = None
 
     def change(observation: Observation) -> Observation:
         if condition == "shuffled images":
             return replace(observation, images=other.observe().images)
-        return replace(observation, instruction=told) if told else observation
+        return observation if told is None else replace(observation, instruction=told.instruction)
 
     manifest = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment).manifest
     part = PartConfig(checkpoint=config.checkpoint, name="null" if condition == "null planner" else "")
@@ -110,30 +151,90 @@ def run_seeds(config: MeaningConfig, condition: Condition, seeds: list[int]) -> 
     with Controller(planner, actor, timing=timing) as controller:
         for seed in seeds:
             environment.reset(seed=seed)
-            blocks = environment.privileged()
-            instructed = blocks["target"]
-            if condition == "another instruction":
-                instructed = sorted(set(blocks["blocks"]) - {blocks["target"]})[seed % (len(blocks["blocks"]) - 1)]
-                told = recoloured(environment.instruction, instructed)
+            named = asked_for(config.task, environment.instruction)
+            told = tell(config.task, condition, named, environment.privileged()["blocks"], seed)
+            if told is None:
+                continue
             other.reset(seed=config.seed + (seed - config.seed + 1) % config.episodes)
-            result = run_episode(environment, controller, seed)
-            results.append({**asdict(result), "instructed": instructed})
+            result = asdict(run_episode(environment, controller, seed))
+            heights = {colour: place[2] for colour, place in environment.privileged()["blocks"].items()}
+            up = [colour for colour, z_m in heights.items() if z_m >= BLOCK_REST_M + OFF_THE_TABLE_M]
+            results.append({**result, "named": asdict(named), "told": asdict(told), "up": up})
     environment.close()
     other.close()
     return results
 
 
-def recoloured(instruction: str, colour: str) -> str:
-    """The same sentence with another colour's name."""
-    words = [colour if word in COLOURS else word for word in instruction.split()]
-    return " ".join(words)
+def asked_for(task: Task, instruction: str) -> Telling:
+    """What one of the grammar's sentences asks for."""
+    words = instruction.split()
+    colours = tuple(word for word in words if word in COLOURS)
+    hand = next((word for word in words if word in SIDES), None) if task == "humanoid/pick-with" else None
+    return Telling(instruction=instruction, colours=colours, hand=hand)
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rates of touching the named and the instructed block."""
+def tell(
+    task: Task, condition: Condition, named: Telling, blocks_m: Mapping[str, FloatArray], seed: int
+) -> Telling | None:
+    """What the planner is told where the blocks of these colours stand; None where nothing else can be told."""
+    if condition == "other hand":
+        return asked_for(task, other_handed(named.instruction))
+    if condition != "another instruction":
+        return named
+    others = sorted(set(blocks_m) - set(named.colours))
+    if named.hand is not None:
+        others = [colour for colour in others if _is_in_reach(blocks_m[colour], named.hand)]
+    if not others:
+        return None
+    new = others[seed % len(others)]
+    side = side_of(blocks_m[new][1])
+    of_its_side = [colour for colour in named.colours if side_of(blocks_m[colour][1]) == side]
+    old = of_its_side[0] if len(named.colours) > 1 else named.colours[0]
+    return asked_for(task, recoloured(named.instruction, old, new))
+
+
+def _is_in_reach(place_m: FloatArray, hand: str) -> bool:
+    """Whether a hand may be asked to take a block here: on its own side, or where either hand reaches."""
+    x_m, y_m = place_m[:2]
+    return side_of(y_m) == hand or (x_m <= EITHER_HAND_X_M[1] and abs(y_m) <= EITHER_HAND_Y_M[1])
+
+
+def recoloured(instruction: str, old: str, new: str) -> str:
+    """The same sentence with one colour's name for another's."""
+    return " ".join(new if word == old else word for word in instruction.split())
+
+
+def other_handed(instruction: str) -> str:
+    """The same sentence with left and right exchanged."""
+    exchanged = dict(zip(SIDES, reversed(SIDES), strict=True))
+    return " ".join(exchanged.get(word, word) for word in instruction.split())  # type: ignore[call-overload]
+
+
+def did_as_told(task: Task, result: dict[str, Any]) -> bool:
+    """Whether an episode went as the planner was told."""
+    info, told = result["info"], result["told"]
+    if task == "humanoid/touch":
+        return bool(info["touched"] == told["colours"][0])
+    if task == "humanoid/bimanual":
+        named, asked, up = (set(each) for each in (result["named"]["colours"], told["colours"], result["up"]))
+        return bool(result["success"]) if asked == named else asked - named <= up and not (named - asked) & up
+    return info["lifted"] == told["colours"][0] and told["hand"] in (None, info["lifted_by"])
+
+
+def chance_of(task: Task, num_blocks: int) -> float:
+    """Of doing as told by taking any block with any hand; in bimanual any two blocks."""
+    if task == "humanoid/bimanual":
+        return 1.0 / comb(num_blocks, 2)
+    return 1.0 / num_blocks / (2 if task == "humanoid/pick-with" else 1)
+
+
+def summary(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rates of doing what the environment asks for and what the planner was told."""
     count = len(results)
+    if not count:
+        return {"episodes": 0}
     named = sum(result["success"] for result in results)
-    instructed = sum(result["info"]["touched"] == result["instructed"] for result in results)
+    instructed = sum(did_as_told(task, result) for result in results)
     return {
         "episodes": count,
         "named": named,
@@ -142,7 +243,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         "instructed": instructed,
         "instructed_rate": instructed / count,
         "instructed_ci95": wilson_interval(instructed, count),
-        "chance": sum(1.0 / result["info"]["num_blocks"] for result in results) / count,
+        "chance": sum(chance_of(task, result["info"]["num_blocks"]) for result in results) / count,
     }
 
 
@@ -150,19 +251,22 @@ def main(config: MeaningConfig) -> None:
     """Run every condition, print the table, write the file."""
     seeds = list(range(config.seed, config.seed + config.episodes))
     figures: dict[str, Any] = {}
-    table = Table(title=f"{TASK}, {config.episodes} episodes each from seed {config.seed}")
-    for name in ("planner", "named block touched first", "instructed block touched first", "1.5 / blocks"):
+    table = Table(title=f"{config.task}, {config.episodes} episodes each from seed {config.seed}")
+    for name in ("planner", *DONE[config.task], "1.5 x chance"):
         table.add_column(name)
     with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        for condition in get_args(Condition):
+        for condition in conditions_of(config.task):
             shares = [seeds[index :: config.workers] for index in range(config.workers)]
             results = [r for share in pool.map(partial(run_seeds, config, condition), shares) for r in share]
-            figures[condition] = row = summary(results)
-            table.add_row(condition, _cell(row, "named"), _cell(row, "instructed"), f"{150 * row['chance']:.1f} %")
+            figures[condition] = row = summary(config.task, results)
+            if results:
+                cells = (_cell(row, "named"), _cell(row, "instructed"), f"{150 * row['chance']:.1f} %")
+                table.add_row(condition, *cells)
             print(condition, json.dumps(row), flush=True)
     Console().print(table)
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
-    print(write_report("subgoal_meaning", {"config": settings, "conditions": figures}, config.json))
+    settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name, "json": None}
+    suffix = "" if config.task == "humanoid/touch" else f"_{config.task.removeprefix('humanoid/')}"
+    print(write_report(f"subgoal_meaning{suffix}", {"config": settings, "conditions": figures}, config.json))
 
 
 def _cell(row: dict[str, Any], kind: str) -> str:

@@ -21,3 +21,57 @@ def wilson_interval(successes: int, count: int, z: float = Z95) -> tuple[float, 
     centre = (rate + z * z / (2 * count)) / denominator
     half = z / denominator * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def paired_difference_interval(
+    both: int, only_first: int, only_second: int, neither: int, z: float = Z95
+) -> tuple[float, float]:
+    """Interval of the difference of two success rates, first less second, on the same trials.
+
+    Wilson's intervals of the two rates, put together with the correlation of the pairs: holds near 0 and 1 as those do.
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10.
+
+    Args:
+        both: Trials in which both succeed.
+        only_first: Trials in which the first alone does.
+        only_second: Trials in which the second alone does.
+        neither: Trials in which both fail.
+        z: Quantile of the normal distribution.
+
+    Raises:
+        ValueError: no trials, or a negative count.
+    """
+    count = both + only_first + only_second + neither
+    if count < 1 or min(both, only_first, only_second, neither) < 0:
+        raise ValueError(f"{both}, {only_first}, {only_second} and {neither} pairs are no table")
+    first, second = (both + only_first) / count, (both + only_second) / count
+    low_1, high_1 = wilson_interval(both + only_first, count, z)
+    low_2, high_2 = wilson_interval(both + only_second, count, z)
+    phi = _continuity_corrected_phi(both, only_first, only_second, neither)
+    down_1, up_1, down_2, up_2 = first - low_1, high_1 - first, second - low_2, high_2 - second
+    below = math.sqrt(max(0.0, down_1**2 - 2 * phi * down_1 * up_2 + up_2**2))
+    above = math.sqrt(max(0.0, up_1**2 - 2 * phi * up_1 * down_2 + down_2**2))
+    return max(-1.0, first - second - below), min(1.0, first - second + above)
+
+
+def _continuity_corrected_phi(both: int, only_first: int, only_second: int, neither: int) -> float:
+    """Correlation of the pairs; 0 where a rate is 0 or 1."""
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    if not margins:
+        return 0.0
+    excess = float(both * neither - only_first * only_second)
+    if excess > 0:
+        excess = max(0.0, excess - (both + only_first + only_second + neither) / 2)
+    return excess / math.sqrt(margins)
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Exact two-sided p that both succeed equally often: of the trials in which one alone does, each has half.
+
+    Raises `ValueError` for negative counts.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"{only_first} and {only_second} are no counts")
+    unlike = only_first + only_second
+    tail = sum(math.comb(unlike, index) for index in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / (1 << unlike))

@@ -1,0 +1,129 @@
+"""Is one controller better than another? Both on the same seeds, with the interval of the difference.
+
+    python -m benchmarks.paired_success humanoid/pick outputs/before outputs/after --episodes 200 --seed 10000
+
+The same seed is the same scene, words and noise, so episodes come in pairs, and only those that one of the two alone
+solves tell them apart. The interval is Newcombe's for paired proportions (1998, method 10), p McNemar's, exact.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import write_report
+from dualsys.app.evaluate import EvalConfig, evaluate
+from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
+from dualsys.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedSuccessConfig:
+    """Success of two controllers on one task and the same seeds."""
+
+    task: Annotated[str, tyro.conf.Positional]
+    """What is to be done, such as humanoid/pick."""
+    a: Annotated[str, tyro.conf.Positional]
+    """First controller (before): shipped name or folder."""
+    b: Annotated[str, tyro.conf.Positional]
+    """Second controller (after)."""
+    episodes: int = 200
+    """Episodes of each."""
+    seed: int = 10000
+    """Seed of the first; 10000 and above for claims, 8000 to 9999 for development."""
+    planner_hz: float = 5.0
+    """Rate of the planner."""
+    planner_latency_s: float = 0.12
+    """Its latency."""
+    actor_latency_s: float = 0.03
+    """The actor's latency."""
+    workers: int = 2
+    """Processes."""
+    json: Path | None = None
+    """File for the figures; default: results/paired_success_TASK.json."""
+
+
+def main(config: PairedSuccessConfig) -> None:
+    """Play both, print the table, write the file."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers with several threads each are in each other's way
+    for checkpoint in (config.a, config.b):  # refused before the work, not after half of it
+        Checkpoint.open(checkpoint)
+    first, second = (_outcomes(config, checkpoint) for checkpoint in (config.a, config.b))
+    figures = compare(first, second)
+    Console().print(_table(config, figures))
+    settings = asdict(config) | {"a": Path(config.a).name, "b": Path(config.b).name, "json": None}
+    weights = {
+        key: Checkpoint.open(path).manifest.subgoal.schema_id for key, path in (("a", config.a), ("b", config.b))
+    }
+    name = f"paired_success_{config.task.rpartition('/')[2]}"
+    print(write_report(name, {"config": settings, "weights": weights, **figures}, config.json))
+
+
+def _outcomes(config: PairedSuccessConfig, checkpoint: str) -> dict[int, bool]:
+    """Success by seed."""
+    evaluation = EvalConfig(
+        suite_or_task=config.task,
+        checkpoint=checkpoint,
+        episodes=config.episodes,
+        seed=config.seed,
+        planner_hz=config.planner_hz,
+        planner_latency_s=config.planner_latency_s,
+        actor_latency_s=config.actor_latency_s,
+        workers=config.workers,
+    )
+    (task,) = evaluate(evaluation)["tasks"]
+    return {episode["seed"]: episode["success"] for episode in task["per_episode"]}
+
+
+def compare(first: dict[int, bool], second: dict[int, bool]) -> dict[str, Any]:
+    """Rates, the four kinds of pairs, the difference (second less first) with its interval, and p.
+
+    Raises `ValueError` for outcomes of different seeds.
+    """
+    if first.keys() != second.keys():
+        raise ValueError("both must have played the same seeds")
+    pairs = [(first[seed], second[seed]) for seed in first]
+    both, only_a, only_b, neither = (
+        pairs.count(kind) for kind in ((True,) * 2, (True, False), (False, True), (False,) * 2)
+    )
+    count = len(pairs)
+    return {
+        "episodes": count,
+        "a": _rate(both + only_a, count),
+        "b": _rate(both + only_b, count),
+        "pairs": {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither},
+        "difference": (only_b - only_a) / count,
+        "difference_ci95": paired_difference_interval(both, only_b, only_a, neither),
+        "mcnemar_p": mcnemar_p(only_a, only_b),
+        "only_a_seeds": [seed for seed in first if first[seed] and not second[seed]],
+        "only_b_seeds": [seed for seed in first if second[seed] and not first[seed]],
+    }
+
+
+def _rate(successes: int, count: int) -> dict[str, Any]:
+    return {"successes": successes, "success": successes / count, "ci95": wilson_interval(successes, count)}
+
+
+def _table(config: PairedSuccessConfig, figures: dict[str, Any]) -> Table:
+    count = figures["episodes"]
+    title = f"{config.task}, {count} episodes from seed {config.seed}, the same for both"
+    table = Table(title=title)
+    for name in ("", "success", "95 % interval", "solved by it alone"):
+        table.add_column(name, justify="left" if not name else "right")
+    for key, checkpoint in (("a", config.a), ("b", config.b)):
+        rate, alone = figures[key], figures["pairs"][f"only_{key}"]
+        low, high = rate["ci95"]
+        cells = (f"{100 * rate['success']:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %", f"{alone}/{count}")
+        table.add_row(f"{key.upper()} {Path(checkpoint).name}", *cells)
+    low, high = figures["difference_ci95"]
+    span = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    table.add_row("B - A, points", f"{100 * figures['difference']:+.1f}", span, f"p = {figures['mcnemar_p']:.2g}")
+    return table
+
+
+if __name__ == "__main__":
+    main(tyro.cli(PairedSuccessConfig, description=__doc__))

@@ -1,0 +1,81 @@
+"""The first episodes of a recording are a shorter recording; what is done is known again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.finetune_curve import (
+    FinetuneCurveConfig,
+    differing_options,
+    first_episodes,
+    require_same_base,
+    training_of,
+)
+from dualsys.app.demos import DemosConfig, record_demonstrations
+from dualsys.app.train_config import plain
+from dualsys.checkpoint import Checkpoint
+from dualsys.data import DemonstrationDataset
+from dualsys.errors import ConfigError
+
+
+def record(out: Path, episodes: int) -> DemonstrationDataset:
+    record_demonstrations(DemosConfig(task="humanoid/point", episodes=episodes, out=out, image_size=32))
+    return DemonstrationDataset.open(out)
+
+
+@pytest.mark.slow
+def test_the_first_episodes_are_what_a_shorter_recording_holds(tmp_path: Path) -> None:
+    first, shorter = first_episodes(record(tmp_path / "three", 3), 2), record(tmp_path / "two", 2)
+    assert len(first) == len(shorter)
+    assert first.instructions == shorter.instructions
+    for name in ("states", "actions", "episode_starts", "episode_lengths", "folder_of_episode", "seeds", "success"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(shorter, name), err_msg=name)
+    assert first.extras.keys() == shorter.extras.keys()
+    for name, column in first.extras.items():
+        np.testing.assert_array_equal(column, shorter.extras[name], err_msg=name)
+    mine, theirs = first.cameras["head"], shorter.cameras["head"]
+    assert mine.frames.shape == theirs.frames.shape
+    np.testing.assert_array_equal(mine.frame_of_row, theirs.frame_of_row)
+    np.testing.assert_array_equal(mine.stamp_of_row_s, theirs.stamp_of_row_s)
+    # The encoder looks ahead over what comes after: levels, not pictures, may differ.
+    apart = np.abs(mine.frames[:].astype(int) - theirs.frames[:].astype(int))
+    assert apart.mean() < 1.0
+
+
+def test_from_scratch_has_the_base_s_shape_and_its_own_rate(tmp_path: Path) -> None:
+    config = FinetuneCurveConfig(out=tmp_path, steps=40)
+    tuned, scratch = (
+        training_of(config, start, 5, tmp_path / "x", (Path("data"),)) for start in ("fine-tuned", "from scratch")
+    )
+    assert (tuned.init, scratch.init) == ("humanoid-table", "")
+    assert tuned.steps == scratch.steps == 40
+    base = Checkpoint.open("humanoid-table").manifest
+    assert scratch.actor.model_dump() == base.actor.config
+    assert (scratch.subgoal_tokens, scratch.subgoal_dim) == (base.subgoal.num_tokens, base.subgoal.dim)
+    changed = {key for key, value in tuned.decisive.items() if scratch.decisive[key] != value}
+    shape = {"actor", "image_size", "camera", "exit_layer", "subgoal_tokens", "subgoal_dim"}
+    assert changed - shape == {"init", "learning_rate"}
+
+
+def test_another_training_is_known_by_its_options(tmp_path: Path) -> None:
+    config = training_of(FinetuneCurveConfig(out=tmp_path), "fine-tuned", 5, tmp_path / "x", (Path("data"),))
+    saved = {**plain(config.decisive), "resume": True}
+    assert differing_options(config, saved) == []
+    assert differing_options(replace(config, steps=7, batch_size=3), saved) == ["batch_size", "steps"]
+
+
+def test_a_folder_keeps_to_the_controller_it_began_with(tmp_path: Path) -> None:
+    config = FinetuneCurveConfig(out=tmp_path)
+    require_same_base(config)
+    require_same_base(config)
+    text = (tmp_path / "started_from.json").read_text()
+    (tmp_path / "started_from.json").write_text(text.replace("humanoid-table/", "humanoid-table/0"))
+    with pytest.raises(ConfigError, match="another --out"):
+        require_same_base(config)
+
+
+def test_one_demonstration_is_too_few() -> None:
+    with pytest.raises(ConfigError, match="2 or more"):
+        FinetuneCurveConfig(demonstrations=(1, 5))

@@ -80,6 +80,8 @@ class Learner(nn.Module):
         self.expert = actor.expert
         self.precision = torch.float32
         """Of both networks' arithmetic; bfloat16: autocast. Weights, helpers and losses stay in float32."""
+        self.helpers_only_read = False
+        """Whether helpers learn to read what there is and change nothing: new ones would spoil a trained planner."""
         spec = planner.subgoal_spec
         self.centre_3: Tensor
         self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
@@ -126,6 +128,8 @@ class Learner(nn.Module):
         flow = self._flow_loss(tokens_BKC, batch, generator, share)
         true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
         kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
+        if self.helpers_only_read:
+            tokens_BKC, picture_BPD = tokens_BKC.detach(), picture_BPD.detach()
         seen_BT3, logits_BT = self.subgoal_targets(tokens_BKC)
         placed_BO3 = self.picture_positions(picture_BPD)
         position = (

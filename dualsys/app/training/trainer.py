@@ -139,6 +139,7 @@ class Trainer:
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step; returns its line of the curve."""
         self.learner.train()
+        self.learner.helpers_only_read = bool(self.config.init) and step < self.config.warmup_steps
         rate = learning_rate(step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -6,6 +6,7 @@ The same seed is the same scene, words and noise, so episodes come in pairs, and
 solves tell them apart. The interval is Newcombe's for paired proportions (1998, method 10), p McNemar's, exact.
 """
 
+import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.report import write_report
 from dualsys.app.evaluate import EvalConfig, evaluate
 from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
 from dualsys.checkpoint import Checkpoint
+from dualsys.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,9 @@ class PairedSuccessConfig:
     task: Annotated[str, tyro.conf.Positional]
     """What is to be done, such as humanoid/pick."""
     a: Annotated[str, tyro.conf.Positional]
-    """First controller (before): shipped name or folder."""
+    """First controller (before): shipped name or folder, or what `dualsys eval --json` wrote of it on these seeds."""
     b: Annotated[str, tyro.conf.Positional]
-    """Second controller (after)."""
+    """Second controller (after), likewise."""
     episodes: int = 200
     """Episodes of each."""
     seed: int = 10000
@@ -50,21 +52,40 @@ class PairedSuccessConfig:
 def main(config: PairedSuccessConfig) -> None:
     """Play both, print the table, write the file."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers with several threads each are in each other's way
-    for checkpoint in (config.a, config.b):  # refused before the work, not after half of it
-        Checkpoint.open(checkpoint)
+    weights = {key: _weights(value) for key, value in (("a", config.a), ("b", config.b))}  # refused before the work
     first, second = (_outcomes(config, checkpoint) for checkpoint in (config.a, config.b))
     figures = compare(first, second)
     Console().print(_table(config, figures))
     settings = asdict(config) | {"a": Path(config.a).name, "b": Path(config.b).name, "json": None}
-    weights = {
-        key: Checkpoint.open(path).manifest.subgoal.schema_id for key, path in (("a", config.a), ("b", config.b))
-    }
     name = f"paired_success_{config.task.rpartition('/')[2]}"
     print(write_report(name, {"config": settings, "weights": weights, **figures}, config.json))
 
 
+def _weights(controller: str) -> str:
+    """What names a controller's weights; of a finished evaluation its checkpoint's name."""
+    if controller.endswith(".json"):
+        return str(json.loads(Path(controller).read_text())["config"]["checkpoint"])
+    return Checkpoint.open(controller).manifest.subgoal.schema_id
+
+
+def outcomes_of_report(config: PairedSuccessConfig, path: Path) -> dict[int, bool]:
+    """Success by seed of an evaluation that was done before. Raises `ConfigError` where it was another one."""
+    report = json.loads(path.read_text())
+    asked = {
+        name: getattr(config, name)
+        for name in ("episodes", "seed", "planner_hz", "planner_latency_s", "actor_latency_s")
+    }
+    done = {name: report["config"][name] for name in asked}
+    tasks = {task["task"]: task["per_episode"] for task in report["tasks"]}
+    if done != asked or config.task not in tasks:
+        raise ConfigError(f"{path} is of {sorted(tasks)} with {done}, asked is {config.task} with {asked}")
+    return {episode["seed"]: episode["success"] for episode in tasks[config.task]}
+
+
 def _outcomes(config: PairedSuccessConfig, checkpoint: str) -> dict[int, bool]:
     """Success by seed."""
+    if checkpoint.endswith(".json"):
+        return outcomes_of_report(config, Path(checkpoint))
     evaluation = EvalConfig(
         suite_or_task=config.task,
         checkpoint=checkpoint,

@@ -1,8 +1,12 @@
 """What the paired benchmark makes of two lists of outcomes."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from benchmarks.paired_success import compare
+from benchmarks.paired_success import PairedSuccessConfig, compare, outcomes_of_report
+from dualsys.errors import ConfigError
 
 
 def test_pairs_are_counted_and_the_difference_is_second_less_first() -> None:
@@ -30,3 +34,20 @@ def test_a_controller_beside_itself_differs_by_nothing() -> None:
 def test_other_seeds_are_refused() -> None:
     with pytest.raises(ValueError, match="same seeds"):
         compare({1: True}, {2: True})
+
+
+def test_a_finished_evaluation_counts_where_it_was_the_same_one(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    asked = PairedSuccessConfig(task="humanoid/pick", a=str(path), b="x", episodes=2, seed=8000)
+    timing = {"planner_hz": 5.0, "planner_latency_s": 0.12, "actor_latency_s": 0.03}
+    episodes = [{"seed": 8000, "success": True}, {"seed": 8001, "success": False}]
+    report = {
+        "config": {"episodes": 2, "seed": 8000, **timing},
+        "tasks": [{"task": asked.task, "per_episode": episodes}],
+    }
+    path.write_text(json.dumps(report))
+    assert outcomes_of_report(asked, path) == {8000: True, 8001: False}
+    report["config"] = {"episodes": 2, "seed": 8000, **timing, "planner_latency_s": 0.5}
+    path.write_text(json.dumps(report))
+    with pytest.raises(ConfigError, match="planner_latency_s"):
+        outcomes_of_report(asked, path)

@@ -98,7 +98,7 @@ def build_learner(
         planner,
         actor,
         weights,
-        centre_m=[float(value) for value in np.nanmean(places, axis=0)] if len(places) else [0.0, 0.0, 0.0],
+        centre_m=np.nanmean(places, axis=0).tolist() if np.isfinite(places).any() else [0.0, 0.0, 0.0],
         num_targets=targets.shape[1] // 3,
         num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
     )

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train_config import TrainConfig
+from dualsys.app.train_config import USUAL_CAMERA, TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
@@ -114,6 +114,11 @@ def build_planner(
     schema_id = f"{config.name}/{_digest(config.decisive)}"
     if base is not None:
         known = VLMPlanner.from_checkpoint(base)
+        if config.camera not in (USUAL_CAMERA, known.config.camera):
+            raise ConfigError(
+                f"--camera {config.camera}: the planner of {base.manifest.name} looks through {known.config.camera!r}, "
+                "and goes on to; leave --camera out, or train without --init"
+            )
         if config.train == "actor":
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)

@@ -169,6 +169,10 @@ def _add_cameras(spec: Any) -> None:
     ):
         camera = spec.worldbody.add_camera(name=name, pos=list(position), fovy=fovy)
         camera.quat = look_at(position, target)
+    for name in WRIST_CAMERAS:
+        wrist = spec.body(f"{name}_yaw_link")
+        camera = wrist.add_camera(name=name, pos=list(WRIST_POSITION_M), fovy=WRIST_FOVY_DEG)
+        camera.quat = look_at(WRIST_POSITION_M, WRIST_TARGET_M)
 
 
 def steps_between(control_hz: float) -> int:

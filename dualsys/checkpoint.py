@@ -10,6 +10,7 @@
 No torch here: a truncated or foreign file is refused from its header alone, before any framework is imported.
 """
 
+import hashlib
 import json
 import platform
 from dataclasses import dataclass
@@ -98,6 +99,14 @@ class Checkpoint:
         if entry.weights is None:
             raise CheckpointError(f"checkpoint {self.folder.name!r}: module {entry.name!r} names no weights")
         return self.folder / entry.weights
+
+    def weights_digest(self) -> str:
+        """Short hash of both modules' weights: which controller this is, whatever it is called."""
+        digest = hashlib.sha256()
+        for entry in (self.manifest.planner, self.manifest.actor):
+            if entry.weights is not None:
+                digest.update((self.folder / entry.weights).read_bytes())
+        return digest.hexdigest()[:16]
 
     def parse(self, model: type[Model], value: Any, *, where: str) -> Model:
         """A part of the checkpoint as what it should be. Raises `CheckpointError` naming the first thing that isn't."""

@@ -5,11 +5,11 @@ dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out out
 """
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache, partial
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,18 +17,20 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from dualsys.app.correction import CorrectionPlan, Rewindable, correct_episode
+from dualsys.app.controller import Controller
+from dualsys.app.correction import CorrectionPlan, Rewindable
+from dualsys.app.correction_pool import CorrectionRound, run_round
 from dualsys.app.demos import TRAINING_SEEDS, column_names
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import Demonstrator, RecordingSettings
-from dualsys.app.rollout import EpisodeResult
 from dualsys.app.workplace import BLOCK_NAMES, expert_for
 from dualsys.checkpoint import Checkpoint, installed_versions
 from dualsys.data.files import read_json, write_json
 from dualsys.data.info import Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.protocols import Environment
 
 ROWS_HZ = 50
 
@@ -55,7 +57,7 @@ class CorrectConfig:
     all_episodes: bool = False
     """Step into episodes, too, that the controller solves."""
     label_rows: int = 40
-    """Rows of a label at 50 Hz."""
+    """Rows of each label at 50 Hz."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12
@@ -77,6 +79,8 @@ class CorrectConfig:
         """Raise `ConfigError` for values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.label_rows < 1:
             raise ConfigError("--episodes, --workers and --label-rows must be at least 1, --seed at least 0")
+        if self.noise_rad < 0 or self.tail_s < 0:
+            raise ConfigError("--noise-rad and --tail-s must not be negative")
         if not 1 <= self.moments <= 100:
             raise ConfigError(f"--moments {self.moments} must be 1 to 100")
         if self.seed + self.episodes > TRAINING_SEEDS:
@@ -108,49 +112,23 @@ class CorrectConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the recorded data."""
+        """What decides the recorded data, beside the controller's weights."""
         free = ("out", "workers", "resume", "task")
         plain = {key: value for key, value in asdict(self).items() if key not in free}
         return plain | {"checkpoint": Path(self.checkpoint).name, "block_names": list(BLOCK_NAMES)}
 
 
+MakeParts = Callable[[CorrectConfig], tuple[Environment, Controller, Demonstrator]]
+"""To an environment, a controller and an expert. A module's function: worker processes import it."""
+
+
 def main(config: CorrectConfig) -> int:
     """Run, record, tell. Returns the exit status: 1 where there was nothing to correct."""
-    environment, _, expert = make_parts(config)
-    embodiment, expert_name = environment.embodiment, expert.name
-    environment.close()
-    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=column_names())
-    _require_fresh_or_same(config, writer)
-    results = [_told(result) for result in track(_rounds(config, writer), total=config.episodes, description="correct")]
-    solved = sum(result["success"] for result in results)
-    low, high = wilson_interval(solved, len(results))
-    console = Console(stderr=True)
-    console.print(
-        f"the controller solved {solved} of {len(results)} ({100 * solved / len(results):.1f} %, "
-        f"{100 * low:.1f} to {100 * high:.1f} %)",
-        highlight=False,
-    )
-    numbers = writer.staged_seeds()
-    if not numbers:
-        console.print("nothing to correct: no dataset was written")
-        return 1
-    provenance = Provenance(
-        embodiment=embodiment,
-        task=config.task,
-        expert=expert_name,
-        settings=config.settings | {"kind": "corrections", "controller_solved": solved},
-        first_seed=config.seed,
-        next_seed=config.seed + config.episodes,
-        attempted=len(results),
-        versions=installed_versions(),
-    )
-    info = writer.finish(numbers, provenance)
-    console.print(f"{config.out}: {info.total_episodes} corrections, {info.total_frames} rows", highlight=False)
-    return 0
+    return correct(config)
 
 
-def make_parts(config: CorrectConfig) -> tuple[Rewindable, Any, Demonstrator]:
-    """Environment, controller and expert. Raises `ConfigError` for a task without either."""
+def make_parts(config: CorrectConfig) -> tuple[Environment, Controller, Demonstrator]:
+    """Environment, controller and expert. Raises `ConfigError` for a task nobody demonstrates."""
     evaluation = EvalConfig(
         suite_or_task=config.task,
         checkpoint=config.checkpoint,
@@ -160,56 +138,96 @@ def make_parts(config: CorrectConfig) -> tuple[Rewindable, Any, Demonstrator]:
         actor_latency_s=config.actor_latency_s,
     )
     environment, controller = make_episode_parts(evaluation, config.task)
-    if not isinstance(environment, Rewindable):
-        raise ConfigError(f"{config.task} cannot be set back to an earlier moment, so nobody can take over there")
     return environment, controller, expert_for(config.task, environment, config.noise_rad)
 
 
-def _rounds(config: CorrectConfig, writer: DatasetWriter) -> Iterator[EpisodeResult]:
-    """Each episode's result, its corrections staged; those of an earlier run are read back."""
-    seeds = range(config.seed, config.seed + config.episodes)
-    todo = [seed for seed in seeds if not _result_file(writer, seed).is_file()]
-    yield from (EpisodeResult(**read_json(_result_file(writer, seed))) for seed in seeds if seed not in set(todo))
-    if config.workers == 1:
-        yield from map(partial(_correct_in_worker, config), todo)
-        return
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_correct_in_worker, config), todo)
+def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
+    """One round, from the first episode to the dataset, or the rest of one that was stopped.
+
+    Returns:
+        0, or 1 where nothing came of it: then nothing is left on disk.
+
+    Raises:
+        ConfigError: the task cannot be set back.
+        DatasetError: the folder holds something else, or a round that was begun with other settings.
+    """
+    environment, controller, expert = make(config)
+    embodiment, expert_name, can_go_back = environment.embodiment, expert.name, isinstance(environment, Rewindable)
+    controller.close()
+    environment.close()
+    if not can_go_back:
+        raise ConfigError(
+            f"{config.task} cannot be set back to an earlier moment, so nobody can take over there: its environment "
+            "needs snapshot() and restore(snapshot, restart_clock=...)"
+        )
+    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=column_names())
+    controller_digest = Checkpoint.open(config.checkpoint).weights_digest()
+    _require_fresh_or_same(config, writer, controller_digest)
+    solved = sum(_successes(config, make))
+    low, high = wilson_interval(solved, config.episodes)
+    _say(
+        f"the controller solved {solved} of {config.episodes} ({100 * solved / config.episodes:.1f} %, "
+        f"{100 * low:.1f} to {100 * high:.1f} %)"
+    )
+    numbers = writer.staged_seeds()
+    if not numbers:
+        _clear(writer)
+        left = config.episodes - (0 if config.all_episodes else solved)
+        _say(f"no dataset was written: {f'the expert failed in all {left}, too' if left else 'nothing to correct'}")
+        return 1
+    provenance = Provenance(
+        embodiment=embodiment,
+        task=config.task,
+        expert=expert_name,
+        settings=config.settings
+        | {"kind": "corrections", "controller_solved": solved, "controller_weights": controller_digest},
+        first_seed=config.seed,
+        next_seed=config.seed + config.episodes,
+        attempted=config.episodes,
+        versions=installed_versions(),
+    )
+    info = writer.finish(numbers, provenance)
+    _say(f"{config.out}: {info.total_episodes} corrections, {info.total_frames} rows")
+    return 0
 
 
-@cache  # made by a worker's first episode, for all of its episodes
-def _parts_of_worker(config: CorrectConfig) -> tuple[Rewindable, Any, Demonstrator, DatasetWriter]:
-    environment, controller, expert = make_parts(config)
-    return environment, controller, expert, DatasetWriter(config.out, environment.embodiment, fps=ROWS_HZ)
+def _successes(config: CorrectConfig, make: MakeParts) -> Iterator[bool]:
+    """Whether the controller solved each episode, with a bar."""
+    job = CorrectionRound(
+        make=partial(make, config),
+        plan=config.plan,
+        recording=config.recording,
+        root=config.out,
+        fps=ROWS_HZ,
+        seeds=range(config.seed, config.seed + config.episodes),
+    )
+    console = Console(stderr=True)
+    yield from track(run_round(job, config.workers), total=config.episodes, description="correct", console=console)
 
 
-def _correct_in_worker(config: CorrectConfig, seed: int) -> EpisodeResult:
-    environment, controller, expert, writer = _parts_of_worker(config)
-    result, episodes = correct_episode(environment, controller, expert, seed, config.plan, config.recording)
-    for episode in episodes:
-        writer.stage(episode)
-    write_json(_result_file(writer, seed), asdict(result))
-    return result
+def _clear(writer: DatasetWriter) -> None:
+    shutil.rmtree(writer.staging)
+    with suppress(OSError):  # it holds something else
+        writer.root.rmdir()
 
 
-def _result_file(writer: DatasetWriter, seed: int) -> Path:
-    return writer.staging / f"{seed:08d}.result"
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
-def _told(result: EpisodeResult) -> dict[str, Any]:
-    return {"seed": result.seed, "success": result.success}
-
-
-def _require_fresh_or_same(config: CorrectConfig, writer: DatasetWriter) -> None:
+def _require_fresh_or_same(config: CorrectConfig, writer: DatasetWriter, controller_digest: str) -> None:
     """A round is one dataset: it is not added to, and resumed only as it was begun."""
     path = writer.staging / "settings.json"
-    if writer.info is not None or (path.is_file() and not config.resume):
-        raise DatasetError(f"{config.out} holds a recording; give another folder, or --resume a round that was stopped")
-    asked = config.settings | {
-        "task": config.task,
-        "weights": Checkpoint.open(config.checkpoint).manifest.subgoal.schema_id,
-    }
+    if writer.info is not None:
+        raise DatasetError(
+            f"{config.out} holds a dataset; a round of corrections is one of its own: give another folder"
+        )
+    if path.is_file() and not config.resume:
+        raise DatasetError(
+            f"{config.out} holds a round that was stopped; add --resume to go on, or give another folder"
+        )
+    asked = config.settings | {"task": config.task, "controller_weights": controller_digest}
     if path.is_file() and (found := read_json(path)) != json.loads(json.dumps(asked)):
-        differing = sorted(key for key in asked if found.get(key) != asked[key])
+        differing = sorted(key for key in asked.keys() | found.keys() if found.get(key) != asked.get(key))
         raise DatasetError(f"{config.out} was begun with another {', '.join(differing)}; resume with the same")
     write_json(path, asked)

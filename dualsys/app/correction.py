@@ -11,7 +11,6 @@ Both record whole stretches of the expert's own motion, since an actor learns ch
 controller's path are no motion that anybody made.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -47,7 +46,7 @@ class CorrectionPlan:
     moments: int
     """Times an episode that it does, at the most."""
     label_rows: int
-    """Rows of a label."""
+    """Rows of each label."""
     failures_only: bool
     """Leave episodes alone that the controller solves."""
 
@@ -73,7 +72,7 @@ def correct_episode(
             expert,
             episode_number(seed, number),
             settings,
-            max_rows=plan.label_rows if plan.mode == "label" else None,
+            rows=plan.label_rows if plan.mode == "label" else None,
         )
         if episode is not None:
             episodes.append(episode)
@@ -85,10 +84,13 @@ def episode_number(seed: int, number: int) -> int:
     return 100 * seed + number
 
 
-def _moments(steps: int, seed: int, plan: CorrectionPlan, *, failed: bool) -> Iterator[int]:
-    """Steps after which the expert steps in. Takeovers come late in failures: what went wrong did so there."""
+def _moments(steps: int, seed: int, plan: CorrectionPlan, *, failed: bool) -> list[int]:
+    """Steps after which the expert steps in, ascending, none of them twice and none of them the last.
+
+    Takeovers come late in failures, with a chance that grows evenly: what went wrong did so there.
+    """
     rng = np.random.default_rng([seed, 104729])
-    last = max(steps - 1, 1)
-    for _ in range(min(plan.moments, last)):
-        share = rng.random() ** (0.5 if failed and plan.mode == "takeover" else 1.0)
-        yield min(int(share * last), last - 1)
+    choices = max(steps - 1, 0)
+    chances = np.arange(1.0, choices + 1) if failed and plan.mode == "takeover" else np.ones(choices)
+    count = min(plan.moments, choices)
+    return sorted(rng.choice(choices, count, replace=False, p=chances / chances.sum()).tolist()) if count else []

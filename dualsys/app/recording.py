@@ -75,28 +75,29 @@ def record_from_here(
     seed: int,
     settings: RecordingSettings,
     *,
-    max_rows: int | None = None,
+    rows: int | None = None,
 ) -> Episode | None:
-    """Record the expert from the present moment on, as `record_episode` does from a reset.
+    """Record the expert from the present moment on, as `record_episode` does from a reset: None where it fails.
 
-    With `max_rows` that many rows are recorded at the most, whether or not they end in success; None where there is
-    none. Without, None where the expert fails.
+    With `rows` exactly so many are recorded, whether or not success is among them: the expert then goes on from it.
     """
     expert.reset(seed=seed)
     log = _Log(environment, settings)
-    remaining: int | None = None
-    while (remaining is None or remaining > 0) and (max_rows is None or log.num_rows < max_rows):
+    remaining, solved = rows, False
+    while remaining is None or remaining > 0:
         recorded, sent = expert.act()
         log.add(environment.observe(), recorded)
         _, _, terminated, truncated, _ = environment.step(sent)
+        solved = solved or environment.success
         if remaining is not None:
             remaining -= 1
-        elif environment.success:
+        elif solved:
             remaining = settings.tail_rows
-        elif terminated or truncated:
+        if (terminated or truncated) and not solved:
             return None
-    wanted = environment.success or max_rows is not None
-    return log.episode(seed, environment.instruction, success=bool(environment.success)) if wanted else None
+    if rows is None and not environment.success:
+        return None
+    return log.episode(seed, environment.instruction, success=bool(environment.success))
 
 
 class _Log:
@@ -124,15 +125,10 @@ class _Log:
             facts = self._privileged.privileged()
             self._extra(TARGET_POSITION, np.asarray(facts["target_position"]))
             absent = np.full(3, np.nan)
-            blocks = [facts["blocks"].get(name, absent) for name in self._settings.block_names]
-            self._extra(BLOCK_POSITIONS, np.concatenate(blocks))
+            if names := self._settings.block_names:
+                self._extra(BLOCK_POSITIONS, np.concatenate([facts["blocks"].get(name, absent) for name in names]))
             if "hand_targets" in facts:
                 self._extra(HAND_TARGETS, np.asarray(facts["hand_targets"]).reshape(-1))
-
-    @property
-    def num_rows(self) -> int:
-        """Rows so far."""
-        return len(self._states)
 
     def episode(self, seed: int, instruction: str, *, success: bool) -> Episode:
         """What was recorded."""

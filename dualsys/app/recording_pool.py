@@ -4,22 +4,17 @@ Every attempt leaves a file in the staging folder: an episode, or a mark that th
 dataset is then decided in the order of the seeds, so that neither the number of workers nor a kill changes it.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_episode
+from dualsys.app.worker_pool import use_one_thread_each, worker_pool
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
-from dualsys.errors import DatasetError
 from dualsys.protocols import Environment
 
 Workplace = tuple[Environment, Demonstrator]
@@ -39,8 +34,6 @@ class WorkplaceConfig:
 
 MakeWorkplace = Callable[[WorkplaceConfig], Workplace]
 """To an environment and its expert. A module's function: worker processes import it."""
-
-_THREADS = ("OMP_NUM_THREADS", "LP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +100,7 @@ def run_attempts(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
 
     An error in a worker is raised here; what was staged stays.
     """
-    for name in _THREADS:  # read when a library is first loaded, here and in the workers
-        os.environ.setdefault(name, "1")
+    use_one_thread_each()
     runner = _run_inline if workers <= 1 else _run_parallel
     for outcome in runner(job, ledger, workers):
         ledger.known[outcome.seed] = outcome.success
@@ -128,25 +120,16 @@ def _run_inline(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
 
 
 def _run_parallel(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("spawn")
     running: set[Future[Outcome]] = set()
     seeds = ledger.open_seeds()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(job,)) as pool:
-        try:
-            while len(ledger.decided()[0]) < ledger.wanted:
-                missing = ledger.wanted - ledger.num_successes
-                while len(running) < min(2 * workers, max(missing, 1)):
-                    running.add(pool.submit(_attempt_in_worker, next(seeds)))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        except BrokenProcessPool as error:
-            raise DatasetError(
-                f"a recording process died (out of memory, or killed): {error} What is recorded is kept: add --resume "
-                "to go on, with fewer --workers if memory is short"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with worker_pool(workers, _start_worker, job) as pool:
+        while len(ledger.decided()[0]) < ledger.wanted:
+            missing = ledger.wanted - ledger.num_successes
+            while len(running) < min(2 * workers, max(missing, 1)):
+                running.add(pool.submit(_attempt_in_worker, next(seeds)))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
 
 
 class _Worker:
@@ -174,17 +157,7 @@ _workers: deque[_Worker] = deque(maxlen=1)
 
 
 def _start_worker(job: Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends the pool
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _workers.append(_Worker(job))
-
-
-def _leave_with_parent() -> None:
-    """End this process when its parent has died: the pool's pipes would keep it waiting for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _attempt_in_worker(seed: int) -> Outcome:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train_config import TrainConfig
+from dualsys.app.train_config import USUAL_CAMERA, TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
@@ -98,7 +98,7 @@ def build_learner(
         planner,
         actor,
         weights,
-        centre_m=[float(value) for value in np.nanmean(places, axis=0)] if len(places) else [0.0, 0.0, 0.0],
+        centre_m=np.nanmean(places, axis=0).tolist() if np.isfinite(places).any() else [0.0, 0.0, 0.0],
         num_targets=targets.shape[1] // 3,
         num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
     )
@@ -114,6 +114,11 @@ def build_planner(
     schema_id = f"{config.name}/{_digest(config.decisive)}"
     if base is not None:
         known = VLMPlanner.from_checkpoint(base)
+        if config.camera not in (USUAL_CAMERA, known.config.camera):
+            raise ConfigError(
+                f"--camera {config.camera}: the planner of {base.manifest.name} looks through {known.config.camera!r}, "
+                "and goes on to; leave --camera out, or train without --init"
+            )
         if config.train == "actor":
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)

@@ -10,6 +10,7 @@ from dualsys.errors import ConfigError
 
 PATCH_PX = 12
 """Of the `tiny` backbone."""
+USUAL_CAMERA = "head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ class TrainConfig:
     """Weight of the helper losses on positions; 0: none."""
     image_noise: float = 0.15
     """Strength of photometric augmentation."""
-    camera: str = "head"
-    """Camera the planner looks through."""
+    camera: str = USUAL_CAMERA
+    """Camera the planner looks through; a planner of --init keeps its own."""
     backbone: str = "tiny"
     """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
     image_size: int = 96

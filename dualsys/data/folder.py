@@ -78,8 +78,8 @@ def read_folder(root: Path, embodiment: EmbodimentSpec | None, progress: Progres
         fps=info.fps,
         embodiment=info.dualsys.embodiment if info.dualsys is not None else embodiment,
         provenance=info.dualsys,
-        states=columns[layout.STATE],
-        actions=columns[layout.ACTION],
+        states=columns[layout.STATE].reshape(len(columns[layout.STATE]), -1),  # of one joint, a column of numbers
+        actions=columns[layout.ACTION].reshape(len(columns[layout.ACTION]), -1),
         timestamps_s=columns["timestamp"],
         episode_lengths=episodes["length"].astype(np.int64),
         instructions=tuple(instructions[index] for index in task_of_episode),

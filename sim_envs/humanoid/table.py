@@ -1,7 +1,6 @@
 """The tasks of the humanoid suite: a G1 at a table, told what to do with which blocks.
 
-`humanoid/touch`, `pick`, `pick-with`, `bimanual` and `sequence` are this one environment; they differ in what is drawn
-(`layout.py`) and asked for (`goals.py`). `judge.py` says when they are solved.
+All are this one environment: `layout.py` draws, `goals.py` says what is asked for, `judge.py` whether it is done.
 """
 
 import copy
@@ -200,6 +199,9 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._judge = copy.copy(snapshot.judge)
         load_physics(self._model, self._data, snapshot.physics)
         self._gripped = snapshot.gripped
+        if restart_clock:
+            self._data.time = 0.0
+            self._judge.restart_clock()
 
     def privileged(self) -> dict[str, Any]:
         """Facts no policy may see at run time: for experts, for auxiliary losses, for tests.
@@ -207,9 +209,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         `target_position` `(3,)` and `blocks` {colour: `(3,)`}: centres of the blocks now, metres in the world;
         `target`: colour of the block that is asked for now, of the first where there are two; `hands` {side: (verb,
         colour) or None}: what each hand is to do now; `gripped` {side: colours between its thumb and the rest of it};
-        `hand_targets` `(2, 3)`: where the left and the right hand's blocks are, NaN for a hand without; `touched`:
-        colour or None; `is_over`; `command` `(28,)`: what the servos were last sent; `home` `(28,)`: the
-        posture hands rest in.
+        `hand_targets` `(2, 3)`: places of the left and the right hand's block, NaN for none; `touched`: colour
+        or None; `is_over`; `command` `(28,)`: what the servos were last sent; `home` `(28,)`: posture hands rest in.
         """
         blocks = self._stage.block_positions()
         goals = self._judge.present_goals

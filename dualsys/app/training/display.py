@@ -33,11 +33,9 @@ class TrainingDisplay:
 
     def note(self, record: dict[str, Any]) -> None:
         """A step of the curve was done."""
-        self._progress.update(
-            self._bar,
-            completed=record["step"],
-            description=f"flow {record['flow']:.4f} at {record['position_error_m']:.3f} m",
-        )
+        error_m = record.get("position_error_m")
+        place = "" if error_m is None else f" at {error_m:.3f} m"
+        self._progress.update(self._bar, completed=record["step"], description=f"flow {record['flow']:.4f}{place}")
 
     def show(self, record: dict[str, Any]) -> None:
         """A step after which was validated."""

@@ -18,6 +18,7 @@ from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
 
 FRAMES_AT_ONCE = 64
+_FRAMES_IN_KEY = 256
 _TELL_EVERY_FRAMES = 100 * FRAMES_AT_ONCE
 
 
@@ -33,7 +34,7 @@ def subgoals_of_frames(
         say: Told now and then how far it is.
     """
     path, key_path = folder / "subgoals.npy", folder / "subgoals.json"
-    key = {"weights": _digest(planner), "frames": len(data.frames), "words": _words_digest(data)}
+    key = {"weights": _digest(planner), "frames": _frames_digest(data), "words": _words_digest(data)}
     if not (path.is_file() and key_path.is_file() and json.loads(key_path.read_text()) == key):
         with replacing(path) as partial, partial.open("wb") as file:
             np.save(file, _computed(planner, data, say))
@@ -62,6 +63,14 @@ def _digest(planner: VLMPlanner) -> str:
     for name, value in planner.network.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _frames_digest(data: TrainingData) -> str:
+    """Of frames all through the dataset, and which episode each is from: another recording differs in these."""
+    digest = hashlib.sha256(data.episode_of_frame().tobytes())
+    some = np.unique(np.linspace(0, len(data.frames) - 1, _FRAMES_IN_KEY).astype(np.int64))
+    digest.update(np.ascontiguousarray(data.frames[some]).tobytes())
     return digest.hexdigest()
 
 

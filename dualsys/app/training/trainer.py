@@ -58,8 +58,9 @@ class Trainer:
         self.provenance = [
             each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None
         ]
-        vision = config.actor.vision
-        self.data = TrainingData.of(data, config.camera, None if vision is None else vision.camera.name)
+        # As they are, not as the options have them: a checkpoint that was started from brings its own.
+        camera, vision = learner.planner.config.camera, learner.actor.config.vision
+        self.data = TrainingData.of(data, camera, None if vision is None else vision.camera.name)
         self.identity = config.decisive | {
             "precision": str(learner.precision).removeprefix("torch."),
             "robot": f"{learner.actor.embodiment.name} {learner.actor.embodiment.fingerprint()}",
@@ -151,13 +152,8 @@ class Trainer:
         self.optimizer.step()
         self.average.update(self.learner, step)
         flow, position, position_error_m = self._figures(losses)
-        return {
-            "step": step + 1,
-            "flow": flow,
-            "position": position,
-            "position_error_m": position_error_m,
-            "learning_rate": rate,
-        }
+        known = _known(position_error_m=position_error_m)
+        return {"step": step + 1, "flow": flow, "position": position, **known, "learning_rate": rate}
 
     @torch.no_grad()
     def validate(self, batches: int = 6) -> dict[str, float]:
@@ -170,7 +166,7 @@ class Trainer:
         ]
         self.average.swap(self.learner)
         flow, _, position_error_m = np.mean(results, axis=0)
-        return {"validation_flow": float(flow), "validation_position_error_m": float(position_error_m)}
+        return {"validation_flow": float(flow), **_known(validation_position_error_m=float(position_error_m))}
 
     def _losses(self, sampler: BatchSampler, seed: int, step: int, *, augment: bool) -> Losses:
         batch = sampler.draw(step, self.share)
@@ -199,20 +195,25 @@ class Trainer:
     def _delays(self) -> NDArray[np.int64]:
         config = self.config
         if config.delay_log is not None:
-            return measured_delays(config.delay_log, config.actor.dt_s)
-        return even_delays(config.max_delay_s, config.actor.dt_s)
+            return measured_delays(config.delay_log, self.learner.actor.dt_s)
+        return even_delays(config.max_delay_s, self.learner.actor.dt_s)
 
     def _sampler(self, episodes: np.ndarray, seed: int) -> BatchSampler:
         return BatchSampler(
             data=self.data,
             episodes=episodes,
-            horizon=self.config.actor.horizon,
+            horizon=self.learner.actor.horizon,
             frames_per_batch=self.config.batch_size,
             moments_per_frame=self.config.moments_per_frame,
             delays_rows=self._delays(),
             seed=seed,
             shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )
+
+
+def _known(**figures: float) -> dict[str, float]:
+    """Figures without those that nobody knows: NaN is no JSON."""
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
 def _forget(_: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.expert import TableExpert
+from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S
 from dualsys.sim_envs.humanoid.snapshot import Snapshot
 from dualsys.sim_envs.humanoid.table import HumanoidTable
 from tests.unit.sim_envs.humanoid.playing import make_table, play_on, rows_of
@@ -115,6 +116,44 @@ def test_the_episode_comes_back_with_its_words_time_and_picture(env: HumanoidTab
     assert (env.instruction, env.observe().stamp_s) == (instruction, stamp_s)
     assert np.array_equal(env.render(), picture)
     assert env.step(rows[10])[-1]["episode_seed"] == SEED
+
+
+def test_a_moment_can_be_the_start_of_an_episode_of_its_own(env: HumanoidTable, rows: FloatArray) -> None:
+    """Stamps and the time limit count from it; the physics go on as they would have."""
+    env.reset(seed=SEED)
+    follow(env, rows[:GRASPED])
+    snapshot = env.snapshot()
+    env.step(rows[GRASPED])
+    went_on = env.physics_state()
+    env.restore(snapshot, restart_clock=True)
+    assert env.observe().stamp_s == 0.0
+    *_, info = env.step(rows[GRASPED])
+    assert info["time_s"] == pytest.approx(0.02)
+    assert np.array_equal(env.physics_state(), went_on)
+    env.restore(snapshot, restart_clock=True)
+    truncated = False
+    while not truncated:
+        *_, terminated, truncated, info = env.step(env.observe().state)
+        assert not terminated
+    assert info["time_s"] == pytest.approx(TIME_LIMIT_S["pick"])
+
+
+def test_a_block_that_is_up_as_the_clock_restarts_must_stay_up_anew(env: HumanoidTable, rows: FloatArray) -> None:
+    env.reset(seed=SEED)
+    expert = TableExpert(env)
+    while env.snapshot().judge._so_since_s is None:
+        env.step(expert.act(env))
+    for _ in range(5):
+        env.step(expert.act(env))
+    snapshot = env.snapshot()
+    assert not env.success
+    waited_s = {}
+    for restart in (False, True):
+        env.restore(snapshot, restart_clock=restart)
+        began_s = env.observe().stamp_s
+        waited_s[restart] = play_on(env)["time_s"] - began_s
+    assert waited_s[False] == pytest.approx(0.1, abs=0.011)
+    assert waited_s[True] == pytest.approx(0.2, abs=0.021)
 
 
 def test_what_has_been_done_of_a_sequence_comes_back_too() -> None:

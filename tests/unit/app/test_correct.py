@@ -31,7 +31,8 @@ SETTINGS = RecordingSettings(rows_per_frame=5, tail_rows=4)
 
 
 def plan(**options: Any) -> CorrectionPlan:
-    return CorrectionPlan(**({"mode": "takeover", "moments": 3, "label_rows": 12, "failures_only": True} | options))
+    values: dict[str, Any] = {"mode": "takeover", "moments": 3, "label_rows": 12, "failures_only": True}
+    return CorrectionPlan(**values | options)
 
 
 def corrections(seed: int, how: CorrectionPlan, *, push: float = 0.02) -> tuple[bool, list[Episode]]:
@@ -154,7 +155,8 @@ def test_solved_episodes_are_left_alone_unless_asked_for() -> None:
 
 
 def config(out: Path, **options: Any) -> CorrectConfig:
-    return CorrectConfig(**({"task": "test/cart", "out": out, "episodes": 12} | options))
+    values: dict[str, Any] = {"task": "test/cart", "out": out, "episodes": 12}
+    return CorrectConfig(**values | options)
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -215,12 +217,14 @@ def test_a_round_that_was_stopped_goes_on_to_the_same_files(
         correct(config(out), make=rewindable.make_parts)
     done = len(list(out.glob(".recording/*.result")))
     assert done == 5 if stop == "an episode" else done > 1
-    played = []
     monkeypatch.setattr(Cart, method, original)
-    reset = Cart.reset
-    monkeypatch.setattr(
-        Cart, "reset", lambda self, **options: (played.append(options["seed"]), reset(self, **options))[1]
-    )
+    played, reset = list[int](), Cart.reset
+
+    def noting_reset(self: Cart, *, seed: int, options: Any = None) -> Any:
+        played.append(seed)
+        return reset(self, seed=seed, options=options)
+
+    monkeypatch.setattr(Cart, "reset", noting_reset)
     assert correct(config(out, resume=True), make=rewindable.make_parts) == 0
     assert played == list(range(done, 12)), "nothing is done twice"
     assert digests(out) == digests(whole)

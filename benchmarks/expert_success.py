@@ -4,7 +4,7 @@
     python -m benchmarks.expert_success --task pick
 
 Beside the expert as it is: from odd starting postures, with the execution noise that demonstrations are recorded with,
-and, for touch and pick, with an aim error in a random direction (what a learned policy will have).
+and, for touch, pick and point, with an aim error in a random direction (what a learned policy will have).
 """
 
 import time
@@ -55,8 +55,8 @@ class Condition:
 
 CONDITIONS = (
     Condition(name="as it is"),
-    Condition(name="1 cm of aim error", tasks=("pick",), aim_error_m=0.01),
-    Condition(name="2 cm of aim error", tasks=("touch",), aim_error_m=0.02),
+    Condition(name="1 cm of aim error", tasks=("pick", "point"), aim_error_m=0.01),
+    Condition(name="2 cm of aim error", tasks=("touch", "point"), aim_error_m=0.02),
     Condition(name="3 cm of aim error", tasks=("touch",), aim_error_m=0.03),
     Condition(name="starts 0.2 rad around home", posture_spread_rad=0.2),
     Condition(name="execution noise 0.015 rad", noise_rad=0.015),

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan, Rewindable
-from dualsys.app.correction_pool import CorrectionRound, run_round
+from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
 from dualsys.app.demos import TRAINING_SEEDS, column_names
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
@@ -180,7 +180,12 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
         task=config.task,
         expert=expert_name,
         settings=config.settings
-        | {"kind": "corrections", "controller_solved": solved, "controller_weights": controller_digest},
+        | {
+            "kind": "corrections",
+            "controller_failed_seeds": failed_seeds(config.out, range(config.seed, config.seed + config.episodes)),
+            "controller_weights": controller_digest,
+            "seeds_are": "100 times the seed of the controller's episode, and the number of the correction",
+        },
         first_seed=config.seed,
         next_seed=config.seed + config.episodes,
         attempted=config.episodes,

@@ -5,7 +5,7 @@ episode without that file is played again, so neither the number of workers nor 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,11 @@ def _run_parallel(job: CorrectionRound, seeds: list[int], workers: int) -> Itera
     with worker_pool(workers, _start_worker, job) as pool:
         for future in as_completed([pool.submit(_correct_in_worker, seed) for seed in seeds]):
             yield future.result()
+
+
+def failed_seeds(root: Path, seeds: Iterable[int]) -> list[int]:
+    """Of a round that is through, before its dataset is finished: what the controller failed at."""
+    return [seed for seed in seeds if not read_json(_told_file(root, seed))["success"]]
 
 
 def _told_file(root: Path, seed: int) -> Path:

@@ -1,7 +1,7 @@
 """Options of `dualsys train`. Apart, so that asking for them imports no torch."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,6 +122,8 @@ class TrainConfig:
                 f"--data-shares has {len(self.data_shares)} numbers, --data {len(self.data)} folders; "
                 "give each folder a positive one, or none"
             )
+        if self.init:
+            self._refuse_what_is_the_base_s()
         if self.train == "actor" and not self.init:
             raise ConfigError("--train actor keeps the planner as it is: say whose with --init CHECKPOINT")
         if self.lora_rank < 0 or (
@@ -131,11 +133,23 @@ class TrainConfig:
                 "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
             )
 
+    def _refuse_what_is_the_base_s(self) -> None:
+        """Options that build a model anew say nothing about one that goes on."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        usual = {field.name: field.default for field in fields(self)} | {"actor": FlowActorConfig()}
+        names = ["backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
+        names += ["actor"] if self.init_parts == "both" else []
+        for name in names:
+            if given[name] != usual[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option} builds a new model, --init {self.init} goes on with one; leave one out")
+
     @property
     def decisive(self) -> dict[str, Any]:
         """Every option that changes what is learned: what a resumed training must share, and what names it."""
         free = ("out", "resume", "name", "threads", "validate_every", "workers", "ray_address", "max_restarts")
-        return {key: value for key, value in plain(asdict(self)).items() if key not in free}
+        values = {key: value for key, value in plain(asdict(self)).items() if key not in free}
+        return values | {"init": Path(self.init).name}
 
 
 def plain(value: Any) -> Any:

@@ -52,7 +52,7 @@ class Judge:
     def __init__(self, episode: Episode, detector: TouchDetector) -> None:
         self._episode, self._detector = episode, detector
         self._colours = [block.colour for block in episode.blocks]
-        self._together = len(episode.goals) > 1 and all(goal.verb == "pick" for goal in episode.goals)
+        self._together = episode.together
         self._resting: set[str] = set()
         """Blocks still in contact from the step before: touching on is no new touch."""
         self._so_since_s: float | None = None
@@ -130,7 +130,8 @@ class Judge:
             self.failure = self.failure or "block fell"
         if self.failure is not None:
             return
-        is_up = all(_is_up(goal, heights, hands) for goal in self.present_goals)
+        lifting = [_lifting_hand(goal, heights, hands) for goal in self.present_goals]
+        is_up = None not in lifting and len(set(lifting)) == len(lifting)  # at once means a hand for each
         self._judge_for(HELD_S, is_up, now_s, set().union(*hands.values()))
 
     def _judge_for(self, long_s: float, is_so: bool, now_s: float, in_contact: set[str]) -> None:
@@ -155,8 +156,9 @@ class Judge:
     def _note_lift(self, heights: dict[str, float], hands: dict[Side, set[str]]) -> None:
         """Take down each block that a hand lifts, and fail for one that it should not."""
         wanted = {goal.colour: goal for goal in self.present_goals}
+        reached = {earlier.colour for earlier in self._episode.goals[: self.done]}
         for side in SIDES:
-            for colour in sorted(hands[side]):
+            for colour in sorted(hands[side] - reached):
                 if heights[colour] < BLOCK_REST_M + OFF_THE_TABLE_M:
                     continue
                 if self.lifted is None:
@@ -171,7 +173,8 @@ class Judge:
         self._resting, self._so_since_s = set(in_contact), None
 
 
-def _is_up(goal: Goal, heights: dict[str, float], hands: dict[Side, set[str]]) -> bool:
+def _lifting_hand(goal: Goal, heights: dict[str, float], hands: dict[Side, set[str]]) -> Side | None:
+    """The one hand that has the goal's block up as is asked; None where there is none."""
     holding = [side for side in SIDES if goal.colour in hands[side]]
     one_hand = len(holding) == 1 and goal.hand in (None, holding[0])
-    return one_hand and heights[goal.colour] >= BLOCK_REST_M + LIFTED_M
+    return holding[0] if one_hand and heights[goal.colour] >= BLOCK_REST_M + LIFTED_M else None

@@ -101,7 +101,9 @@ class Episode:
     blocks: tuple[Block, ...]
     """Those that are to be acted upon first, in the order of the goals."""
     goals: tuple[Goal, ...]
-    """To be reached in this order; both at once in `bimanual`."""
+    """To be reached in this order, unless `together`."""
+    together: bool
+    """Whether all goals are to be reached at once, each with a hand of its own."""
     instruction: str
     light: Light
     posture: FloatArray
@@ -141,6 +143,7 @@ def draw_episode(
     return Episode(
         blocks=blocks,
         goals=goals,
+        together=task == "bimanual",
         instruction=instruction,
         light=_draw_light(light_rng, _LIGHT_RANGES[randomization]),
         posture=_draw_posture(posture_rng, home, posture_spread_rad),

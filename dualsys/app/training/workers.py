@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
@@ -67,6 +68,7 @@ def train_with_workers(config: TrainConfig, learn: Learn, display: TrainingDispl
         data=tuple(path.resolve() for path in config.data),
         out=config.out.resolve(),
         delay_log=None if config.delay_log is None else config.delay_log.resolve(),
+        init=_absolute(config.init),
     )
     ray = start_ray(config.ray_address, num_cpus=config.workers, without=_WITHOUT)
     try:
@@ -78,6 +80,12 @@ def train_with_workers(config: TrainConfig, learn: Learn, display: TrainingDispl
         ray.shutdown()
     if refusal is not None:
         raise refusal
+
+
+def _absolute(name_or_folder: str) -> str:
+    """A folder's absolute path; the name of a shipped checkpoint as it is."""
+    path = Path(name_or_folder)
+    return str(path.resolve()) if name_or_folder and path.is_dir() else name_or_folder
 
 
 def _require_resources(ray: Any, config: TrainConfig, kind: str) -> None:

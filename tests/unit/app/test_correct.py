@@ -177,7 +177,7 @@ def test_a_round_is_a_dataset_that_says_where_it_is_from(whole: Path) -> None:
     assert (provenance.task, provenance.expert, provenance.attempted) == ("test/cart", "CartExpert", 12)
     assert (provenance.first_seed, provenance.next_seed) == (0, 12)
     assert provenance.settings["kind"] == "corrections"
-    assert provenance.settings["controller_solved"] == sum(seed < 12 for seed in SOLVED)
+    assert provenance.settings["controller_failed_seeds"] == [seed for seed in range(12) if seed not in SOLVED]
     assert provenance.settings["controller_weights"] == Checkpoint.open("humanoid-table").weights_digest()
     assert not (whole / ".recording").exists()
 

@@ -340,3 +340,20 @@ def test_contacts_are_read_for_each_hand(pick: HumanoidTable) -> None:
     rows_of(pick, TableExpert(pick), 95)
     assert height_m(pick, target) > STANDING_M + 0.02
     assert pick.privileged()["gripped"] == {one: [target] if one == side else [] for one in SIDES}
+
+
+@pytest.mark.slow
+def test_two_picks_in_a_sequence_are_done_one_after_the_other(sequence: HumanoidTable) -> None:
+    """Unlike both at once in `bimanual`: the second counts only once the first is done."""
+
+    seed = seed_where("sequence", lambda episode: {side_of(block.y_m) for block in episode.blocks} == set(SIDES))
+    sequence.reset(seed=seed)
+    places = sequence.privileged()["blocks"]
+    first, second = (next(c for c, place in places.items() if side_of(place[1]) == side) for side in SIDES)
+    text = f"pick up the {first} block then pick up the {second} block"
+    sequence.reset(seed=seed, options={"instruction": text})
+    seen = [(info["goals_done"], info["target"]) for info in steps(sequence, TableExpert(sequence))]
+    assert {target for done, target in seen if done == 0} == {first}
+    assert {target for done, target in seen if done == 1} == {second}
+    assert seen[-1] == (2, second)
+    assert sequence.success

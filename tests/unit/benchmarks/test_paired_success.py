@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_finished_evaluation_counts_where_it_was_the_same_one(tmp_path: Path) 
     asked = PairedSuccessConfig(task="humanoid/pick", a=str(path), b="x", episodes=2, seed=8000)
     timing = {"planner_hz": 5.0, "planner_latency_s": 0.12, "actor_latency_s": 0.03}
     episodes = [{"seed": 8000, "success": True}, {"seed": 8001, "success": False}]
-    report = {
+    report: dict[str, Any] = {
         "config": {"episodes": 2, "seed": 8000, **timing},
         "tasks": [{"task": asked.task, "per_episode": episodes}],
     }

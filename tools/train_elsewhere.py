@@ -39,7 +39,10 @@ MAX_ARCHIVE_BYTES = 64 * 2**20
 """Of what is carried there."""
 MAX_PART_BYTES = 15 * 2**20
 """Of each file that is carried back."""
-NEEDED = ("torch", "transformers", "mujoco", "dm_control", "pydantic", "pyarrow", "av", "rich", "tyro", "jinja2")
+NEEDED = (
+    *("torch", "transformers", "tokenizers", "safetensors", "einops", "mujoco", "dm_control", "gymnasium"),
+    *("numpy", "pydantic", "pyarrow", "av", "PIL", "matplotlib", "packaging", "rich", "tyro", "jinja2"),
+)
 """Modules looked for before anything is begun."""
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE_S = 10.0

@@ -22,7 +22,7 @@ from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import EpisodeSplit, Trainer
-from dualsys.checkpoint import Checkpoint
+from dualsys.checkpoint import MANIFEST, Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec
@@ -37,6 +37,8 @@ def main(config: TrainConfig) -> int:
     folder = TrainingFolder(config.out)
     if not config.resume and folder.state_file.exists():
         raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
+    if not config.resume and (config.out / MANIFEST).exists():
+        raise ConfigError(f"{config.out} holds a checkpoint that a new training would overwrite; give another --out")
     if config.resume and not folder.state_file.exists():
         raise CheckpointError(f"nothing to resume: {folder.state_file} does not exist; start without --resume")
     precision_on(model_device(), config.precision)

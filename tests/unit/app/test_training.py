@@ -13,13 +13,15 @@ from torch import nn
 from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
+from dualsys.app import train
+from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.helpers import PicturePositions, presence_error, squared_error
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.data.reader import FrameTrack
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
-from dualsys.errors import DatasetError
+from dualsys.errors import ConfigError, DatasetError
 from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -109,6 +111,21 @@ def test_presence_is_learned_where_anyone_knows_of_a_target() -> None:
     right, wrong = torch.tensor([[30.0, -30.0], [30.0, 30.0]]), torch.tensor([[-30.0, 30.0], [30.0, 30.0]])
     assert presence_error(right, true).item() == pytest.approx(0.0, abs=1e-6)
     assert presence_error(wrong, true).item() == pytest.approx(30.0)
+
+
+def test_a_checkpoint_is_not_trained_over(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="give another --out"):
+        train.main(TrainConfig(data=(tmp_path,), out=tmp_path))
+    assert (tmp_path / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "option", [{"image_size": 48}, {"subgoal_tokens": 4}, {"actor": FlowActorConfig(width=64)}, {"backbone": "other"}]
+)
+def test_what_builds_a_new_model_is_refused_beside_one_that_goes_on(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="leave one out"):
+        TrainConfig(data=(Path("d"),), out=Path("o"), init="humanoid-table", **option)
 
 
 def test_the_average_of_constant_weights_is_that_constant_and_swaps_back() -> None:

@@ -123,7 +123,7 @@ def test_a_planner_that_is_started_from_keeps_its_camera(
     kept = np.load(out / "training/subgoals.npy")
     np.testing.assert_allclose(kept[track.frame_of_row[row]], planner.plan(seen).tokens, atol=1e-5)
     capsys.readouterr()
-    train = ["train", *options[:2], "--out", str(tmp_path / "other"), *OPTIONS, "--init", str(controller)]
+    train = ["train", *options[:2], "--out", str(tmp_path / "other"), *options[4:], "--init", str(controller)]
     assert cli.main([*train, "--camera", "close"]) == 2
     assert "--camera close: the planner of controller looks through 'left_wrist'" in capsys.readouterr().err
 

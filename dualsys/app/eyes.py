@@ -1,11 +1,13 @@
 """The cameras a controller was trained with, as an environment is asked for them."""
 
+from functools import cache
 from typing import Any
 
 from dualsys import sim_envs
 from dualsys.embodiment import EmbodimentSpec
 
 
+@cache  # a run asks twice, and the answer takes a scene to be built
 def eyes_for(task: str, trained: EmbodimentSpec) -> dict[str, Any]:
     """Arguments of `sim_envs.make` that give a task the cameras of a trained robot; none where it has them already.
 

@@ -41,15 +41,12 @@ class _Scripted:
 
 def expert_for(task: str, environment: Any, noise_rad: float) -> Demonstrator:
     """The expert of a task, bound to its environment. Raises `ConfigError` for a task nobody demonstrates."""
-    if task not in EXPERTS:
-        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
-    return _Scripted(environment, EXPERTS[task](environment), noise_rad)
+    return _Scripted(environment, _expert_class(task)(environment), noise_rad)
 
 
 def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
     """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates, or a camera it has not."""
-    if config.task not in EXPERTS:
-        raise ConfigError(unknown_name("demonstrated task", config.task, EXPERTS))
+    _expert_class(config.task)  # refused before the scene is built
     environment = sim_envs.make(
         config.task,
         images="on-demand",
@@ -59,3 +56,9 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
         control_hz=50.0,
     )
     return environment, expert_for(config.task, environment, config.noise_rad)
+
+
+def _expert_class(task: str) -> Any:
+    if task not in EXPERTS:
+        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
+    return EXPERTS[task]

@@ -11,13 +11,11 @@ import numpy as np
 
 from dualsys.messages import FloatArray, Observation
 from dualsys.sim_envs.humanoid.goals import SIDES, Side
-from dualsys.sim_envs.humanoid.kinematics import LIMIT_MARGIN_RAD
+from dualsys.sim_envs.humanoid.kinematics import LEAD_S, LIMIT_MARGIN_RAD
 from dualsys.sim_envs.humanoid.pick_motion import PickMoment, PickMotion
 from dualsys.sim_envs.humanoid.robot import ARM_SLICE, HAND_SLICE, HOME, JOINT_NAMES
 from dualsys.sim_envs.humanoid.touch_motion import TouchMotion
 
-LEAD_S = 0.1
-"""How far ahead the motions' postures lie; also how fast an unusual posture becomes the usual one."""
 SERVO_LAG_S = 0.05
 """How far joints trail their targets when nothing disturbs them."""
 RETURN_S = 0.5

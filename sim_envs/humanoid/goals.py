@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from dualsys.errors import ConfigError
 from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
@@ -10,8 +10,8 @@ from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
 Side = Literal["left", "right"]
 Verb = Literal["touch", "pick", "point"]
 TaskName = Literal["touch", "pick", "pick-with", "bimanual", "sequence", "point"]
-TASKS: tuple[TaskName, ...] = ("touch", "pick", "pick-with", "bimanual", "sequence", "point")
-SIDES: tuple[Side, ...] = ("left", "right")
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+SIDES: tuple[Side, ...] = get_args(Side)
 
 _PICKING = re.compile(r"\b(pick|lift|grab|grasp|raise|take|hold)\b")
 _NEXT = re.compile(r"\b(?:and then|then|after that|afterwards|next)\b")

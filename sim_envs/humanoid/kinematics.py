@@ -31,6 +31,8 @@ POSITION_WEIGHT = 20.0
 DAMPING = 0.02
 FIST_DIRECTION = np.array([0.68, 0.0, -0.733])
 LIMIT_MARGIN_RAD = 0.02
+LEAD_S = 0.1
+"""How far ahead the motions' postures lie; also how fast an unusual posture becomes the usual one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,6 +101,10 @@ class ArmKinematics:
             rows, errors = self._linearised(arm, point)
             arm = self._bounded_step(arm, rows, errors)
         return arm
+
+    def posture_ahead(self, arm: FloatArray, point: FloatArray, velocity: FloatArray) -> FloatArray:
+        """Arm joints `(7,)` a lead time ahead of `arm`, whose point is at `point` `(3,)` and to move at `velocity`."""
+        return self.posture_for(point + LEAD_S * velocity, arm, iterations=6)
 
     def _linearised(self, arm: FloatArray, point: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Weighted Jacobian `(m, 7)` and errors `(m,)` at a posture."""

@@ -115,6 +115,11 @@ class Episode:
         return self.goals[0].colour
 
 
+def home_for(goals: tuple[Goal, ...]) -> FloatArray:
+    """Joint positions `(28,)` that hands start around and rest in: open for grasping, else fists."""
+    return OPEN_HOME if goals[0].verb == "pick" else HOME
+
+
 def draw_episode(
     seed: int,
     *,
@@ -139,14 +144,13 @@ def draw_episode(
         named = list(dict.fromkeys(goal.colour for goal in goals))
         blocks = _draw_blocks(task, scene_rng, at_least=len(named))
         blocks = _recoloured(blocks, goals) if task in OWN_PLACES else _with_named_first(blocks, named)
-    home = OPEN_HOME if goals[0].verb == "pick" else HOME
     return Episode(
         blocks=blocks,
         goals=goals,
         together=task == "bimanual",
         instruction=instruction,
         light=_draw_light(light_rng, _LIGHT_RANGES[randomization]),
-        posture=_draw_posture(posture_rng, home, posture_spread_rad),
+        posture=_draw_posture(posture_rng, home_for(goals), posture_spread_rad),
     )
 
 

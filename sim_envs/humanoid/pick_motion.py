@@ -37,8 +37,6 @@ CRUISE_M_S = 0.22
 CLIMB_M_S = 0.20
 APPROACH_PER_S = 5.0
 """Speed per distance near the goal."""
-LEAD_S = 0.1
-"""How far ahead along the field postures are solved for."""
 BEGUN, SHUT = 0.1, 0.9
 """Shares of the way from open to closed: a hand that has begun to close, one whose fingers have all pressed."""
 
@@ -68,7 +66,7 @@ class PickMotion:
         """Arm joints `(7,)` a lead time ahead, and the finger joints `(7,)` to go for."""
         point = self._kinematics.point(moment.arm)
         velocity, closing = pick_field(point, moment.block, self.closure(moment.hand), moment.gripped)
-        arm = self._kinematics.posture_for(point + LEAD_S * velocity, moment.arm, iterations=6)
+        arm = self._kinematics.posture_ahead(moment.arm, point, velocity)
         return arm, self._closed if closing else self._open
 
     def closure(self, hand: FloatArray) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, JointGroup
 from dualsys.messages import FloatArray
+from dualsys.sim_envs.humanoid.goals import SIDES
 
 EMBODIMENT_NAME = "unitree-g1-upper"
-SIDES = ("left", "right")
 ARM_JOINTS = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 HAND_JOINTS = (
     "hand_thumb_0",

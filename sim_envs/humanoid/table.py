@@ -17,8 +17,8 @@ from dualsys.sim_envs.humanoid import scene
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
 from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
 from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S, Judge
-from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode
-from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES, OPEN_HOME, embodiment_of
+from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode, home_for
+from dualsys.sim_envs.humanoid.robot import JOINT_NAMES, embodiment_of
 from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_physics
 from dualsys.sim_envs.humanoid.stage import Stage
 from dualsys.sim_envs.images import LazyImages
@@ -226,7 +226,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             "touched": self._judge.touched,
             "is_over": self._judge.is_over,
             "command": np.array(self._data.ctrl[self._actuators]),
-            "home": HOME.copy() if self._episode.goals[0].verb != "pick" else OPEN_HOME.copy(),
+            "home": home_for(self._episode.goals).copy(),
         }
 
     @property

@@ -27,8 +27,6 @@ CRUISE_M_S = 0.16
 DESCENT_M_S = 0.12
 APPROACH_PER_S = 4.0
 """Speed per distance near the goal."""
-LEAD_S = 0.1
-"""How far ahead along the field postures are solved for."""
 NEAR_HOME_RAD = 0.3
 """An arm this near to home in every joint goes there at once: it starts nearer than that."""
 CLEAR_M = 0.05
@@ -45,8 +43,7 @@ class TouchMotion:
     def next_arm(self, arm: FloatArray, target: FloatArray) -> FloatArray:
         """Arm joints `(7,)` a lead time ahead of `arm`, for a block centred at `target` `(3,)`."""
         point = self._kinematics.point(arm)
-        ahead = point + LEAD_S * field_velocity(point, target)
-        return self._kinematics.posture_for(ahead, arm, iterations=6)
+        return self._kinematics.posture_ahead(arm, point, field_velocity(point, target))
 
     def next_arm_home(self, arm: FloatArray, home: FloatArray) -> FloatArray:
         """Arm joints `(7,)` to go for when there is nothing to do: straight up from among the blocks, then home."""
@@ -55,15 +52,12 @@ class TouchMotion:
         point = self._kinematics.point(arm)
         if point[2] > BLOCK_TOP_M + CLEAR_M:
             return home
-        above = point + np.array([0.0, 0.0, LEAD_S * DESCENT_M_S])
-        return self._kinematics.posture_for(above, arm, iterations=6)
+        return self._kinematics.posture_ahead(arm, point, np.array([0.0, 0.0, DESCENT_M_S]))
 
     def next_arm_over(self, arm: FloatArray, target: FloatArray) -> FloatArray:
         """Arm joints `(7,)` a lead time ahead of `arm`, for a fist that is to stay over a block at `target` `(3,)`."""
-        point = self._kinematics.point(arm)
         over = target + np.array([0.0, 0.0, POINTING_M + PRESS_M])  # pressing on a block as high as that ends over it
-        ahead = point + LEAD_S * field_velocity(point, over)
-        return self._kinematics.posture_for(ahead, arm, iterations=6)
+        return self.next_arm(arm, over)
 
     def next_hand(self) -> FloatArray:
         """Finger joints `(7,)`: a fist."""

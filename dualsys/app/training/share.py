@@ -101,7 +101,7 @@ class Share:
                 raise each
         return cast(Result, result)
 
-    def on_first(self, act: Callable[[], None]) -> None:
+    def on_first(self, act: Callable[[], object]) -> None:
         """Let the first worker write something; the others wait for it. Where that fails, all raise."""
         self.together(act if self.is_first else lambda: None)
 

@@ -189,7 +189,7 @@ class Trainer:
     def _subgoals(self) -> NDArray[np.float32]:
         """Of every frame: the first worker computes and keeps them, all map them."""
         compute = partial(subgoals_of_frames, self.learner.planner, self.data, self.folder.folder, self.display.say)
-        self.share.on_first(lambda: _forget(compute()))
+        self.share.on_first(compute)
         return compute()
 
     def _delays(self) -> NDArray[np.int64]:
@@ -214,10 +214,6 @@ class Trainer:
 def _known(**figures: float) -> dict[str, float]:
     """Figures without those that nobody knows: NaN is no JSON."""
     return {name: value for name, value in figures.items() if not math.isnan(value)}
-
-
-def _forget(_: Any) -> None:
-    """Done for what it leaves on disk."""
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

@@ -10,19 +10,9 @@ from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import extended_tokenizer, load_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
+from tests.unit.app.tiny_backbone import ARCHITECTURE
 
 OLD, NEW = ["touch the red block", "touch the blue block"], ["hover above the red block"]
-ARCHITECTURE = {
-    "projection_dim": 16,
-    "vision_config": {
-        "image_size": 16, "patch_size": 8, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "vision_use_head": False,
-    },
-    "text_config": {
-        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64,
-    },
-}  # fmt: skip
 
 
 def make_planner(tokenizer: object, seed: int) -> VLMPlanner:

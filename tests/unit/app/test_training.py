@@ -25,6 +25,7 @@ from dualsys.errors import ConfigError, DatasetError
 from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
+from tests.unit.app.tiny_backbone import ARCHITECTURE
 
 LENGTHS = np.array([30, 50])
 
@@ -199,19 +200,8 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
     robot = EmbodimentSpec(
         name="r", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",), cameras=(camera,)
     )
-    architecture = {
-        "projection_dim": 16,
-        "vision_config": {
-            "image_size": 16, "patch_size": 8, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "vision_use_head": False,
-        },
-        "text_config": {
-            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64,
-        },
-    }  # fmt: skip
     config = VLMPlannerConfig(
-        backbone="paligemma", architecture=architecture, readout=ReadoutConfig(num_tokens=2, dim=4, width=16)
+        backbone="paligemma", architecture=ARCHITECTURE, readout=ReadoutConfig(num_tokens=2, dim=4, width=16)
     )
     planner = VLMPlanner.build(config, train_tokenizer(["first", "second"]))
     one = Statistics(mean=(0.0,), std=(1.0,))

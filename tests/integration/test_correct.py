@@ -30,10 +30,20 @@ def controller(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callab
     return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", environment.embodiment)
 
 
+DRIVER = """
+import signal
+import sys
+from dualsys.app.cli import main
+# A shell that runs the tests in the background has its children ignore Ctrl-C; a person's terminal does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
 def command(controller: Path, out: Path, *more: str) -> list[str]:
     options = {"checkpoint": controller, "out": out, "seed": FIRST, "episodes": EPISODES, "moments": MOMENTS}
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "dualsys", "correct", "humanoid/pick", *flags, *more]
+    return [sys.executable, "-c", DRIVER, "correct", "humanoid/pick", *flags, *more]
 
 
 def run(controller: Path, out: Path, *more: str) -> str:

@@ -94,7 +94,7 @@ def run_condition(environment: HumanoidTable, condition: Condition, seeds: range
         noise.reset(seed)
         ended = False
         while not ended:
-            *_, terminated, truncated, info = environment.step(noise.push(expert.act(task)))
+            *_, terminated, truncated, info = environment.step(noise.push(expert.act()))
             ended, steps = terminated or truncated, steps + 1
         if environment.success:
             times_s.append(info["time_s"])

@@ -54,7 +54,7 @@ def main(config: SimulationSpeedConfig) -> None:
     figures = {
         "step, 10 physics steps": cpu_ms(lambda: environment.step(HOME), count),
         "reset": cpu_ms(lambda: environment.reset(seed=config.seed), count),
-        "expert": cpu_ms(lambda: expert.act(environment), count),
+        "expert": cpu_ms(expert.act, count),
     }
     data = mujoco.MjData(environment.model)
     data.qpos[:] = environment.physics_state()

@@ -35,7 +35,7 @@ from benchmarks.report import write_report
 from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train import build_actor, rows_of, split_episodes
+from dualsys.app.train import build_actor, rows_of, split_episodes, usual_camera
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
@@ -148,14 +148,11 @@ def trainer_for(config: TrainingSpeedConfig, data: DemonstrationDataset, width: 
     planner_config = VLMPlannerConfig(
         backbone="paligemma",
         architecture=widened(width, config.image_size),
-        camera=training.camera,
+        camera=usual_camera(tuple(data.cameras)),
         readout=ReadoutConfig(num_tokens=8, dim=64 * width, width=128 * width),
     )
     planner = VLMPlanner.build(planner_config, train_tokenizer(sorted(set(data.instructions))))
-    assert data.embodiment is not None
-    actor = build_actor(
-        training, planner, data.embodiment, data, rows_of(data, episodes.training), None, lambda _: None
-    )
+    actor = build_actor(training, planner, data, rows_of(data, episodes.training), None, lambda _: None)
     places = data.extras[BLOCK_POSITIONS]
     learner = Learner(
         planner,

@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.report import write_report
 from dualsys.app.recording import RecordingSettings, record_episode
 from dualsys.app.recording_pool import WorkplaceConfig
-from dualsys.app.workplace import BLOCK_NAMES, make_workplace
+from dualsys.app.workplace import make_workplace
 from dualsys.data.episode import CameraTrack
 from dualsys.data.video import decode_frames, encode_video
 
@@ -59,7 +59,7 @@ def main(config: VideoFidelityConfig) -> None:
 
 def _record(config: VideoFidelityConfig) -> list[CameraTrack]:
     environment, expert = make_workplace(WorkplaceConfig(task="humanoid/touch", noise_rad=0.01, image_size=96))
-    settings = RecordingSettings(rows_per_frame=5, block_names=BLOCK_NAMES)
+    settings = RecordingSettings(rows_per_frame=5)
     try:
         seeds = range(config.seed, config.seed + config.episodes)
         episodes = [record_episode(environment, expert, seed, settings) for seed in seeds]

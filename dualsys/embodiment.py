@@ -6,6 +6,7 @@ validate and they generate: `check_observation` at the borders, `fake_observatio
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Literal, Self
 
 import numpy as np
@@ -152,6 +153,10 @@ class EmbodimentSpec(Spec):
         rest = np.clip(np.zeros(self.num_actions), self.lower, self.upper)
         present = [state[order[j.name]] if j.name in order else rest[i] for i, j in enumerate(self.joints)]
         return np.array(present, dtype=np.float64)
+
+    def seen_through(self, cameras: Collection[str]) -> Self:
+        """The same robot with those of its cameras that are named."""
+        return self.model_copy(update={"cameras": tuple(each for each in self.cameras if each.name in cameras)})
 
     def fake_observation(self, rng: np.random.Generator, *, stamp_s: float = 0.0, instruction: str = "") -> Observation:
         """A random observation that fits, for tests and warm-ups."""

@@ -1,9 +1,10 @@
-"""What a planner, an actor, a robot, an environment and a clock must offer. Implement one, register it, run it.
+"""What planners, actors, robots, environments, experts and clocks must offer. Implement one, register it, run it.
 
 Nothing here is inherited from: a class conforms by having the members. `dualsys.testing.check_planner` and its
 siblings tell whether yours does.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -148,6 +149,50 @@ class Mirrored(Environment, Protocol):
 
     def set_state(self, physics: FloatArray, /) -> None:
         """Take on another one's `physics_state()`."""
+        ...
+
+
+@runtime_checkable
+class Privileged(Environment, Protocol):
+    """An environment that tells what no policy may see: for experts, and for the helper losses of a training."""
+
+    @property
+    def privileged_columns(self) -> Mapping[str, Sequence[str]]:
+        """Facts that recordings keep as `privileged.<name>`, each with the names of its components.
+
+        Training knows three: `target_position` (x, y, z in metres) or, where hands share the work, `hand_targets`
+        (x, y, z of each), and `block_positions` (x, y, z of each kind of object).
+        """
+        ...
+
+    def privileged(self) -> Mapping[str, Any]:
+        """Facts of the present moment, those of the columns among them: arrays of any shape, NaN for what is absent."""
+        ...
+
+
+@runtime_checkable
+class Rewindable(Environment, Protocol):
+    """An environment that can be set back: what corrections need, since the expert steps in before a failure."""
+
+    def snapshot(self) -> Any:
+        """The present moment, whole: physics, episode, and what has been judged so far."""
+        ...
+
+    def restore(self, snapshot: Any, *, restart_clock: bool = False) -> None:
+        """Go back to a moment; with `restart_clock` as the start of an episode of its own."""
+        ...
+
+
+@runtime_checkable
+class Expert(Protocol):
+    """Solves a task with knowledge that no policy has. Built from its environment, which it may look into."""
+
+    def reset(self) -> None:
+        """Begin from the environment's present moment: after a reset, or anywhere in an episode that was set back."""
+        ...
+
+    def act(self) -> FloatArray:
+        """Target `(nu,)` for the next step. Looks at the present moment anew: what was last asked may not have come."""
         ...
 
 

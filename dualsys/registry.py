@@ -11,6 +11,7 @@ What a name resolves to, by kind:
     actors           what builds a `dualsys.protocols.Actor`, in the same way
     chunk_policies   a class without arguments that builds a `dualsys.protocols.ChunkPolicy`
     environments     a suite (`dualsys.sim_envs.making.Suite`), by the first part of its tasks' names
+    experts          what builds a `dualsys.protocols.Expert` from an environment of the suite of the same name
     robots           a class or function that builds a `dualsys.protocols.Robot`; driven by your own loop
 
 Looking a name up imports nothing; `load` imports the one object asked for.
@@ -21,7 +22,7 @@ from typing import Any, Literal, get_args
 
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
-Kind = Literal["planners", "actors", "chunk_policies", "environments", "robots"]
+Kind = Literal["planners", "actors", "chunk_policies", "environments", "experts", "robots"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

@@ -18,19 +18,19 @@ from rich.console import Console
 from rich.progress import track
 
 from dualsys.app.controller import Controller
-from dualsys.app.correction import CorrectionPlan, Rewindable
+from dualsys.app.correction import CorrectionPlan
 from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
-from dualsys.app.demos import TRAINING_SEEDS, column_names
+from dualsys.app.demos import TRAINING_SEEDS
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
-from dualsys.app.recording import Demonstrator, RecordingSettings
-from dualsys.app.workplace import BLOCK_NAMES, expert_for
+from dualsys.app.recording import Demonstrator, RecordingSettings, privileged_columns
+from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
 from dualsys.data.files import read_json, write_json
 from dualsys.data.info import Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
-from dualsys.protocols import Environment
+from dualsys.protocols import Environment, Rewindable
 
 ROWS_HZ = 50
 
@@ -107,7 +107,6 @@ class CorrectConfig:
         return RecordingSettings(
             rows_per_frame=round(ROWS_HZ / self.camera_hz),
             tail_rows=round(self.tail_s * ROWS_HZ),
-            block_names=BLOCK_NAMES,
         )
 
     @property
@@ -115,7 +114,7 @@ class CorrectConfig:
         """What decides the recorded data, beside the controller's weights."""
         free = ("out", "workers", "resume", "task")
         plain = {key: value for key, value in asdict(self).items() if key not in free}
-        return plain | {"checkpoint": Path(self.checkpoint).name, "block_names": list(BLOCK_NAMES)}
+        return plain | {"checkpoint": Path(self.checkpoint).name}
 
 
 MakeParts = Callable[[CorrectConfig], tuple[Environment, Controller, Demonstrator]]
@@ -129,6 +128,7 @@ def main(config: CorrectConfig) -> int:
 
 def make_parts(config: CorrectConfig) -> tuple[Environment, Controller, Demonstrator]:
     """Environment, controller and expert. Raises `ConfigError` for a task nobody demonstrates."""
+    require_expert(config.task)
     evaluation = EvalConfig(
         suite_or_task=config.task,
         checkpoint=config.checkpoint,
@@ -153,6 +153,7 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
     """
     environment, controller, expert = make(config)
     embodiment, expert_name, can_go_back = environment.embodiment, expert.name, isinstance(environment, Rewindable)
+    columns = privileged_columns(environment)
     controller.close()
     environment.close()
     if not can_go_back:
@@ -160,7 +161,7 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
             f"{config.task} cannot be set back to an earlier moment, so nobody can take over there: its environment "
             "needs snapshot() and restore(snapshot, restart_clock=...)"
         )
-    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=column_names())
+    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=columns)
     controller_digest = Checkpoint.open(config.checkpoint).weights_digest()
     _require_fresh_or_same(config, writer, controller_digest)
     solved = sum(_successes(config, make))

@@ -12,7 +12,7 @@ controller's path are no motion that anybody made.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,22 +20,9 @@ from dualsys.app.controller import Controller
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_from_here
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.data.episode import Episode
-from dualsys.protocols import Environment
+from dualsys.protocols import Rewindable
 
 Mode = Literal["takeover", "label"]
-
-
-@runtime_checkable
-class Rewindable(Environment, Protocol):
-    """An environment that can be set back to an earlier moment."""
-
-    def snapshot(self) -> Any:
-        """The present moment."""
-        ...
-
-    def restore(self, snapshot: Any, *, restart_clock: bool = False) -> None:
-        """Go back to a moment; with `restart_clock` as the start of an episode of its own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import cast
 
 from dualsys.app.controller import Controller
-from dualsys.app.correction import CorrectionPlan, Rewindable, correct_episode
+from dualsys.app.correction import CorrectionPlan, correct_episode
 from dualsys.app.recording import Demonstrator, RecordingSettings
 from dualsys.app.worker_pool import use_one_thread_each, worker_pool
 from dualsys.data.files import read_json, write_json
 from dualsys.data.layout import STAGING_DIR
 from dualsys.data.writer import DatasetWriter
-from dualsys.protocols import Environment
+from dualsys.protocols import Environment, Rewindable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

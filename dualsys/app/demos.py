@@ -1,23 +1,21 @@
 """`dualsys demos`: a scripted expert's episodes as a LeRobot v3.0 dataset."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS, TARGET_POSITION, RecordingSettings
+from dualsys.app.recording import RecordingSettings, privileged_columns
 from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
-from dualsys.app.workplace import BLOCK_NAMES, make_workplace
+from dualsys.app.workplace import make_workplace
 from dualsys.checkpoint import installed_versions
 from dualsys.data.files import read_json, write_json
 from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
-from dualsys.sim_envs.humanoid.goals import SIDES
 
 TRAINING_SEEDS = 8000
 """Seeds from here on are for evaluations."""
@@ -94,7 +92,6 @@ class DemosConfig:
             "image_size": self.image_size,
             "randomization": self.randomization,
             "control_hz": _ROWS_HZ,
-            "block_names": list(BLOCK_NAMES),
         }
 
 
@@ -120,9 +117,9 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     """
     started_s = time.monotonic()
     environment, expert = make(config.workplace)
-    embodiment, expert_name = environment.embodiment, expert.name
+    embodiment, expert_name, columns = environment.embodiment, expert.name, privileged_columns(environment)
     environment.close()
-    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=column_names())
+    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=columns)
     fresh = Provenance(
         embodiment=embodiment,
         task=config.task,
@@ -160,7 +157,6 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
         settings=RecordingSettings(
             rows_per_frame=round(_ROWS_HZ / config.camera_hz),
             tail_rows=round(config.tail_s * _ROWS_HZ),
-            block_names=BLOCK_NAMES,
         ),
     )
     with RecordingProgress(total=config.episodes, done=present + ledger.num_successes) as progress:
@@ -201,15 +197,6 @@ def _decisive(provenance: Provenance) -> dict[str, Any]:
         "first_seed": provenance.first_seed,
         "embodiment": provenance.embodiment.fingerprint(),
         **provenance.settings,
-    }
-
-
-def column_names() -> Mapping[str, list[str]]:
-    """Names of the components of the columns that only a simulator knows."""
-    return {
-        TARGET_POSITION: ["x_m", "y_m", "z_m"],
-        BLOCK_POSITIONS: [f"{name}_{axis}_m" for name in BLOCK_NAMES for axis in "xyz"],
-        HAND_TARGETS: [f"{side}_{axis}_m" for side in SIDES for axis in "xyz"],
     }
 
 

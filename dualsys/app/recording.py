@@ -1,8 +1,8 @@
 """One episode of an expert, recorded: what was observed, what the expert wanted, what the camera saw and when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dualsys.data.episode import CameraTrack, Episode
 from dualsys.data.layout import PRIVILEGED
 from dualsys.messages import FloatArray, ImageArray, Observation
-from dualsys.protocols import Environment
+from dualsys.protocols import Environment, Privileged
 
 TARGET_POSITION = f"{PRIVILEGED}target_position"
 BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
@@ -34,17 +34,6 @@ class Demonstrator(Protocol):
         ...
 
 
-@runtime_checkable
-class Privileged(Protocol):
-    """An environment that tells what no policy may see."""
-
-    def privileged(self) -> Mapping[str, Any]:
-        """Has `target_position` `(3,)` and `blocks` {name: `(3,)`}, and where hands share the work `hand_targets`
-        `(hands, 3)`, NaN for an idle one.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSettings:
     """How an episode is recorded."""
@@ -53,8 +42,15 @@ class RecordingSettings:
     """A camera takes a frame every so many rows; it is shown until the next."""
     tail_rows: int = 0
     """Rows recorded after success, so that an actor learns to stay."""
-    block_names: tuple[str, ...] = ()
-    """Order of `privileged.block_positions`; a block that is absent is NaN."""
+
+
+def privileged_columns(environment: Environment) -> Mapping[str, Sequence[str]]:
+    """Names of the columns that only a simulator knows, and of their components; none for an environment that tells
+    nothing.
+    """
+    if not isinstance(environment, Privileged):
+        return {}
+    return {f"{PRIVILEGED}{name}": list(components) for name, components in environment.privileged_columns.items()}
 
 
 def record_episode(
@@ -123,12 +119,8 @@ class _Log:
         self._actions.append(action)
         if self._privileged is not None:
             facts = self._privileged.privileged()
-            self._extra(TARGET_POSITION, np.asarray(facts["target_position"]))
-            absent = np.full(3, np.nan)
-            if names := self._settings.block_names:
-                self._extra(BLOCK_POSITIONS, np.concatenate([facts["blocks"].get(name, absent) for name in names]))
-            if "hand_targets" in facts:
-                self._extra(HAND_TARGETS, np.asarray(facts["hand_targets"]).reshape(-1))
+            for name in self._privileged.privileged_columns:
+                self._extras.setdefault(f"{PRIVILEGED}{name}", []).append(np.asarray(facts[name]).reshape(-1))
 
     def episode(self, seed: int, instruction: str, *, success: bool) -> Episode:
         """What was recorded."""
@@ -146,9 +138,6 @@ class _Log:
             },
             extras={name: _stacked(rows) for name, rows in self._extras.items()},
         )
-
-    def _extra(self, name: str, value: FloatArray) -> None:
-        self._extras.setdefault(name, []).append(value)
 
 
 def _stacked(rows: list[FloatArray]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train_config import USUAL_CAMERA, TrainConfig
+from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.learner import Learner, LossWeights
@@ -30,6 +30,8 @@ from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
+
+USUAL_CAMERA = "head"
 
 
 def main(config: TrainConfig) -> int:
@@ -87,10 +89,10 @@ def build_learner(
     embodiment = data.embodiment
     if embodiment is None:
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
-    base = Checkpoint.open(config.init, embodiment=embodiment) if config.init else None
+    base = open_base(config, embodiment) if config.init else None
     words = sorted({data.instructions[episode] for episode in episodes})
-    planner = build_planner(config, words, base, say)
-    actor = build_actor(config, planner, embodiment, data, rows_of(data, episodes), base, say)
+    planner = build_planner(config, words, tuple(data.cameras), base, say)
+    actor = build_actor(config, planner, data, rows_of(data, episodes), base, say)
     weights = LossWeights(
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
     )
@@ -109,22 +111,34 @@ def build_learner(
     return learner.to(model_device())
 
 
+def open_base(config: TrainConfig, embodiment: EmbodimentSpec) -> Checkpoint:
+    """What is started from: of this robot, which may have further cameras now; a planner alone is of no robot."""
+    base = Checkpoint.open(config.init)
+    if config.init_parts == "both":
+        known = {camera.name for camera in base.manifest.embodiment.cameras}
+        Checkpoint.open(config.init, embodiment=embodiment.seen_through(known))
+    return base
+
+
 def build_planner(
-    config: TrainConfig, words: list[str], base: Checkpoint | None, say: Callable[[str], None]
+    config: TrainConfig,
+    words: list[str],
+    cameras: tuple[str, ...],
+    base: Checkpoint | None,
+    say: Callable[[str], None],
 ) -> VLMPlanner:
-    """The planner to train. From a checkpoint it has that one's architecture, and its tokenizer where all is kept."""
+    """The planner to train, for recorded cameras. From a checkpoint it has that one's architecture, and its tokenizer
+    where all is kept.
+    """
     schema_id = f"{config.name}/{_digest(config.decisive)}"
     if base is not None:
         known = VLMPlanner.from_checkpoint(base)
-        if config.camera not in (USUAL_CAMERA, known.config.camera):
-            raise ConfigError(
-                f"--camera {config.camera}: the planner of {base.manifest.name} looks through {known.config.camera!r}, "
-                "and goes on to; leave --camera out, or train without --init"
-            )
+        camera = camera_to_go_on_with(config, known.config.camera, cameras)
         if config.train == "actor":
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)
-        planner = VLMPlanner.build(grown_config(known, tokenizer, schema_id), tokenizer)
+        grown = grown_config(known, tokenizer, schema_id).model_copy(update={"camera": camera})
+        planner = VLMPlanner.build(grown, tokenizer)
         say(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
         return planner
     tiny = config.backbone == "tiny"
@@ -132,11 +146,32 @@ def build_planner(
         backbone="paligemma" if tiny else config.backbone,
         architecture=_tiny_architecture(config.image_size) if tiny else None,
         exit_layer=config.exit_layer,
-        camera=config.camera,
+        camera=config.camera or usual_camera(cameras),
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
         schema_id=schema_id,
     )
     return VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
+
+
+def camera_to_go_on_with(config: TrainConfig, known: str, cameras: tuple[str, ...]) -> str:
+    """Camera of a planner that was trained with `known`: the same, unless it alone is taken and sees another scene."""
+    if config.init_parts == "planner":
+        return config.camera or (known if known in cameras else usual_camera(cameras))
+    if config.camera not in ("", known):
+        raise ConfigError(
+            f"--camera {config.camera}: the planner of {config.init} looks through {known!r}, and goes on to; "
+            "leave --camera out, or take the planner alone with --init-parts planner"
+        )
+    return known
+
+
+def usual_camera(cameras: tuple[str, ...]) -> str:
+    """Camera to look through where none is named. Raises `ConfigError` where that is anybody's guess."""
+    if USUAL_CAMERA in cameras:
+        return USUAL_CAMERA
+    if len(cameras) != 1:
+        raise ConfigError(f"--data has the cameras {', '.join(sorted(cameras)) or 'none'}: name one with --camera")
+    return cameras[0]
 
 
 def _tiny_architecture(image_size: int) -> dict[str, Any]:
@@ -156,21 +191,25 @@ def grown_config(known: VLMPlanner, tokenizer: PreTrainedTokenizerBase, schema_i
 def build_actor(
     config: TrainConfig,
     planner: VLMPlanner,
-    embodiment: EmbodimentSpec,
     data: DemonstrationDataset,
     rows: np.ndarray,
     base: Checkpoint | None,
     say: Callable[[str], None],
 ) -> FlowActor:
-    """The actor to train. From a checkpoint it has that one's shape and statistics."""
+    """The actor to train, for the robot with the cameras that planner and actor look through. From a checkpoint it has
+    that one's shape and statistics.
+    """
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
     statistics = ControllerStatistics(
         state=Statistics.of(data.states[rows].astype(np.float64)),
         action=Statistics.of(data.actions[rows].astype(np.float64)),
     )
+    shape = config.actor if known is None else known.config
+    assert data.embodiment is not None  # `build_learner` has looked
+    cameras = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())
     actor = FlowActor.build(
-        config.actor if known is None else known.config,
-        embodiment=embodiment,
+        shape,
+        embodiment=data.embodiment.seen_through(cameras),
         subgoal_spec=planner.subgoal_spec,
         statistics=statistics if known is None else known.statistics,
     )

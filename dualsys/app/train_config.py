@@ -10,7 +10,6 @@ from dualsys.errors import ConfigError
 
 PATCH_PX = 12
 """Of the `tiny` backbone."""
-USUAL_CAMERA = "head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class TrainConfig:
     init: str = ""
     """Checkpoint (shipped name or folder) to start from: its tokenizer grows by the new words. Empty: fresh weights."""
     init_parts: Literal["planner", "both"] = "both"
-    """What is taken from it. `both` keeps its statistics, too; `planner` is for actors of another shape or data."""
+    """What is taken from it. `both` keeps its statistics, too; `planner` is for another robot, shape or data."""
     train: Literal["both", "actor"] = "both"
     """`actor`: the planner stays as it is; its subgoals are computed once and kept, and steps cost a third."""
     lora_rank: int = 0
@@ -59,8 +58,8 @@ class TrainConfig:
     """Weight of the helper losses on positions; 0: none."""
     image_noise: float = 0.15
     """Strength of photometric augmentation."""
-    camera: str = USUAL_CAMERA
-    """Camera the planner looks through; a planner of --init keeps its own."""
+    camera: str = ""
+    """Camera the planner looks through. Empty: that of --init, `head`, or the only one that was recorded."""
     backbone: str = "tiny"
     """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
     image_size: int = 96

@@ -1,30 +1,19 @@
-"""Which expert demonstrates which task."""
+"""A task and who demonstrates it."""
 
-from typing import Any
-
-from dualsys import sim_envs
+from dualsys import registry, sim_envs
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.recording import Demonstrator
 from dualsys.app.recording_pool import WorkplaceConfig
-from dualsys.errors import ConfigError, unknown_name
+from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
-from dualsys.protocols import Environment
-from dualsys.sim_envs.humanoid.expert import TableExpert
-from dualsys.sim_envs.humanoid.goals import TASKS
-from dualsys.sim_envs.humanoid.palette import COLOURS
-
-BLOCK_NAMES = tuple(sorted(COLOURS))
-"""Order of `privileged.block_positions`."""
-
-EXPERTS: dict[str, Any] = {f"humanoid/{task}": TableExpert for task in TASKS}
+from dualsys.protocols import Environment, Expert
 
 
-class _Scripted:
-    """An expert of `sim_envs` bound to its environment."""
+class _PushedExpert:
+    """An expert whose targets are pushed off its path on their way to the robot."""
 
-    def __init__(self, environment: Any, expert: Any, noise_rad: float) -> None:
-        self._environment, self._expert = environment, expert
-        self._noise = ExecutionNoise(noise_rad, environment.control_dt_s)
+    def __init__(self, expert: Expert, noise: ExecutionNoise) -> None:
+        self._expert, self._noise = expert, noise
 
     @property
     def name(self) -> str:
@@ -35,18 +24,20 @@ class _Scripted:
         self._noise.reset(seed)
 
     def act(self) -> tuple[FloatArray, FloatArray]:
-        clean = self._expert.act(self._environment)
+        clean = self._expert.act()
         return clean, self._noise.push(clean)
 
 
-def expert_for(task: str, environment: Any, noise_rad: float) -> Demonstrator:
-    """The expert of a task, bound to its environment. Raises `ConfigError` for a task nobody demonstrates."""
-    return _Scripted(environment, _expert_class(task)(environment), noise_rad)
+def expert_for(task: str, environment: Environment, noise_rad: float) -> Demonstrator:
+    """The expert of a task's suite, bound to its environment. Raises `ConfigError` for a task nobody demonstrates."""
+    require_expert(task)
+    expert: Expert = registry.load("experts", _suite_of(task))(environment)
+    return _PushedExpert(expert, ExecutionNoise(noise_rad, environment.control_dt_s))
 
 
 def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
     """An environment and its expert. Raises `ConfigError` for a task nobody demonstrates, or a camera it has not."""
-    _expert_class(config.task)  # refused before the scene is built
+    require_expert(config.task)
     environment = sim_envs.make(
         config.task,
         images="on-demand",
@@ -58,7 +49,15 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
     return environment, expert_for(config.task, environment, config.noise_rad)
 
 
-def _expert_class(task: str) -> Any:
-    if task not in EXPERTS:
-        raise ConfigError(unknown_name("demonstrated task", task, EXPERTS))
-    return EXPERTS[task]
+def require_expert(task: str) -> None:
+    """Before a scene is built: raise `ConfigError` for an unknown suite, or one that nobody demonstrates."""
+    suite, experts = _suite_of(task), registry.names("experts")
+    if suite in sim_envs.suites() and suite not in experts:
+        raise ConfigError(
+            f"nobody demonstrates {task}: no expert is registered for the suite {suite!r}, only for "
+            f"{', '.join(experts)}; offer yours as an entry point {suite!r} of the group dualsys.experts"
+        )
+
+
+def _suite_of(task: str) -> str:
+    return task.partition("/")[0]

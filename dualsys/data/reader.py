@@ -73,7 +73,8 @@ class DemonstrationDataset:
         """Open one folder, or several in a row.
 
         Args:
-            path: A LeRobot v3.0 dataset folder, or several of the same robot, rate and columns.
+            path: A LeRobot v3.0 dataset folder, or several of the same robot, rate and columns. A camera that one of
+                them lacks, or has in another size, is left out.
             embodiment: The robot it must be of; None takes what the dataset says.
             progress: Called while videos are decoded, which only the first opening does: frames done, frames in all.
 
@@ -84,16 +85,17 @@ class DemonstrationDataset:
         if not paths:
             raise DatasetError("no dataset folder given")
         folders = [read_folder(each, embodiment, progress) for each in paths]
+        shared = _shared_cameras(folders)
         for other in folders[1:]:
-            _require_alike(folders[0], other)
-        return cls._joined(folders)
+            _require_alike(folders[0], other, shared)
+        return cls._joined(folders, shared)
 
     @classmethod
-    def _joined(cls, folders: Sequence[FolderData]) -> Self:
+    def _joined(cls, folders: Sequence[FolderData], shared: Sequence[str]) -> Self:
         first = folders[0]
         lengths = np.concatenate([folder.episode_lengths for folder in folders])
         cameras = {}
-        for camera in first.cameras:
+        for camera in shared:
             tracks = [folder.cameras[camera] for folder in folders]
             offsets = np.cumsum([0, *(len(track.frames) for track in tracks)])[:-1]
             cameras[camera] = FrameTrack(
@@ -104,7 +106,7 @@ class DemonstrationDataset:
         return cls(
             paths=tuple(folder.root for folder in folders),
             fps=first.fps,
-            embodiment=first.embodiment,
+            embodiment=_robot_of(first, shared),
             provenance=tuple(folder.provenance for folder in folders),
             states=np.concatenate([folder.states for folder in folders]),
             actions=np.concatenate([folder.actions for folder in folders]),
@@ -147,14 +149,24 @@ class DemonstrationDataset:
         return next(iter(self.cameras.values()))
 
 
-def _require_alike(first: FolderData, other: FolderData) -> None:
+def _shared_cameras(folders: Sequence[FolderData]) -> list[str]:
+    """Names of those that every folder has in the same size, in the first one's order."""
+    sizes = [{name: track.frames.shape[1:] for name, track in folder.cameras.items()} for folder in folders]
+    return [name for name, size in sizes[0].items() if all(each.get(name) == size for each in sizes)]
+
+
+def _robot_of(folder: FolderData, cameras: Sequence[str]) -> EmbodimentSpec | None:
+    return None if folder.embodiment is None else folder.embodiment.seen_through(cameras)
+
+
+def _require_alike(first: FolderData, other: FolderData, shared: Sequence[str]) -> None:
     differing = [
         name
         for name, ours, theirs in (
             ("rate", first.fps, other.fps),
-            ("embodiment", first.embodiment, other.embodiment),
+            ("embodiment", _robot_of(first, shared), _robot_of(other, shared)),
             ("state and action size", _sizes(first), _sizes(other)),
-            ("cameras", sorted(first.cameras), sorted(other.cameras)),
+            ("every camera", bool(shared) or not first.cameras, bool(shared) or not other.cameras),
             ("columns", _widths(first), _widths(other)),
         )
         if ours != theirs

@@ -1,4 +1,4 @@
-"""For your own tests: does my planner, actor, environment or robot conform, and what happens when a part fails?
+"""For your own tests: does my planner, actor, environment, expert or robot conform, and what happens when a part fails?
 
     from dualsys.testing import check_actor
 
@@ -12,6 +12,7 @@ Needs numpy only; brings no test framework.
 from dualsys.errors import NotConforming as NotConforming
 from dualsys.testing.actors import check_actor as check_actor
 from dualsys.testing.environments import check_environment as check_environment
+from dualsys.testing.experts import check_expert as check_expert
 from dualsys.testing.fake_environment import ReachEnvironment as ReachEnvironment
 from dualsys.testing.fakes import IdealRobot as IdealRobot
 from dualsys.testing.fakes import KnownPlanner as KnownPlanner

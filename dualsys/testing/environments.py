@@ -7,12 +7,14 @@ import numpy as np
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import NotConforming
 from dualsys.messages import FloatArray
-from dualsys.protocols import Environment
+from dualsys.protocols import Environment, Rewindable
 from dualsys.testing.conditions import require, require_members, require_observation
 
 
 def check_environment(environment: Any, *, steps: int = 10, seed: int = 0) -> None:
     """Check that an environment keeps its protocol. Steps it, renders it, and closes it.
+
+    One that offers `snapshot` and `restore` (`dualsys.protocols.Rewindable`) is set back, too.
 
     Args:
         environment: A new environment; it is closed at the end.
@@ -34,6 +36,8 @@ def check_environment(environment: Any, *, steps: int = 10, seed: int = 0) -> No
                 f"{name} was reset twice with seed {seed} and given the same actions, but the states differ at step "
                 f"{index}: not reproducible",
             )
+        if isinstance(environment, Rewindable):
+            _go_back(environment, name, steps, seed)
     finally:
         environment.close()
     environment.close()
@@ -63,6 +67,31 @@ def _episode(environment: Any, name: str, steps: int, seed: int) -> list[FloatAr
     for state, copy in states:
         require(np.array_equal(state, copy), f"{name}.step() overwrote the state of an earlier observation")
     return [copy for _, copy in states]
+
+
+def _go_back(environment: Rewindable, name: str, steps: int, seed: int) -> None:
+    """Refuse an environment whose `restore` does not lead back to where its snapshot was taken."""
+    environment.reset(seed=seed)
+    action = (environment.embodiment.lower + environment.embodiment.upper) / 2
+    snapshot = environment.snapshot()
+    there = _states_after(environment, action, steps)
+    environment.restore(snapshot)
+    require(
+        np.array_equal(there, _states_after(environment, action, steps)),
+        f"{name}.restore() led elsewhere: the same actions after it gave other states",
+    )
+    environment.restore(snapshot, restart_clock=True)
+    stamp_s = environment.observe().stamp_s
+    require(stamp_s == 0.0, f"{name}.restore(restart_clock=True) left the stamp at {stamp_s:g} s, expected 0")
+
+
+def _states_after(environment: Environment, action: FloatArray, steps: int) -> FloatArray:
+    """States `(steps, nx)` under one action held."""
+    states = []
+    for _ in range(steps):
+        environment.step(action)
+        states.append(environment.observe().state.copy())
+    return np.array(states)
 
 
 def _step(environment: Any, name: str, action: FloatArray) -> bool:

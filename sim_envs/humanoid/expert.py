@@ -51,7 +51,8 @@ class TableExpert:
     """Gives the next row of joint targets for an environment's present moment. `reset` it with each episode."""
 
     def __init__(self, env: TableTask) -> None:
-        """Take the robot's model from the environment."""
+        """Take the robot's model from the environment, which every `act` looks at."""
+        self._env = env
         ranges = np.array([env.model.joint(name).range for name in JOINT_NAMES])
         self._lower, self._upper = ranges[:, 0] + LIMIT_MARGIN_RAD, ranges[:, 1] - LIMIT_MARGIN_RAD
         self._touch = {side: TouchMotion(env.model, side) for side in SIDES}
@@ -63,20 +64,20 @@ class TableExpert:
         self._command: Any = None
         self._velocity = np.zeros(len(HOME))
 
-    def act(self, env: TableTask) -> FloatArray:
+    def act(self) -> FloatArray:
         """Joint targets `(28,)` for the next control step (meant for 50 Hz). Once a touch has ended it stays put."""
-        state = env.observe().state
-        facts = env.privileged()
+        state = self._env.observe().state
+        facts = self._env.privileged()
         if self._command is None:
             self._command = np.array(facts["command"])
         if facts["is_over"] and all(task is None or task[0] == "touch" for task in facts["hands"].values()):
-            return self._follow(np.zeros(len(HOME)), env.control_dt_s)
+            return self._follow(np.zeros(len(HOME)), self._env.control_dt_s)
         goal = np.array(facts["home"])
         for side in SIDES:
             self._aim(side, facts, goal)
         drift = state + SERVO_LAG_S * self._velocity - self._command
         drift[14:] = 0.0  # fingers are kept from their targets by what they hold
-        return self._follow((goal - self._command) / LEAD_S + drift / RETURN_S, env.control_dt_s)
+        return self._follow((goal - self._command) / LEAD_S + drift / RETURN_S, self._env.control_dt_s)
 
     def _aim(self, side: Side, facts: dict[str, Any], goal: FloatArray) -> None:
         """Write one arm's and hand's goals into the row; without a task they go home."""

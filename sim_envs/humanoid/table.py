@@ -4,6 +4,7 @@ All are this one environment: `layout.py` draws, `goals.py` says what is asked f
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -13,7 +14,7 @@ import numpy as np
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
-from dualsys.sim_envs.humanoid import scene
+from dualsys.sim_envs.humanoid import facts, scene
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
 from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
 from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S, Judge
@@ -207,27 +208,22 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """Facts no policy may see at run time: for experts, for auxiliary losses, for tests.
 
         `target_position` `(3,)` and `blocks` {colour: `(3,)`}: centres of the blocks now, metres in the world;
-        `target`: colour of the block that is asked for now, of the first where there are two; `hands` {side: (verb,
-        colour) or None}: what each hand is to do now; `gripped` {side: colours between its thumb and the rest of it};
-        `hand_targets` `(2, 3)`: places of the left and the right hand's block, NaN for none; `touched`: colour
-        or None; `is_over`; `command` `(28,)`: what the servos were last sent; `home` `(28,)`: posture hands rest in.
+        `block_positions` `(6, 3)`: the same by colour in alphabetical order, NaN for an absent one; `target`: colour
+        of the block that is asked for now, of the first where there are two; `hands` {side: (verb, colour) or None}:
+        what each hand is to do now; `gripped` {side: colours between its thumb and the rest of it}; `hand_targets`
+        `(2, 3)`: places of the left and the right hand's block, NaN for none; `touched`: colour or None; `is_over`;
+        `command` `(28,)`: what the servos were last sent; `home` `(28,)`: posture hands rest in.
         """
-        blocks = self._stage.block_positions()
-        goals = self._judge.present_goals
-        hands = self._judge.hand_tasks
-        targets = [np.full(3, np.nan) if task is None else blocks[task[1]] for task in hands.values()]
-        return {
-            "target": goals[0].colour,
-            "target_position": blocks[goals[0].colour],
-            "blocks": blocks,
-            "hands": hands,
-            "hand_targets": np.stack(targets),
+        return facts.facts_of(self._judge, self._stage.block_positions()) | {
             "gripped": self._gripped_now(),
-            "touched": self._judge.touched,
-            "is_over": self._judge.is_over,
             "command": np.array(self._data.ctrl[self._actuators]),
             "home": home_for(self._episode.goals).copy(),
         }
+
+    @property
+    def privileged_columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of the facts that recordings keep, with the names of their components."""
+        return facts.COLUMNS
 
     @property
     def model(self) -> mujoco.MjModel:

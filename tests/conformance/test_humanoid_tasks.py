@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dualsys import sim_envs
-from dualsys.protocols import Mirrored, Rendered
+from dualsys import registry, sim_envs
+from dualsys.protocols import Mirrored, Privileged, Rendered, Rewindable
 from dualsys.sim_envs.humanoid.suite import SUITE
-from dualsys.testing import check_environment
+from dualsys.testing import check_environment, check_expert
 
 
 @pytest.mark.parametrize("task", SUITE.tasks())
@@ -30,3 +30,21 @@ def test_every_humanoid_task_can_be_drawn_elsewhere(task: str) -> None:
     assert not np.array_equal(mirror.render(), before)
     for environment in (ours, mirror):
         environment.close()
+
+
+@pytest.mark.parametrize("task", SUITE.tasks())
+def test_every_humanoid_task_has_an_expert_that_conforms(task: str) -> None:
+    environment = sim_envs.make(task, images="on-demand")
+    check_expert(registry.load("experts", "humanoid"), environment, seed=1)
+    environment.close()
+
+
+@pytest.mark.parametrize("task", SUITE.tasks())
+def test_every_humanoid_task_tells_what_it_says_it_records_and_can_be_set_back(task: str) -> None:
+    environment = sim_envs.make(task, images="on-demand")
+    assert isinstance(environment, Privileged)
+    assert isinstance(environment, Rewindable)
+    facts = environment.privileged()
+    for name, components in environment.privileged_columns.items():
+        assert np.size(facts[name]) == len(components)
+    environment.close()

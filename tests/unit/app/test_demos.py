@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,11 @@ class Slider:
         state = np.array([self.x, self.goal])
         return Observation(stamp_s=3.0 + self.steps * 0.02, state=state, images={"head": image})
 
+    privileged_columns = MappingProxyType({"target_position": ("x_m", "y_m", "z_m"), "block_positions": "abcdef"})
+
     def privileged(self) -> Mapping[str, Any]:
-        return {"target_position": np.array([self.goal, 0.0, 0.0]), "blocks": {"red": np.array([1.0, 2.0, 3.0])}}
+        places = np.array([[np.nan] * 3, [1.0, 2.0, 3.0]])
+        return {"target_position": np.array([self.goal, 0.0, 0.0]), "block_positions": places, "mood": "calm"}
 
     def close(self) -> None:
         self.closed = True
@@ -97,7 +101,7 @@ def _config(out: Path, episodes: int = 6, **options: Any) -> DemosConfig:
 
 def test_rows_pair_the_state_with_the_clean_target_sent_after_it() -> None:
     slider, expert = make_slider(WorkplaceConfig(task="", noise_rad=0.05, image_size=16))
-    settings = RecordingSettings(rows_per_frame=4, tail_rows=3, block_names=("blue", "red"))
+    settings = RecordingSettings(rows_per_frame=4, tail_rows=3)
     episode = record_episode(slider, expert, 1, settings)
     assert episode is not None
     x = episode.states[:, 0]

@@ -13,7 +13,7 @@ from dualsys.errors import ExtraMissing
 def test_it_names_everything_that_others_take(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert list(rows) == ["tasks", "planners", "actors", "chunk_policies", "robots", "checkpoints"]
+    assert list(rows) == ["tasks", "planners", "actors", "chunk_policies", "experts", "robots", "checkpoints"]
     names = {heading: {row["name"] for row in found} for heading, found in rows.items()}
     assert {"humanoid/touch", "dm_control/walker-walk"} <= names["tasks"]
     assert names["planners"] == set(registry.names("planners"))

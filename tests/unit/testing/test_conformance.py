@@ -10,7 +10,7 @@ import pytest
 from dualsys.clock import SimulatedClock
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import DualsysError, NotConforming
-from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, FloatArray, LatentSubgoal, Observation
 from dualsys.testing import (
     FaultyActor,
     FaultyPlanner,
@@ -20,6 +20,7 @@ from dualsys.testing import (
     ReachEnvironment,
     check_actor,
     check_environment,
+    check_expert,
     check_planner,
     check_robot,
     fake_embodiment,
@@ -211,3 +212,67 @@ def test_faults_follow_their_script() -> None:
         actor.act(observation, None)
     for _ in range(2):
         assert np.isnan(actor.act(observation, None).rows).any()
+
+
+class ReachExpert:
+    """Names the pose; with `memory` not the first time it is asked."""
+
+    def __init__(self, environment: ReachEnvironment, *, memory: bool = False, target: Any = None) -> None:
+        self.target = np.zeros(2) if target is None else target
+        self.memory, self.asked = memory, 0
+
+    def reset(self) -> None:
+        """Forget nothing."""
+
+    def act(self) -> Any:
+        self.asked += 1
+        return self.target + 0.3 if self.memory and self.asked == 1 else self.target
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"memory": True}, "it remembers"),
+        ({"target": np.zeros(3)}, "expected 2 finite numbers"),
+        ({"target": np.array([0.0, np.nan])}, "expected 2 finite numbers"),
+        ({"target": np.array([0.5, 0.5])}, "did not solve seed 0 .* in 500 steps"),
+    ],
+)
+def test_an_expert_that_breaks_its_protocol_is_found(options: dict[str, Any], words: str) -> None:
+    environment = ReachEnvironment(ARM, np.zeros(2))
+    check_expert(ReachExpert, environment)
+    with pytest.raises(NotConforming, match=words):
+        check_expert(lambda each: ReachExpert(each, **options), environment)
+    with pytest.raises(NotConforming, match="object is no Expert: it lacks reset, act"):
+        check_expert(lambda _: object(), environment)  # type: ignore[arg-type,return-value]
+
+
+class Rewound(ReachEnvironment):
+    """Goes back, or elsewhere."""
+
+    elsewhere_rad = 0.0
+    clock_s = 0.0
+
+    def snapshot(self) -> Any:
+        return self.observe().state
+
+    def restore(self, snapshot: Any, *, restart_clock: bool = False) -> None:
+        self._steps, self._clock = 0, SimulatedClock()
+        self._clock.sleep_until_s(self.clock_s)
+        self._robot = IdealRobot(self.embodiment, self._clock, snapshot)
+        self._pull = self.elsewhere_rad
+
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return super().step(np.clip(action + getattr(self, "_pull", 0.0), ARM.lower, ARM.upper))
+
+
+def test_an_environment_that_cannot_really_be_set_back_is_found() -> None:
+    check_environment(Rewound(ARM, np.zeros(2)))
+    for attribute, value, words in (
+        ("elsewhere_rad", 0.1, "led elsewhere: the same actions"),
+        ("clock_s", 0.5, "left the stamp at 0.5 s, expected 0"),
+    ):
+        broken = Rewound(ARM, np.zeros(2))
+        setattr(broken, attribute, value)
+        with pytest.raises(NotConforming, match=words):
+            check_environment(broken)

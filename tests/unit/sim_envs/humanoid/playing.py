@@ -50,7 +50,7 @@ def play_on(environment: HumanoidTable, *, change: Change = unchanged, most_s: f
     task = Told(environment, change)
     expert = TableExpert(task)
     for _ in range(round(most_s / environment.control_dt_s)):
-        *_, terminated, truncated, info = environment.step(expert.act(task))
+        *_, terminated, truncated, info = environment.step(expert.act())
         if terminated or truncated:
             break
     return {**info, "terminated": terminated, "truncated": truncated, "ended": terminated or truncated}
@@ -83,6 +83,6 @@ def rows_of(environment: HumanoidTable, expert: TableExpert, count: int) -> Floa
     """The expert's next rows `(count, 28)`, done."""
     rows = []
     for _ in range(count):
-        rows.append(expert.act(environment))
+        rows.append(expert.act())
         environment.step(rows[-1])
     return np.array(rows)

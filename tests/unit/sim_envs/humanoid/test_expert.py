@@ -52,7 +52,7 @@ def successes(
             if step % 15 == 0:
                 push[:14] = rng.uniform(-push_rad, push_rad, 14)
             strength = np.sin(np.pi * (step % 15) / 15)
-            *_, terminated, truncated, _ = environment.step(expert.act(task) + push * strength)
+            *_, terminated, truncated, _ = environment.step(expert.act() + push * strength)
             ended, step = terminated or truncated, step + 1
         count += environment.success
     return count
@@ -97,7 +97,7 @@ def test_its_targets_keep_within_the_limits_of_the_embodiment(tables: Tables, ta
         rows = [env.observe().state, env.observe().state]
         ended = False
         while not ended:
-            rows.append(expert.act(env))
+            rows.append(expert.act())
             *_, terminated, truncated, _ = env.step(rows[-1])
             ended = terminated or truncated
         targets = np.array(rows)
@@ -114,7 +114,7 @@ def test_the_hand_of_the_blocks_side_moves_and_the_other_stays(env: HumanoidTabl
     resting = slice(7, 14) if side == "left" else slice(0, 7)
     expert = TableExpert(env)
     for _ in range(50):
-        row = expert.act(env)
+        row = expert.act()
         env.step(row)
     assert np.abs(row - HOME)[resting].max() < 0.03
     assert np.abs(row - HOME)[:14].max() > 0.3
@@ -148,10 +148,10 @@ def test_after_a_touch_it_stays_put(env: HumanoidTable) -> None:
     env.reset(seed=8000)
     expert = TableExpert(env)
     while not env.success:
-        env.step(expert.act(env))
+        env.step(expert.act())
     for _ in range(5):
-        env.step(expert.act(env))
-    rows = [expert.act(env) for _ in range(5)]
+        env.step(expert.act())
+    rows = [expert.act() for _ in range(5)]
     assert np.ptp(rows, axis=0).max() < 1e-9
 
 
@@ -162,7 +162,7 @@ def test_an_episode_is_the_same_whatever_the_expert_did_before(env: HumanoidTabl
         env.reset(seed=8001)
         expert.reset()
         for _ in range(30):
-            row = expert.act(env)
+            row = expert.act()
             env.step(row)
         rows.append(row)
     assert np.array_equal(rows[0], rows[1])

@@ -47,7 +47,7 @@ def sequence() -> HumanoidTable:
 def steps(env: HumanoidTable, expert: TableExpert) -> Iterator[dict[str, Any]]:
     """The `info` of every step of the expert until the episode ends."""
     while True:
-        *_, terminated, truncated, info = env.step(expert.act(env))
+        *_, terminated, truncated, info = env.step(expert.act())
         yield info
         if terminated or truncated:
             return
@@ -273,7 +273,7 @@ def test_a_block_still_in_contact_is_no_new_touch_and_one_left_and_met_again_is(
     colour = sequence.reset(seed=seed)[1]["target"]
     sequence.reset(seed=seed, options={"instruction": f"touch {colour} then touch {colour}"})
     expert = TableExpert(sequence)
-    while sequence.step(expert.act(sequence))[-1]["goals_done"] == 0:
+    while sequence.step(expert.act())[-1]["goals_done"] == 0:
         pass
     resting = sequence.privileged()["command"]
     for _ in range(40):
@@ -294,7 +294,7 @@ def test_a_block_of_an_earlier_step_may_be_met_again(sequence: HumanoidTable) ->
     side = acting_side(sequence)
     again = with_hands(**{one: ("touch", first) if one == side else None for one in SIDES})
     expert = TableExpert(sequence)
-    while sequence.step(expert.act(sequence))[-1]["goals_done"] == 0:
+    while sequence.step(expert.act())[-1]["goals_done"] == 0:
         pass
     for _ in range(60):
         sequence.step(HOME)
@@ -302,7 +302,7 @@ def test_a_block_of_an_earlier_step_may_be_met_again(sequence: HumanoidTable) ->
     task = Told(sequence, again)
     expert = TableExpert(task)
     while not is_held(sequence, first):
-        *_, info = sequence.step(expert.act(task))
+        *_, info = sequence.step(expert.act())
     assert (info["goals_done"], info["failure"]) == (1, None)
     assert play_on(sequence)["success"]
 

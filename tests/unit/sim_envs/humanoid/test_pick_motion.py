@@ -45,7 +45,7 @@ def picks_after_a_shift(env: HumanoidTable, seed: int, shift_m: tuple[float, flo
     is_pushed = is_closing = ended = False
     times_closed = 0
     while not ended:
-        row = expert.act(env)
+        row = expert.act()
         *_, terminated, truncated, _ = env.step(row)
         ended = terminated or truncated
         share = closed_share(row, side)

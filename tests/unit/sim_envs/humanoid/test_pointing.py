@@ -56,7 +56,7 @@ def test_success_comes_when_a_fist_has_been_over_the_block_for_half_a_second(env
     expert = TableExpert(env)
     since_s, ended = None, False
     while not ended:
-        *_, terminated, truncated, info = env.step(expert.act(env))
+        *_, terminated, truncated, info = env.step(expert.act())
         since_s = None if not points(env) else info["time_s"] if since_s is None else since_s
         over_s = 0.0 if since_s is None else info["time_s"] - since_s
         assert info["success"] == (over_s >= 0.5 - 1e-6), f"over it for {over_s:.3f} s"
@@ -72,11 +72,11 @@ def test_who_leaves_too_soon_begins_anew(env: HumanoidTable) -> None:
     env.reset(seed=SEED)
     expert, target = TableExpert(env), env.privileged()["target"]
     while not points(env):
-        env.step(expert.act(env))
+        env.step(expert.act())
     for _ in range(20):
-        *_, info = env.step(expert.act(env))
+        *_, info = env.step(expert.act())
     assert not info["success"]
-    row, pose = expert.act(env), env.physics_state()[qpos_of(env, target)]
+    row, pose = expert.act(), env.physics_state()[qpos_of(env, target)]
     put_block(env, target, np.array([pose[0], -pose[1], *pose[2:]]))
     *_, info = env.step(row)
     assert not points(env)

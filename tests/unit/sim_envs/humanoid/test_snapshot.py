@@ -142,9 +142,9 @@ def test_a_block_that_is_up_as_the_clock_restarts_must_stay_up_anew(env: Humanoi
     env.reset(seed=SEED)
     expert = TableExpert(env)
     while env.snapshot().judge._so_since_s is None:
-        env.step(expert.act(env))
+        env.step(expert.act())
     for _ in range(5):
-        env.step(expert.act(env))
+        env.step(expert.act())
     snapshot = env.snapshot()
     assert not env.success
     waited_s = {}
@@ -160,7 +160,7 @@ def test_what_has_been_done_of_a_sequence_comes_back_too() -> None:
     sequence = make_table("sequence")
     sequence.reset(seed=8000)
     expert = TableExpert(sequence)
-    while sequence.step(expert.act(sequence))[-1]["goals_done"] == 0:
+    while sequence.step(expert.act())[-1]["goals_done"] == 0:
         pass
     snapshot, facts = sequence.snapshot(), told(sequence)
     ends = []

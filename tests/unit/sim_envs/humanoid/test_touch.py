@@ -43,7 +43,7 @@ def play(environment: HumanoidTable, seed: int, *, aim_at: str | None = None) ->
     task = Elsewhere()
     expert = TableExpert(task)
     while True:
-        _, reward, terminated, truncated, info = environment.step(expert.act(task))
+        _, reward, terminated, truncated, info = environment.step(expert.act())
         assert reward == float(environment.success)
         if terminated or truncated:
             return {**info, "terminated": terminated, "truncated": truncated}
@@ -123,7 +123,7 @@ def test_an_episode_is_the_same_after_another_and_with_or_without_pictures(env: 
         environment.reset(seed=SEED)
         expert = TableExpert(environment)
         for _ in range(40):
-            environment.step(expert.act(environment))
+            environment.step(expert.act())
         states.append(environment.physics_state())
     with_pictures.close()
     assert np.array_equal(states[0], states[1])
@@ -139,7 +139,7 @@ observation, info = env.reset()
 expert = TableExpert(env)
 for _ in range(60):
     digest.update(observation["state"].tobytes() + observation["images"]["head"].tobytes())
-    observation, reward, terminated, truncated, info = env.step(expert.act(env))
+    observation, reward, terminated, truncated, info = env.step(expert.act())
 digest.update(env.physics_state().tobytes() + env.instruction.encode() + repr(sorted(info.items())).encode())
 print(digest.hexdigest())
 """
@@ -183,7 +183,7 @@ def test_pictures_are_of_the_present(env: HumanoidTable) -> None:
     first = start.images["head"]
     expert = TableExpert(env)
     for _ in range(40):
-        env.step(expert.act(env))
+        env.step(expert.act())
     assert not np.array_equal(env.observe().images["head"], first)
     assert start.images["head"] is first
     assert env.render().shape == (360, 480, 3)

@@ -1,0 +1,67 @@
+"""Who demonstrates what: experts are found by the suite's name, ours and a third party's alike."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys import registry
+from dualsys.app import cli
+from dualsys.app.recording import privileged_columns
+from dualsys.app.recording_pool import WorkplaceConfig
+from dualsys.app.workplace import expert_for, make_workplace, require_expert
+from dualsys.errors import ConfigError
+from dualsys.testing import ReachEnvironment, fake_embodiment
+
+
+class StillExpert:
+    """Counts how often it is begun."""
+
+    def __init__(self, environment: Any) -> None:
+        self.environment, self.begun = environment, 0
+
+    def reset(self) -> None:
+        self.begun += 1
+
+    def act(self) -> Any:
+        return np.zeros(2)
+
+
+@pytest.fixture
+def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_names, real_load = registry.names, registry.load
+    extra = {"environments": SimpleNamespace(), "experts": StillExpert}
+    monkeypatch.setattr(registry, "names", lambda kind: (*real_names(kind), *(["mine"] if kind in extra else [])))
+    monkeypatch.setattr(registry, "load", lambda kind, name: extra[kind] if name == "mine" else real_load(kind, name))
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_party_s_expert_is_bound_to_its_environment_and_pushed() -> None:
+    environment = ReachEnvironment(fake_embodiment(2), np.zeros(2))
+    demonstrator = expert_for("mine/reach", environment, 0.1)
+    demonstrator.reset(seed=3)
+    assert demonstrator.name == "StillExpert"
+    targets = [demonstrator.act() for _ in range(50)]
+    assert all((clean == 0).all() for clean, _ in targets)
+    assert 0.02 < np.std([sent for _, sent in targets]) < 0.5
+
+
+def test_an_environment_that_tells_nothing_has_no_privileged_columns() -> None:
+    assert privileged_columns(ReachEnvironment(fake_embodiment(2), np.zeros(2))) == {}
+
+
+def test_a_task_nobody_demonstrates_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"nobody demonstrates dm_control/walker-walk: .* only for humanoid; offer"):
+        require_expert("dm_control/walker-walk")
+    with pytest.raises(ConfigError, match="unknown task 'humanoid/tuch'"):
+        make_workplace(WorkplaceConfig(task="humanoid/tuch", noise_rad=0.0, image_size=16))
+
+
+@pytest.mark.parametrize("command", ["demos", "correct"])
+def test_the_commands_say_so_in_one_line(command: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "dm_control/walker-walk", "--episodes", "1", "--out", str(tmp_path / "out")]) == 2
+    written = capsys.readouterr().err
+    assert "nobody demonstrates dm_control/walker-walk" in written
+    assert written.count("\n") == 1
+    assert not (tmp_path / "out").exists()

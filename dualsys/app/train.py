@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def camera_to_go_on_with(config: TrainConfig, known: str, cameras: tuple[str, ..
         return config.camera or (known if known in cameras else usual_camera(cameras))
     if config.camera not in ("", known):
         raise ConfigError(
-            f"--camera {config.camera}: the planner of {config.init} looks through {known!r}, and goes on to; "
+            f"--camera {config.camera}: {Path(config.init).name} looks through {known!r}, and goes on to; "
             "leave --camera out, or take the planner alone with --init-parts planner"
         )
     return known

@@ -1,6 +1,7 @@
 """A task of one's own, whole: a planar arm is told which of three balls to reach, and an expert shows how.
 
-Copy it and change it. `pip install ./examples/own_task`, and every command of dualsys knows `arm/reach`.
+Copy it and change it. `pip install ./examples/own_task`, and every command of dualsys knows `arm/reach`. What each
+part is for is told in `docs/train.md`.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ BALLS = "".join(
 XML = f"""
 <mujoco>
   <compiler angle="radian"/>
-  <option timestep="0.004"/>
+  <option timestep="0.002"/>
   <default>
     <joint type="hinge" axis="0 0 1" damping="0.4" armature="0.01"/>
     <position kp="12"/>
@@ -63,7 +64,7 @@ class ReachTask:
         self.data = mujoco.MjData(self.model)
         substeps = 1.0 / ((options.control_hz or 50.0) * self.model.opt.timestep)
         if abs(substeps - round(substeps)) > 1e-6 or options.cameras not in (None, ("top",)):
-            raise ConfigError("arm/reach has one camera, 'top', and control rates of 250 / n Hz; leave both out")
+            raise ConfigError("arm/reach has one camera, 'top', and control rates of 500 / n Hz; leave both out")
         self._substeps = round(substeps)
         self.control_dt_s = self._substeps * float(self.model.opt.timestep)
         size = options.image_size
@@ -129,6 +130,18 @@ class ReachTask:
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+    # What `threads` and `processes` mode need: a twin of the same seed is set to this, and draws.
+
+    def physics_state(self) -> FloatArray:
+        """Joint positions `(2,)`: balls do not move."""
+        return np.array(self.data.qpos)
+
+    def set_state(self, physics: FloatArray) -> None:
+        """Take on another one's joints."""
+        self.data.qpos[:] = physics
+        mujoco.mj_forward(self.model, self.data)
+        self._moment += 1
 
     # What only a simulator knows: the expert acts on it, the helper losses of a training learn from it.
 

@@ -3,7 +3,7 @@
 A planner whose tokenizer has grown keeps the rows of the words it knew; new words have fresh ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -18,10 +18,13 @@ class CarriedOver:
     copied: tuple[str, ...]
     left_fresh: tuple[str, ...]
     """In the new module, but of another shape or not in the old one."""
+    new_words: int = 0
+    """That the word embedding, carried over, has grown by."""
 
     def __str__(self) -> str:
+        words = f", and room for {self.new_words} new words" if self.new_words else ""
         fresh = f"; fresh: {', '.join(self.left_fresh)}" if self.left_fresh else ""
-        return f"{len(self.copied)} tensors carried over{fresh}"
+        return f"{len(self.copied)} tensors carried over{words}{fresh}"
 
 
 def carry_over(new: nn.Module, old: nn.Module) -> CarriedOver:
@@ -38,7 +41,14 @@ def carry_over(new: nn.Module, old: nn.Module) -> CarriedOver:
 def carry_over_planner(new: VLMPlanner, old: VLMPlanner) -> CarriedOver:
     """As `carry_over`, with the words that both know, whose numbers are the same."""
     result = carry_over(new.network, old.network)
+    known_VD, grown_VD = old.network.backbone.word_embedding.weight, new.network.backbone.word_embedding.weight
     with torch.no_grad():
-        known_VD = old.network.backbone.word_embedding.weight
-        new.network.backbone.word_embedding.weight[: len(known_VD)].copy_(known_VD)
-    return result
+        grown_VD[: len(known_VD)].copy_(known_VD)
+    tensors = new.network.state_dict()
+    tied = {name for name in result.left_fresh if tensors[name].data_ptr() == grown_VD.data_ptr()}
+    return replace(
+        result,
+        copied=(*result.copied, *sorted(tied)),
+        left_fresh=tuple(name for name in result.left_fresh if name not in tied),
+        new_words=len(grown_VD) - len(known_VD),
+    )

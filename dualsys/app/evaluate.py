@@ -24,6 +24,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.sim_envs.options import Randomization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class EvalConfig:
     """The gate's share of the joints' limits."""
     phrasing: Literal["train", "held-out"] = "train"
     """Split of the grammar that instructions are drawn from."""
+    randomization: Randomization = "usual"
+    """How far light, shades and cameras stray from episode to episode, as in `dualsys demos`."""
     workers: int = 1
     """Processes. The result is the same for any number."""
     json: Path | None = None
@@ -131,6 +134,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         control_hz=config.control_hz,
         images="on-demand",
         phrasing=config.phrasing,
+        randomization=config.randomization,
         **eyes_for(task, Checkpoint.open(config.checkpoint).manifest.embodiment),
     )
     controller = Controller.from_checkpoint(
@@ -195,7 +199,8 @@ def result_table(report: dict[str, Any]) -> Table:
     config = report["config"]
     table = Table(
         title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
-        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, phrasing {config['phrasing']}"
+        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, "
+        f"phrasing {config['phrasing']}, randomization {config['randomization']}"
     )
     for name in ("task", "success", "95 % interval", "episodes", "mean time"):
         table.add_column(name, justify="left" if name == "task" else "right")

@@ -112,6 +112,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return {
         "tasks": [_task_report(task, list(_episodes(config, task))) for task in tasks],
         "config": plain,
+        "controller_weights": Checkpoint.open(config.checkpoint).weights_digest(),
         "versions": result_versions(),
     }
 

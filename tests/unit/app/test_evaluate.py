@@ -11,6 +11,7 @@ from dualsys.app import evaluate as evaluation
 from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult
+from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 from dualsys.sim_envs import rendering
 
@@ -57,6 +58,7 @@ def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) 
     (trained,) = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=10))["tasks"]
     report = json.loads(file.read_text())
     assert report["config"]["planner"] == "null"
+    assert report["controller_weights"] == Checkpoint.open("humanoid-table").weights_digest()
     assert {"python", "torch", "mujoco"} <= report["versions"].keys()
     assert report["versions"]["renderer"] == rendering.backend()
     assert trained["successes"] >= 8

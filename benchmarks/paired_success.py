@@ -7,7 +7,6 @@ solves tell them apart. The interval is Newcombe's for paired proportions (1998,
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +53,6 @@ class PairedSuccessConfig:
 
 def main(config: PairedSuccessConfig) -> None:
     """Play both, print the table, write the file."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers with several threads each are in each other's way
     controllers = {key: identified(value) for key, value in (("a", config.a), ("b", config.b))}  # refused before work
     first, second = (_outcomes(config, checkpoint) for checkpoint in (config.a, config.b))
     figures = compare(first, second)

@@ -7,7 +7,6 @@ solves tell them apart. The interval is Newcombe's for paired proportions (1998,
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,9 @@ from dualsys.app.evaluate import EvalConfig, evaluate
 from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
+
+FREE = ("suite_or_task", "checkpoint", "planner", "actor", "workers", "json", "video_dir", "videos")
+"""Options of `dualsys eval` in which two evaluations of a pair may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,34 +53,43 @@ class PairedSuccessConfig:
 
 def main(config: PairedSuccessConfig) -> None:
     """Play both, print the table, write the file."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers with several threads each are in each other's way
-    weights = {key: _weights(value) for key, value in (("a", config.a), ("b", config.b))}  # refused before the work
+    controllers = {key: identified(value) for key, value in (("a", config.a), ("b", config.b))}  # refused before work
     first, second = (_outcomes(config, checkpoint) for checkpoint in (config.a, config.b))
     figures = compare(first, second)
-    Console().print(_table(config, figures))
+    Console().print(result_table(config, controllers, figures))
     settings = asdict(config) | {"a": Path(config.a).name, "b": Path(config.b).name, "json": None}
     name = f"paired_success_{config.task.rpartition('/')[2]}"
-    print(write_report(name, {"config": settings, "weights": weights, **figures}, config.json))
+    print(write_report(name, {"config": settings, "controllers": controllers, **figures}, config.json))
 
 
-def _weights(controller: str) -> str:
-    """What names a controller's weights; of a finished evaluation its checkpoint's name."""
+def identified(controller: str) -> dict[str, str | None]:
+    """Which controller it is: its checkpoint's name, what stood in for its parts, and the digest of its weights.
+
+    A finished evaluation says so itself; one of before it did has None for the digest.
+    """
     if controller.endswith(".json"):
-        return str(json.loads(Path(controller).read_text())["config"]["checkpoint"])
-    return Checkpoint.open(controller).manifest.subgoal.schema_id
+        report = json.loads(Path(controller).read_text())
+        said = {part: report["config"].get(part, "") for part in ("planner", "actor")}
+        checkpoint, weights = report["config"]["checkpoint"], report.get("controller_weights")
+    else:
+        said = {"planner": "", "actor": ""}
+        checkpoint, weights = controller, Checkpoint.open(controller).weights_digest()
+    return {"checkpoint": Path(checkpoint).name, **said, "weights": weights}
 
 
 def outcomes_of_report(config: PairedSuccessConfig, path: Path) -> dict[int, bool]:
     """Success by seed of an evaluation that was done before. Raises `ConfigError` where it was another one."""
     report = json.loads(path.read_text())
-    asked = {
-        name: getattr(config, name)
-        for name in ("episodes", "seed", "planner_hz", "planner_latency_s", "actor_latency_s")
-    }
-    done = {name: report["config"][name] for name in asked}
     tasks = {task["task"]: task["per_episode"] for task in report["tasks"]}
-    if done != asked or config.task not in tasks:
-        raise ConfigError(f"{path} is of {sorted(tasks)} with {done}, asked is {config.task} with {asked}")
+    if config.task not in tasks:
+        raise ConfigError(f"{path} is of {', '.join(sorted(tasks))}, asked is {config.task}; evaluate that one")
+    options = json.loads(json.dumps(asdict(_evaluation(config, ""))))
+    asked = {name: value for name, value in options.items() if name not in FREE}
+    # An option that is not there is younger than the report, which was made as its default has it.
+    done = {name: report["config"].get(name, value) for name, value in asked.items()}
+    if differing := [name for name in asked if done[name] != asked[name]]:
+        was = ", ".join(f"{name} {done[name]!r} (asked: {asked[name]!r})" for name in differing)
+        raise ConfigError(f"{path} was evaluated with {was}: pairs need the same; evaluate it again")
     return {episode["seed"]: episode["success"] for episode in tasks[config.task]}
 
 
@@ -86,7 +97,12 @@ def _outcomes(config: PairedSuccessConfig, checkpoint: str) -> dict[int, bool]:
     """Success by seed."""
     if checkpoint.endswith(".json"):
         return outcomes_of_report(config, Path(checkpoint))
-    evaluation = EvalConfig(
+    (task,) = evaluate(_evaluation(config, checkpoint))["tasks"]
+    return {episode["seed"]: episode["success"] for episode in task["per_episode"]}
+
+
+def _evaluation(config: PairedSuccessConfig, checkpoint: str) -> EvalConfig:
+    return EvalConfig(
         suite_or_task=config.task,
         checkpoint=checkpoint,
         episodes=config.episodes,
@@ -96,8 +112,6 @@ def _outcomes(config: PairedSuccessConfig, checkpoint: str) -> dict[int, bool]:
         actor_latency_s=config.actor_latency_s,
         workers=config.workers,
     )
-    (task,) = evaluate(evaluation)["tasks"]
-    return {episode["seed"]: episode["success"] for episode in task["per_episode"]}
 
 
 def compare(first: dict[int, bool], second: dict[int, bool]) -> dict[str, Any]:
@@ -129,20 +143,27 @@ def _rate(successes: int, count: int) -> dict[str, Any]:
     return {"successes": successes, "success": successes / count, "ci95": wilson_interval(successes, count)}
 
 
-def _table(config: PairedSuccessConfig, figures: dict[str, Any]) -> Table:
+def result_table(
+    config: PairedSuccessConfig, controllers: dict[str, dict[str, str | None]], figures: dict[str, Any]
+) -> Table:
+    """A line for each controller, with its weights' digest, and one for the difference."""
     count = figures["episodes"]
-    title = f"{config.task}, {count} episodes from seed {config.seed}, the same for both"
-    table = Table(title=title)
-    for name in ("", "success", "95 % interval", "solved by it alone"):
-        table.add_column(name, justify="left" if not name else "right")
-    for key, checkpoint in (("a", config.a), ("b", config.b)):
+    table = Table(title=f"{config.task}, {count} episodes from seed {config.seed}, the same for both")
+    for name in ("", "weights", "success", "95 % interval", "solved by it alone"):
+        table.add_column(name, justify="right" if name else "left")
+    for key, controller in (("a", config.a), ("b", config.b)):
         rate, alone = figures[key], figures["pairs"][f"only_{key}"]
         low, high = rate["ci95"]
-        cells = (f"{100 * rate['success']:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %", f"{alone}/{count}")
-        table.add_row(f"{key.upper()} {Path(checkpoint).name}", *cells)
+        table.add_row(
+            f"{key.upper()} {Path(controller).name}",
+            controllers[key]["weights"] or "not told",
+            f"{100 * rate['success']:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{alone}/{count}",
+        )
     low, high = figures["difference_ci95"]
     span = f"{100 * low:+.1f} to {100 * high:+.1f}"
-    table.add_row("B - A, points", f"{100 * figures['difference']:+.1f}", span, f"p = {figures['mcnemar_p']:.2g}")
+    table.add_row("B - A, points", "", f"{100 * figures['difference']:+.1f}", span, f"p = {figures['mcnemar_p']:.2g}")
     return table
 
 

@@ -19,17 +19,16 @@ in reach of the named hand, in bimanual, where one of the two blocks is exchange
 """
 
 import json
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import comb
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import tyro
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from benchmarks.report import write_report
@@ -38,6 +37,7 @@ from dualsys.app.controller import Controller
 from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import run_episode
+from dualsys.app.worker_pool import worker_pool
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.checkpoint import Checkpoint
 from dualsys.messages import FloatArray, LatentSubgoal, Observation
@@ -122,47 +122,69 @@ def conditions_of(task: Task) -> tuple[Condition, ...]:
     return tuple(each for each in get_args(Condition) if each != "other hand" or task == "humanoid/pick-with")
 
 
-def run_seeds(config: MeaningConfig, condition: Condition, seeds: list[int]) -> list[dict[str, Any]]:
-    """Episodes of one condition, without those in which nothing else can be told."""
-    import torch
+class Player:
+    """What a worker does: episodes, of one condition after the other, by a controller that is misled."""
 
-    torch.set_num_threads(1)
-    phrasing: Any = "held-out" if condition == "held-out phrasing" else "train"
-    eyes = eyes_for(config.task, Checkpoint.open(config.checkpoint).manifest.embodiment)
-    environment: Any = sim_envs.make(config.task, images="on-demand", phrasing=phrasing, **eyes)
-    other: Any = sim_envs.make(config.task, images="on-demand", **eyes)
-    told: Telling | None = None
+    _environment: Any
+    _controller: Controller
 
-    def change(observation: Observation) -> Observation:
-        if condition == "shuffled images":
-            return replace(observation, images=other.observe().images)
-        return observation if told is None else replace(observation, instruction=told.instruction)
+    def __init__(self, config: MeaningConfig) -> None:
+        self._config = config
+        self._eyes = eyes_for(config.task, Checkpoint.open(config.checkpoint).manifest.embodiment)
+        self._other: Any = sim_envs.make(config.task, images="on-demand", **self._eyes)
+        self._condition: Condition | None = None
+        self._told: Telling | None = None
 
-    manifest = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment).manifest
-    part = PartConfig(checkpoint=config.checkpoint, name="null" if condition == "null planner" else "")
-    planner = TamperedPlanner(build_planner(part, manifest.subgoal), change)
-    actor = build_actor(PartConfig(checkpoint=config.checkpoint), manifest.embodiment, manifest.subgoal)
-    timing = TimingConfig(
-        planner_hz=config.planner_hz,
-        planner_latency_s=config.planner_latency_s,
-        actor_latency_s=config.actor_latency_s,
-    )
-    results = []
-    with Controller(planner, actor, timing=timing) as controller:
-        for seed in seeds:
-            environment.reset(seed=seed)
-            named = asked_for(config.task, environment.instruction)
-            told = tell(config.task, condition, named, environment.privileged()["blocks"], seed)
-            if told is None:
-                continue
-            other.reset(seed=config.seed + (seed - config.seed + 1) % config.episodes)
-            result = asdict(run_episode(environment, controller, seed))
-            heights = {colour: place[2] for colour, place in environment.privileged()["blocks"].items()}
-            up = [colour for colour, z_m in heights.items() if z_m >= BLOCK_REST_M + OFF_THE_TABLE_M]
-            results.append({**result, "named": asdict(named), "told": asdict(told), "up": up})
-    environment.close()
-    other.close()
-    return results
+    def __call__(self, asked: tuple[Condition, int]) -> dict[str, Any] | None:
+        """How an episode went, what it asked for and what the planner was told; None where nothing else can be told."""
+        condition, seed = asked
+        if condition != self._condition:
+            self._take_up(condition)
+        config, environment = self._config, self._environment
+        environment.reset(seed=seed)
+        named = asked_for(config.task, environment.instruction)
+        self._told = tell(config.task, condition, named, environment.privileged()["blocks"], seed)
+        if self._told is None:
+            return None
+        self._other.reset(seed=config.seed + (seed - config.seed + 1) % config.episodes)
+        result = asdict(run_episode(environment, self._controller, seed))
+        heights = {colour: place[2] for colour, place in environment.privileged()["blocks"].items()}
+        up = [colour for colour, z_m in heights.items() if z_m >= BLOCK_REST_M + OFF_THE_TABLE_M]
+        return {**result, "named": asdict(named), "told": asdict(self._told), "up": up}
+
+    def _take_up(self, condition: Condition) -> None:
+        if self._condition is not None:
+            self._environment.close()
+        config = self._config
+        phrasing: Any = "held-out" if condition == "held-out phrasing" else "train"
+        self._environment = sim_envs.make(config.task, images="on-demand", phrasing=phrasing, **self._eyes)
+        manifest = Checkpoint.open(config.checkpoint, embodiment=self._environment.embodiment).manifest
+        part = PartConfig(checkpoint=config.checkpoint, name="null" if condition == "null planner" else "")
+        planner = TamperedPlanner(build_planner(part, manifest.subgoal), self._change)
+        actor = build_actor(PartConfig(checkpoint=config.checkpoint), manifest.embodiment, manifest.subgoal)
+        timing = TimingConfig(
+            planner_hz=config.planner_hz,
+            planner_latency_s=config.planner_latency_s,
+            actor_latency_s=config.actor_latency_s,
+        )
+        self._controller = Controller(planner, actor, timing=timing)
+        self._condition = condition
+
+    def _change(self, observation: Observation) -> Observation:
+        if self._condition == "shuffled images":
+            return replace(observation, images=self._other.observe().images)
+        return observation if self._told is None else replace(observation, instruction=self._told.instruction)
+
+
+def play_all(config: MeaningConfig) -> Iterator[tuple[Condition, list[dict[str, Any]]]]:
+    """Each condition's episodes in the order of their seeds, without those in which nothing else can be told."""
+    seeds = range(config.seed, config.seed + config.episodes)
+    advice = "Ask for fewer --workers if memory is short"
+    with worker_pool(config.workers, partial(Player, config), doing="playing", advice=advice) as submit:
+        for condition in conditions_of(config.task):
+            futures = [submit((condition, seed)) for seed in seeds]
+            shown = track(futures, description=condition, console=Console(stderr=True))
+            yield condition, [result for future in shown if (result := future.result()) is not None]
 
 
 def asked_for(task: Task, instruction: str) -> Telling:
@@ -249,20 +271,16 @@ def summary(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(config: MeaningConfig) -> None:
     """Run every condition, print the table, write the file."""
-    seeds = list(range(config.seed, config.seed + config.episodes))
     figures: dict[str, Any] = {}
     table = Table(title=f"{config.task}, {config.episodes} episodes each from seed {config.seed}")
     for name in ("planner", *DONE[config.task], "1.5 x chance"):
         table.add_column(name)
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        for condition in conditions_of(config.task):
-            shares = [seeds[index :: config.workers] for index in range(config.workers)]
-            results = [r for share in pool.map(partial(run_seeds, config, condition), shares) for r in share]
-            figures[condition] = row = summary(config.task, results)
-            if results:
-                cells = (_cell(row, "named"), _cell(row, "instructed"), f"{150 * row['chance']:.1f} %")
-                table.add_row(condition, *cells)
-            print(condition, json.dumps(row), flush=True)
+    for condition, results in play_all(config):
+        figures[condition] = row = summary(config.task, results)
+        if results:
+            cells = (_cell(row, "named"), _cell(row, "instructed"), f"{150 * row['chance']:.1f} %")
+            table.add_row(condition, *cells)
+        print(condition, json.dumps(row), flush=True)
     Console().print(table)
     settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name, "json": None}
     suffix = "" if config.task == "humanoid/touch" else f"_{config.task.removeprefix('humanoid/')}"

@@ -35,9 +35,10 @@ from benchmarks.report import write_report
 from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train import build_actor, rows_of, split_episodes, usual_camera
+from dualsys.app.train import build_actor, rows_of, usual_camera
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.display import TrainingDisplay
+from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.trainer import Trainer
 from dualsys.data import DemonstrationDataset
@@ -143,7 +144,7 @@ def trainer_for(config: TrainingSpeedConfig, data: DemonstrationDataset, width: 
         threads=config.threads,
         precision="float32",
     )
-    episodes = split_episodes(data.num_episodes, training.validation_fraction, training.seed)
+    episodes = split_episodes(data.folder_of_episode, training.validation_fraction, training.seed)
     torch.manual_seed(0)
     planner_config = VLMPlannerConfig(
         backbone="paligemma",

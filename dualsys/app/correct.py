@@ -31,6 +31,7 @@ from dualsys.data.info import Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.protocols import Environment, Rewindable
+from dualsys.sim_envs.options import Randomization
 
 ROWS_HZ = 50
 
@@ -70,6 +71,8 @@ class CorrectConfig:
     """How far joints are pushed off the expert's path."""
     tail_s: float = 0.3
     """Time recorded after success."""
+    randomization: Randomization = "usual"
+    """How far light, shades and cameras stray from episode to episode, as in `dualsys demos`."""
     workers: int = 1
     """Processes. The dataset is the same for any number."""
     resume: bool = False
@@ -133,6 +136,7 @@ def make_parts(config: CorrectConfig) -> tuple[Environment, Controller, Demonstr
         suite_or_task=config.task,
         checkpoint=config.checkpoint,
         control_hz=ROWS_HZ,
+        randomization=config.randomization,
         planner_hz=config.planner_hz,
         planner_latency_s=config.planner_latency_s,
         actor_latency_s=config.actor_latency_s,

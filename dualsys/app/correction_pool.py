@@ -4,17 +4,17 @@ Every episode leaves its corrections in the staging folder and, after them, a fi
 episode without that file is played again, so neither the number of workers nor a kill changes the dataset.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan, correct_episode
 from dualsys.app.recording import Demonstrator, RecordingSettings
-from dualsys.app.worker_pool import use_one_thread_each, worker_pool
+from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worker_pool
 from dualsys.data.files import read_json, write_json
 from dualsys.data.layout import STAGING_DIR
 from dualsys.data.writer import DatasetWriter
@@ -56,9 +56,13 @@ def _run_inline(job: CorrectionRound, seeds: list[int]) -> Iterator[bool]:
 
 
 def _run_parallel(job: CorrectionRound, seeds: list[int], workers: int) -> Iterator[bool]:
-    with worker_pool(workers, _start_worker, job) as pool:
-        for future in as_completed([pool.submit(_correct_in_worker, seed) for seed in seeds]):
+    with worker_pool(workers, partial(_corrector, job), doing="recording", advice=RECORDED_IS_KEPT) as submit:
+        for future in as_completed([submit(seed) for seed in seeds]):
             yield future.result()
+
+
+def _corrector(job: CorrectionRound) -> Callable[[int], bool]:
+    return _Worker(job).correct
 
 
 def failed_seeds(root: Path, seeds: Iterable[int]) -> list[int]:
@@ -92,15 +96,3 @@ class _Worker:
     def close(self) -> None:
         self._controller.close()
         self._environment.close()
-
-
-_workers: deque[_Worker] = deque(maxlen=1)
-"""This process's worker: made once by the pool's initializer."""
-
-
-def _start_worker(job: CorrectionRound) -> None:
-    _workers.append(_Worker(job))
-
-
-def _correct_in_worker(seed: int) -> bool:
-    return _workers[0].correct(seed)

@@ -1,11 +1,9 @@
 """`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,10 +18,12 @@ from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
+from dualsys.app.worker_pool import worker_pool
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.sim_envs.options import Randomization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class EvalConfig:
     """The gate's share of the joints' limits."""
     phrasing: Literal["train", "held-out"] = "train"
     """Split of the grammar that instructions are drawn from."""
+    randomization: Randomization = "usual"
+    """How far light, shades and cameras stray from episode to episode, as in `dualsys demos`."""
     workers: int = 1
     """Processes. The result is the same for any number."""
     json: Path | None = None
@@ -109,6 +111,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return {
         "tasks": [_task_report(task, list(_episodes(config, task))) for task in tasks],
         "config": plain,
+        "controller_weights": Checkpoint.open(config.checkpoint).weights_digest(),
         "versions": result_versions(),
     }
 
@@ -131,6 +134,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         control_hz=config.control_hz,
         images="on-demand",
         phrasing=config.phrasing,
+        randomization=config.randomization,
         **eyes_for(task, Checkpoint.open(config.checkpoint).manifest.embodiment),
     )
     controller = Controller.from_checkpoint(
@@ -147,22 +151,19 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
 
 def _episodes(config: EvalConfig, task: str) -> Iterator[EpisodeResult]:
     seeds = range(config.seed, config.seed + config.episodes)
-    if config.workers == 1:
-        yield from track(_run_seeds(config, task, seeds), total=len(seeds), description=task)
-        return
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        results = pool.map(partial(_run_in_worker, config, task), seeds)
-        yield from track(results, total=len(seeds), description=task)
+    results = _run_seeds(config, task, seeds) if config.workers == 1 else _run_in_workers(config, task, seeds)
+    yield from track(results, total=len(seeds), description=task)
 
 
-@cache  # made by a worker's first episode, for all of its episodes
-def _parts_of_worker(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
-    return make_episode_parts(config, task)
+def _run_in_workers(config: EvalConfig, task: str, seeds: range) -> Iterator[EpisodeResult]:
+    advice = "Evaluate again, with fewer --workers if memory is short"
+    with worker_pool(config.workers, partial(_runner, config, task), doing="evaluating", advice=advice) as submit:
+        for future in [submit(seed) for seed in seeds]:
+            yield future.result()
 
 
-def _run_in_worker(config: EvalConfig, task: str, seed: int) -> EpisodeResult:
-    environment, controller = _parts_of_worker(config, task)
-    return run_episode(environment, controller, seed)
+def _runner(config: EvalConfig, task: str) -> Callable[[int], EpisodeResult]:
+    return partial(run_episode, *make_episode_parts(config, task))
 
 
 def _run_seeds(config: EvalConfig, task: str, seeds: range) -> Iterator[EpisodeResult]:
@@ -195,7 +196,8 @@ def result_table(report: dict[str, Any]) -> Table:
     config = report["config"]
     table = Table(
         title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
-        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, phrasing {config['phrasing']}"
+        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, "
+        f"phrasing {config['phrasing']}, randomization {config['randomization']}"
     )
     for name in ("task", "success", "95 % interval", "episodes", "mean time"):
         table.add_column(name, justify="left" if name == "task" else "right")

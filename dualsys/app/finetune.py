@@ -47,7 +47,7 @@ class FinetuneConfig:
     learning_rate: float | None = None
     """Peak; None: 3e-4, with adapters 1e-3."""
     validation_fraction: float = 0.1
-    """Share of episodes kept for validation."""
+    """Share of each dataset's episodes kept for validation, at least one."""
     validate_every: int = 100
     """Steps between validations and saves."""
     resume: bool = False

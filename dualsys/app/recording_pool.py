@@ -4,15 +4,15 @@ Every attempt leaves a file in the staging folder: an episode, or a mark that th
 dataset is then decided in the order of the seeds, so that neither the number of workers nor a kill changes it.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_episode
-from dualsys.app.worker_pool import use_one_thread_each, worker_pool
+from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worker_pool
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
 from dualsys.protocols import Environment
@@ -122,14 +122,18 @@ def _run_inline(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
 def _run_parallel(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
     running: set[Future[Outcome]] = set()
     seeds = ledger.open_seeds()
-    with worker_pool(workers, _start_worker, job) as pool:
+    with worker_pool(workers, partial(_attempter, job), doing="recording", advice=RECORDED_IS_KEPT) as submit:
         while len(ledger.decided()[0]) < ledger.wanted:
             missing = ledger.wanted - ledger.num_successes
             while len(running) < min(2 * workers, max(missing, 1)):
-                running.add(pool.submit(_attempt_in_worker, next(seeds)))
+                running.add(submit(next(seeds)))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+
+
+def _attempter(job: Job) -> Callable[[int], Outcome]:
+    return _Worker(job).attempt
 
 
 class _Worker:
@@ -150,15 +154,3 @@ class _Worker:
 
     def close(self) -> None:
         self._environment.close()
-
-
-_workers: deque[_Worker] = deque(maxlen=1)
-"""This process's worker: made once by the pool's initializer."""
-
-
-def _start_worker(job: Job) -> None:
-    _workers.append(_Worker(job))
-
-
-def _attempt_in_worker(seed: int) -> Outcome:
-    return _workers[0].attempt(seed)

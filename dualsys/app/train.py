@@ -17,12 +17,13 @@ from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import TrainingDisplay
+from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
-from dualsys.app.training.trainer import EpisodeSplit, Trainer
+from dualsys.app.training.trainer import Trainer
 from dualsys.checkpoint import MANIFEST, Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
@@ -47,10 +48,12 @@ def main(config: TrainConfig) -> int:
     precision_on(model_device(), config.precision)
     # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
     data = DemonstrationDataset.open(config.data)
-    split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    episodes = split_episodes(data.folder_of_episode, config.validation_fraction, config.seed)
     if not config.resume:
         folder.make()
     with TrainingDisplay(steps=config.steps) as display:
+        for number in sorted(set(range(len(config.data))) - {*data.folder_of_episode[episodes.validation]}):
+            display.say(f"{config.data[number]} has one episode: it is trained on, and none is left to validate on")
         if not tensorboard.is_installed():
             display.say(tensorboard.HINT)
         if config.workers == 1:
@@ -68,18 +71,9 @@ def learn(
 ) -> None:
     """Train in this process, alone or as one of several workers."""
     torch.set_num_threads(config.threads)
-    episodes = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    episodes = split_episodes(data.folder_of_episode, config.validation_fraction, config.seed)
     learner = build_learner(config, data, episodes.training, display.say)
     Trainer(config, learner, data, episodes, share=share, display=display).run(resume=resume)
-
-
-def split_episodes(count: int, fraction: float, seed: int) -> EpisodeSplit:
-    """Episodes to train and to validate on. Raises `ConfigError` where there are too few."""
-    held = max(1, round(count * fraction))
-    if count - held < 1:
-        raise ConfigError(f"{count} episodes are too few to keep {held} for validation; record more demonstrations")
-    order = np.random.default_rng(seed).permutation(count)
-    return EpisodeSplit(training=np.sort(order[held:]), validation=np.sort(order[:held]))
 
 
 def build_learner(

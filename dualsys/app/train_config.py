@@ -73,7 +73,7 @@ class TrainConfig:
     actor: FlowActorConfig = field(default_factory=FlowActorConfig)
     """Shape of the action expert."""
     validation_fraction: float = 0.05
-    """Share of episodes kept for validation."""
+    """Share of each dataset's episodes kept for validation, at least one."""
     validate_every: int = 250
     """Steps between validations and saves."""
     threads: int = 1

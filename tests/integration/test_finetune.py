@@ -18,8 +18,9 @@ from dualsys import sim_envs
 from dualsys.app import cli
 from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.app.train import build_learner, split_episodes
+from dualsys.app.train import build_learner
 from dualsys.app.training.display import TrainingDisplay
+from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.sampler import TrainingData
 from dualsys.app.training.subgoal_cache import subgoals_of_frames
 from dualsys.app.training.trainer import Trainer
@@ -92,7 +93,7 @@ def test_statistics_and_words_of_the_base_are_kept_and_new_words_added(
     assert (out / "statistics.json").read_bytes() == (bench.base / "statistics.json").read_bytes()
     known, grown = planner_of(bench.base).tokenizer, planner_of(out).tokenizer
     old, new = (DemonstrationDataset.open(path).instructions for path in (bench.old, bench.new))
-    new = tuple(new[episode] for episode in split_episodes(len(new), 0.1, 0).training)
+    new = tuple(new[episode] for episode in split_episodes(np.zeros(len(new), int), 0.1, 0).training)
     assert [grown.encode(text) for text in old] == [known.encode(text) for text in old]
     assert all(len(grown.encode(text, add_special_tokens=False)) == len(text.split()) for text in new)
     assert any(len(known.encode(text, add_special_tokens=False)) > len(text.split()) for text in new)
@@ -214,12 +215,26 @@ def test_a_finetuning_that_was_stopped_goes_on_to_the_same_bits(
         assert same(weights(cut, part), weights(whole, part))
 
 
+def test_other_weights_under_the_base_s_name_are_not_gone_on_with(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, namesake = tmp_path / "out", tmp_path / bench.base.name
+    assert bench.finetune(out) == 0
+    shutil.copytree(bench.base, namesake)
+    assert bench.finetune(out, "--checkpoint", str(namesake), "--resume") == 0
+    shutil.copyfile(bench.other_base / "actor.safetensors", namesake / "actor.safetensors")
+    capsys.readouterr()
+    assert bench.finetune(out, "--checkpoint", str(namesake), "--resume") == 2
+    was, now = (Checkpoint.open(path).weights_digest() for path in (bench.base, namesake))
+    assert f"was trained with weights of --init '{was}' (now '{now}')" in capsys.readouterr().err
+
+
 def test_old_tasks_are_rehearsed_in_their_share(bench: Bench, tmp_path: Path) -> None:
     options = ["--data", str(bench.new), "--checkpoint", str(bench.base), "--out", str(tmp_path / "out")]
     rehearsed = ["--rehearse", str(bench.old), "--rehearse-share", "0.3", "--batch-size", "1000"]
     config = cli.parse_options("finetune", [*options, *rehearsed]).training()
     data = DemonstrationDataset.open(config.data)
-    episodes = split_episodes(data.num_episodes, config.validation_fraction, config.seed)
+    episodes = split_episodes(data.folder_of_episode, config.validation_fraction, config.seed)
     with TrainingDisplay(steps=1, quiet=True) as display:
         trainer = Trainer(
             config, build_learner(config, data, episodes.training, print), data, episodes, display=display
@@ -227,6 +242,9 @@ def test_old_tasks_are_rehearsed_in_their_share(bench: Bench, tmp_path: Path) ->
     old = set(DemonstrationDataset.open(bench.old).instructions)
     drawn = [text in old for step in range(4) for text in trainer.training.draw(step).instructions]
     assert abs(np.mean(drawn) - 0.3) < 0.05  # almost seven standard deviations of 4000 draws
+    assert trainer.validation_of_each.keys() == {bench.old.name, bench.new.name}
+    for name, sampler in trainer.validation_of_each.items():
+        assert {text in old for text in sampler.draw(0).instructions} == {name == bench.old.name}
     assert bench.finetune(tmp_path / "out", "--rehearse", str(bench.old)) == 0
     training = Checkpoint.open(tmp_path / "out").manifest.training
     assert training["config"]["data_shares"] == [0.5, 0.5]

@@ -1,16 +1,20 @@
 """Training end to end on real demonstrations: a killed run resumes to the same bits, what it writes loads and acts."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
-from dualsys.app.train import main, split_episodes
+from dualsys.app.demos import DemosConfig, record_demonstrations
+from dualsys.app.train import main
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.trainer import learning_rate
 from dualsys.errors import CheckpointError, ConfigError
 from tests.integration.training_parts import command, curve, killed_training, record_touch
@@ -23,9 +27,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(dataset: Path, out: Path, **more: Any) -> TrainConfig:
     """The same as those of `command`."""
-    return TrainConfig(
-        data=(dataset,), out=out, steps=4, validate_every=2, batch_size=4, subgoal_tokens=2, subgoal_dim=8, **more
-    )
+    values: dict[str, Any] = {"data": (dataset,), "steps": 4, "validate_every": 2, "batch_size": 4} | more
+    return TrainConfig(out=out, subgoal_tokens=2, subgoal_dim=8, **values)
 
 
 @pytest.mark.slow
@@ -81,8 +84,51 @@ def test_learning_rate_warms_up_and_falls_to_nothing() -> None:
 
 
 def test_validation_episodes_are_kept_apart() -> None:
-    episodes = split_episodes(100, 0.05, seed=3)
+    episodes = split_episodes(np.zeros(100, int), 0.05, seed=3)
     assert len(episodes.validation) == 5
     assert sorted([*episodes.training, *episodes.validation]) == list(range(100))
     with pytest.raises(ConfigError, match="too few"):
-        split_episodes(1, 0.05, seed=0)
+        split_episodes(np.zeros(1, int), 0.05, seed=0)
+
+
+def test_every_dataset_with_two_episodes_is_validated_on() -> None:
+    folders = np.repeat([0, 1, 2, 3], [100, 12, 2, 1])
+    for seed in range(20):
+        episodes = split_episodes(folders, 0.05, seed)
+        assert np.bincount(folders[episodes.validation], minlength=4).tolist() == [5, 1, 1, 0]
+        assert sorted([*episodes.training, *episodes.validation]) == list(range(len(folders)))
+    assert np.bincount(folders[split_episodes(folders, 0.99, 0).training]).tolist() == [1, 1, 1, 1]
+    with pytest.raises(ConfigError, match="3 episodes are too few"):
+        split_episodes(np.arange(3), 0.05, seed=0)
+
+
+def test_one_dataset_is_split_as_it_always_was() -> None:
+    """States of before the split was made within each dataset go on to the same bits."""
+    for seed in range(5):
+        kept = np.random.default_rng(seed).permutation(60)[:3]
+        assert split_episodes(np.zeros(60, int), 0.05, seed).validation.tolist() == sorted(kept)
+
+
+@pytest.mark.slow
+def test_a_state_of_another_split_is_not_gone_on_with(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single, out = tmp_path / "single", tmp_path / "out"
+    record_demonstrations(DemosConfig(task="humanoid/touch", episodes=1, seed=9, out=single, tail_s=0.0))
+    both: dict[str, Any] = {"data": (dataset, single), "steps": 2}
+    assert main(options(dataset, out, **both)) == 0
+    assert f"{single} has one episode: it is trained on" in capsys.readouterr().out.replace("\n", "")
+    assert {key for key in curve(out)[-1] if key.startswith("validation_flow")} == {
+        "validation_flow",
+        f"validation_flow_{dataset.name}",
+    }
+    state_file = out / "training/state.pt"
+    state = torch.load(state_file, weights_only=True)
+    identity = json.loads(state["identity"])
+    assert main(options(dataset, out, **both, resume=True)) == 0
+    del identity["validation"]  # as it was while the episodes were chosen from all datasets together
+    torch.save(state | {"identity": json.dumps(identity)}, state_file)
+    with pytest.raises(
+        CheckpointError, match=r"validation not told \(now 'within each dataset'\); resume with the same"
+    ):
+        main(options(dataset, out, **both, resume=True))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dualsys.app.train import build_learner, split_episodes
+from dualsys.app.train import build_learner
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.learner import Learner, Losses
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays
@@ -30,7 +31,7 @@ def test_losses_and_weights_stay_in_float32_and_near_those_of_float32(tmp_path: 
         data=(record_touch(tmp_path / "touch"),), out=tmp_path, batch_size=4, subgoal_tokens=2, subgoal_dim=8
     )
     data = DemonstrationDataset.open(config.data)
-    episodes = split_episodes(data.num_episodes, 0.25, 0)
+    episodes = split_episodes(data.folder_of_episode, 0.25, 0)
     learner = build_learner(config, data, episodes.training, print)
     for parameter in learner.expert.parameters():  # the last layer starts at zero, which every arithmetic gets right
         torch.nn.init.normal_(parameter, std=0.1)

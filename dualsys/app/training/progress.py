@@ -78,7 +78,7 @@ class TrainingFolder:
         asked, saved = json.loads(json.dumps(identity)), json.loads(state["identity"])
         differing = sorted(key for key in asked.keys() | saved.keys() if asked.get(key) != saved.get(key))
         if differing:
-            was = ", ".join(f"{key} {saved.get(key)!r} (now {asked.get(key)!r})" for key in differing)
+            was = ", ".join(f"{key} {_told(saved, key)} (now {_told(asked, key)})" for key in differing)
             raise CheckpointError(
                 f"{self.state_file} was trained with {was}; resume with the same, or give another --out"
             )
@@ -132,6 +132,10 @@ class TrainingFolder:
 
         with written_or_said(self.folder / "curves.png"):
             draw_curves(self.records()).savefig(self.folder / "curves.png", dpi=110)
+
+
+def _told(identity: dict[str, Any], key: str) -> str:
+    return repr(identity[key]) if key in identity else "not told"
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

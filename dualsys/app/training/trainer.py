@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from dualsys.app.training import tensorboard
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.controller_folder import save_controller
 from dualsys.app.training.display import TrainingDisplay
+from dualsys.app.training.episode_split import EpisodeSplit
 from dualsys.app.training.learner import Learner, Losses
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
@@ -23,18 +24,11 @@ from dualsys.app.training.report import write_report
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.subgoal_cache import subgoals_of_frames
+from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import CheckpointError
 
 LOG_EVERY_STEPS = 25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeSplit:
-    """Numbers of the episodes that are trained and validated on."""
-
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
 
 
 class Trainer:
@@ -61,11 +55,7 @@ class Trainer:
         # As they are, not as the options have them: a checkpoint that was started from brings its own.
         camera, vision = learner.planner.config.camera, learner.actor.config.vision
         self.data = TrainingData.of(data, camera, None if vision is None else vision.camera.name)
-        self.identity = config.decisive | {
-            "precision": str(learner.precision).removeprefix("torch."),
-            "robot": f"{learner.actor.embodiment.name} {learner.actor.embodiment.fingerprint()}",
-            "rows of data": len(data),
-        }
+        self.identity = self._identity(len(data))
         self.folder = TrainingFolder(config.out)
         self._board: tensorboard.TensorBoardLog | None = None
         if config.train == "actor":
@@ -77,6 +67,21 @@ class Trainer:
         )
         self.training = self._sampler(episodes.training, config.seed)
         self.validation = self._sampler(episodes.validation, config.seed + 1)
+        self.validation_of_each = self._of_each_dataset(self.validation)
+
+    def _identity(self, rows: int) -> dict[str, Any]:
+        """What a resumed training must share with the one that it goes on from."""
+        config, robot = self.config, self.learner.actor.embodiment
+        identity = config.decisive | {
+            "precision": str(self.learner.precision).removeprefix("torch."),
+            "robot": f"{robot.name} {robot.fingerprint()}",
+            "rows of data": rows,
+        }
+        if len(config.data) > 1:  # a state that doesn't say so kept its validation episodes from all folders together
+            identity["validation"] = "within each dataset"
+        if config.init:
+            identity["weights of --init"] = Checkpoint.open(config.init).weights_digest()
+        return identity
 
     def run(self, *, resume: bool) -> None:
         """From the first or the resumed step to the last."""
@@ -160,13 +165,18 @@ class Trainer:
         """Losses of the averaged weights on held-out episodes; always the same batches."""
         self.average.swap(self.learner)
         self.learner.eval()
-        results = [
-            self._figures(self._losses(self.validation, self.config.seed + 1, index, augment=False))
-            for index in range(batches)
-        ]
+        flow, position_error_m = self._validated(self.validation, batches)
+        each = {name: self._validated(sampler, batches)[0] for name, sampler in self.validation_of_each.items()}
         self.average.swap(self.learner)
-        flow, _, position_error_m = np.mean(results, axis=0)
-        return {"validation_flow": float(flow), **_known(validation_position_error_m=float(position_error_m))}
+        return {"validation_flow": flow, **_known(validation_position_error_m=position_error_m)} | {
+            f"validation_flow_{name}": loss for name, loss in each.items()
+        }
+
+    def _validated(self, sampler: BatchSampler, batches: int) -> tuple[float, float]:
+        """Mean flow loss and position error of some batches."""
+        losses = (self._losses(sampler, self.config.seed + 1, index, augment=False) for index in range(batches))
+        flow, _, position_error_m = np.mean([self._figures(each) for each in losses], axis=0).tolist()
+        return flow, position_error_m
 
     def _losses(self, sampler: BatchSampler, seed: int, step: int, *, augment: bool) -> Losses:
         batch = sampler.draw(step, self.share)
@@ -209,6 +219,14 @@ class Trainer:
             seed=seed,
             shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )
+
+    def _of_each_dataset(self, sampler: BatchSampler) -> dict[str, BatchSampler]:
+        """The sampler, of one dataset's episodes, by the name of its folder. None where there is but one dataset."""
+        names = np.array([path.name for path in self.config.data])
+        if len(names) == 1:
+            return {}
+        found = names[self.data.folder_of_episode[sampler.episodes]]
+        return {name: replace(sampler, episodes=sampler.episodes[found == name]) for name in np.unique(found).tolist()}
 
 
 def _known(**figures: float) -> dict[str, float]:

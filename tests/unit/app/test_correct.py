@@ -236,9 +236,10 @@ def test_a_round_is_gone_on_with_as_it_was_begun_only(
     monkeypatch.setattr(Cart, "snapshot", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         correct(config(out, checkpoint=str(ones)), make=rewindable.make_parts)
-    for options, said in (({"moments": 3}, "moments"), ({"episodes": 13}, "episodes"), ({"task": "a/b"}, "task")):
+    others = {"moments": 3, "episodes": 13, "task": "a/b", "randomization": "wide"}
+    for said, value in others.items():
         with pytest.raises(DatasetError, match=f"begun with another {said};"):
-            correct(config(out, checkpoint=str(ones), resume=True, **options), make=rewindable.make_parts)
+            correct(config(out, checkpoint=str(ones), resume=True, **{said: value}), make=rewindable.make_parts)
     # The same weights under the same name elsewhere are the same controller; other weights under its name are not.
     with pytest.raises(KeyboardInterrupt):
         correct(config(out, checkpoint=str(twos), resume=True), make=rewindable.make_parts)

@@ -1,16 +1,23 @@
 """Evaluation with the shipped controller: the report's form, the same result for any number of workers, the files."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 import pytest
 
+from dualsys.app import cli
 from dualsys.app import evaluate as evaluation
 from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult
+from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 from dualsys.sim_envs import rendering
 
@@ -57,6 +64,7 @@ def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) 
     (trained,) = evaluate(EvalConfig(suite_or_task="humanoid/touch", episodes=10))["tasks"]
     report = json.loads(file.read_text())
     assert report["config"]["planner"] == "null"
+    assert report["controller_weights"] == Checkpoint.open("humanoid-table").weights_digest()
     assert {"python", "torch", "mujoco"} <= report["versions"].keys()
     assert report["versions"]["renderer"] == rendering.backend()
     assert trained["successes"] >= 8
@@ -72,3 +80,44 @@ def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) 
 def test_counts_that_mean_nothing_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be at least 1"):
         EvalConfig(suite_or_task="humanoid/touch", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_what_workers_refuse_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["eval", "humanoid/touch", "--episodes", "4", "--workers", "2", "--planner"]
+    assert cli.main([*options, "nul"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dualsys: unknown planner 'nul'. Did you mean 'null'?")
+    assert said.count("\n") == 1
+
+
+DRIVER = """
+import signal
+import sys
+from dualsys.app.cli import main
+# A shell that runs the tests in the background has its children ignore Ctrl-C; a person's terminal does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
+def _importing(process_id: int) -> int:
+    """Children of more than 24 MiB: Python alone, as it waits for what it is to do, has half of that."""
+    children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children]
+    return sum(count * os.sysconf("SC_PAGE_SIZE") > 24 * 2**20 for count in pages)
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_even_while_workers_begin() -> None:
+    command = [sys.executable, "-c", DRIVER, "eval", "humanoid/touch", "--episodes", "500", "--workers", "2"]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline_s = time.monotonic() + 120
+        while _importing(process.pid) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=200)
+    assert process.returncode == 130
+    assert errors == "dualsys: interrupted\n"

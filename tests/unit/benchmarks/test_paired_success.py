@@ -1,13 +1,19 @@
 """What the paired benchmark makes of two lists of outcomes."""
 
 import json
+from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from benchmarks.paired_success import PairedSuccessConfig, compare, outcomes_of_report
+from benchmarks.paired_success import PairedSuccessConfig, compare, identified, outcomes_of_report, result_table
+from dualsys.app.evaluate import EvalConfig
+from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
+from dualsys.settings import SafetyConfig
 
 
 def test_pairs_are_counted_and_the_difference_is_second_less_first() -> None:
@@ -52,3 +58,50 @@ def test_a_finished_evaluation_counts_where_it_was_the_same_one(tmp_path: Path) 
     path.write_text(json.dumps(report))
     with pytest.raises(ConfigError, match="planner_latency_s"):
         outcomes_of_report(asked, path)
+
+
+def test_an_evaluation_counts_whichever_its_controller_and_only_as_it_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    asked = PairedSuccessConfig(task="humanoid/pick", a=str(path), b="x", episodes=1, seed=8000)
+    usual = EvalConfig(suite_or_task="humanoid", episodes=1, seed=8000)
+    task = {"task": asked.task, "per_episode": [{"seed": 8000, "success": True}]}
+
+    def write(**options: Any) -> None:
+        config = json.loads(json.dumps(asdict(replace(usual, **options))))
+        path.write_text(json.dumps({"config": config, "tasks": [task]}))
+
+    write(checkpoint="elsewhere/mine", planner="null", workers=16, videos=0)
+    assert outcomes_of_report(asked, path) == {8000: True}
+    for options in ({"phrasing": "held-out"}, {"randomization": "wide"}, {"control_hz": 100.0}):
+        write(**options)
+        (name,) = options
+        with pytest.raises(ConfigError, match=f"was evaluated with {name} .* pairs need the same"):
+            outcomes_of_report(asked, path)
+    write(safety=SafetyConfig(enabled=False))
+    with pytest.raises(ConfigError, match="'enabled': False"):
+        outcomes_of_report(asked, path)
+    write()
+    with pytest.raises(ConfigError, match="is of humanoid/pick, asked is humanoid/touch"):
+        outcomes_of_report(replace(asked, task="humanoid/touch"), path)
+
+
+def test_controllers_are_told_apart_by_their_weights_and_old_reports_do_not_tell(tmp_path: Path) -> None:
+    digest = Checkpoint.open("humanoid-table").weights_digest()
+    shipped = {"checkpoint": "humanoid-table", "planner": "", "actor": "", "weights": digest}
+    assert identified("humanoid-table") == shipped
+    new, old = tmp_path / "new.json", tmp_path / "old.json"
+    of = {"checkpoint": "elsewhere/mine", "planner": "null", "actor": ""}
+    new.write_text(json.dumps({"config": of, "controller_weights": "0123456789abcdef"}))
+    old.write_text(json.dumps({"config": {"checkpoint": "elsewhere/mine"}}))
+    theirs = {"checkpoint": "mine", "planner": "null", "actor": "", "weights": "0123456789abcdef"}
+    assert identified(str(new)) == theirs
+    assert identified(str(old)) == theirs | {"planner": "", "weights": None}
+    config = PairedSuccessConfig(task="humanoid/pick", a=str(old), b=str(new), episodes=1, seed=8000)
+    console = Console(record=True, width=120, file=StringIO())
+    controllers = {"a": identified(str(old)), "b": identified(str(new))}
+    console.print(result_table(config, controllers, compare({8000: False}, {8000: True})))
+    rows = [line.split("│")[1:3] for line in console.export_text().splitlines() if ".json" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["A old.json", "not told"],
+        ["B new.json", "0123456789abcdef"],
+    ]

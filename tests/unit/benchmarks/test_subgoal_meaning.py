@@ -1,5 +1,6 @@
 """What the meaning benchmark tells the planner, and what it counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from benchmarks.subgoal_meaning import (
     Condition,
+    MeaningConfig,
     Task,
     Telling,
     asked_for,
@@ -14,6 +16,7 @@ from benchmarks.subgoal_meaning import (
     conditions_of,
     did_as_told,
     other_handed,
+    play_all,
     recoloured,
     summary,
     tell,
@@ -162,3 +165,19 @@ def test_conditions_are_those_of_the_first_table() -> None:
     )
     assert conditions_of("humanoid/touch") == expected
     assert conditions_of("humanoid/pick-with") == (*expected, "other hand")
+
+
+@pytest.mark.slow
+def test_episodes_do_not_depend_on_the_number_of_workers() -> None:
+    config = MeaningConfig(task="humanoid/pick-with", episodes=3, seed=8003)
+    alone, shared = (list(play_all(replace(config, workers=workers))) for workers in (1, 2))
+    assert shared == alone
+    assert [condition for condition, _ in alone] == list(conditions_of(config.task))
+    seeds = {condition: [result["seed"] for result in results] for condition, results in alone}
+    assert seeds["as trained"] == seeds["other hand"] == [8003, 8004, 8005]
+    assert seeds["another instruction"] == [8004, 8005], "with 8003, the hand reaches no other block"
+    results = dict(alone)
+    assert all(result["told"] == result["named"] for result in results["as trained"])
+    assert all(result["told"]["colours"] != result["named"]["colours"] for result in results["another instruction"])
+    assert all(result["told"]["hand"] != result["named"]["hand"] for result in results["other hand"])
+    assert results["null planner"] != results["as trained"]

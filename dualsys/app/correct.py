@@ -26,10 +26,10 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import Demonstrator, RecordingSettings
 from dualsys.app.workplace import BLOCK_NAMES, expert_for
 from dualsys.checkpoint import Checkpoint, installed_versions
-from dualsys.data.files import read_json, write_json
 from dualsys.data.info import Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.files import read_json, write_json
 from dualsys.protocols import Environment
 
 ROWS_HZ = 50

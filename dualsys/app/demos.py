@@ -13,10 +13,10 @@ from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConf
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import BLOCK_NAMES, make_workplace
 from dualsys.checkpoint import installed_versions
-from dualsys.data.files import read_json, write_json
 from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.files import read_json, write_json
 from dualsys.sim_envs.humanoid.goals import SIDES
 
 TRAINING_SEEDS = 8000

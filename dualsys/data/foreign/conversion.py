@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from dualsys.data.episode import CameraTrack, Episode
-from dualsys.data.files import read_json, write_json
 from dualsys.data.foreign.pictures import resized_pictures
 from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
 from dualsys.data.foreign.source import ForeignEpisode, Source
@@ -20,6 +19,7 @@ from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
+from dualsys.files import read_json, write_json
 from dualsys.messages import ImageArray
 
 _SETTINGS_FILE = "settings.json"

@@ -17,13 +17,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualsys.data import layout
-from dualsys.data.files import read_json
 from dualsys.data.foreign.lerobot_files import LeRobotColumns, embedded_pictures, video_path
 from dualsys.data.foreign.source import ForeignEpisode
 from dualsys.data.info import Feature
 from dualsys.data.tables import read_table
 from dualsys.data.video import decode_frames
 from dualsys.errors import DatasetError
+from dualsys.files import read_json
 from dualsys.messages import ImageArray
 
 _DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dualsys.app.cli import main
+from dualsys.app.demos import column_names
 from dualsys.data import DemonstrationDataset
 from dualsys.data.info import DatasetInfo, make_features
 from tests.interop.read_with_lerobot import EVERY, PIXELS
@@ -51,12 +52,14 @@ def test_lerobot_saw_the_same_rows_in_the_same_order(ours: DemonstrationDataset)
         "observation.state": ours.states,
         "action": ours.actions,
         "privileged.target_position": ours.extras["privileged.target_position"],
+        "privileged.hand_targets": ours.extras["privileged.hand_targets"],
         "timestamp": np.concatenate([np.arange(n) / ours.fps for n in ours.episode_lengths])[:, None],
     }
     assert set(columns) == set(SEEN["columns"])
     order = np.arange(1, len(ours) + 1)[:, None]
     for name, values in columns.items():
-        exact = values.astype(np.float64)
+        exact = np.nan_to_num(values.astype(np.float64))
+        assert SEEN["columns"][name]["unknown"] == np.isnan(values).sum(axis=0).tolist()
         np.testing.assert_allclose(SEEN["columns"][name]["sum"], exact.sum(axis=0), atol=1e-5, err_msg=name)
         np.testing.assert_allclose(SEEN["columns"][name]["weighted"], (order * exact).sum(axis=0), atol=1e-3)
 
@@ -85,6 +88,7 @@ def test_what_is_written_today_is_what_lerobot_read(unpacked: Callable[[str], Pa
     vectors = {name: feature for name, feature in info.features.items() if name.startswith("privileged.")}
     extras = {name: feature.shape[0] for name, feature in vectors.items()}
     names = {name: feature.names for name, feature in vectors.items() if isinstance(feature.names, list)}
+    assert names == dict(column_names()), "what is recorded today has other columns: record and read it anew"
     assert make_features(info.dualsys.embodiment, extras, names, info.fps) == info.features
     assert set(SEEN["shapes"]) == {*info.features, "task"}
 

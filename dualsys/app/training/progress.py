@@ -19,6 +19,7 @@ import torch
 
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner
+from dualsys.data.begun import differing_settings
 from dualsys.errors import CheckpointError
 from dualsys.files import replacing, written_or_said
 
@@ -74,12 +75,9 @@ class TrainingFolder:
     ) -> int:
         """Load the state; returns the number of steps done. Raises `CheckpointError` where there is none that fits."""
         state = self._read_state(learner.device)
-        asked, saved = json.loads(json.dumps(identity)), json.loads(state["identity"])
-        differing = sorted(key for key in asked.keys() | saved.keys() if asked.get(key) != saved.get(key))
-        if differing:
-            was = ", ".join(f"{key} {saved.get(key)!r} (now {asked.get(key)!r})" for key in differing)
+        if differing := differing_settings(json.loads(state["identity"]), identity):
             raise CheckpointError(
-                f"{self.state_file} was trained with {was}; resume with the same, or give another --out"
+                f"{self.state_file} was trained with {differing}; resume with the same, or give another --out"
             )
         try:
             learner.load_state_dict(state["learner"])

@@ -189,7 +189,8 @@ def _stages(plan: dict[str, Any], job: Path, out: Path) -> Iterator[Stage]:
     videos = out / "training/videos"
     for number, text in enumerate(plan["eval"]):
         figures = out / f"training/eval-{number}.json"
-        if figures.is_file():
+        # An evaluation makes the file before it begins, so one that was stopped leaves it empty.
+        if figures.is_file() and figures.stat().st_size:
             continue
         words = shlex.split(text)
         trained = [] if any(word.partition("=")[0] == "--checkpoint" for word in words) else ["--checkpoint", str(out)]

@@ -120,6 +120,8 @@ def test_a_job_starts_from_a_checkpoint_and_a_dataset_that_were_taken_along(
     names = {path.relative_to(job / "checkpoints/mine") for path in (job / "checkpoints/mine").rglob("*")}
     assert names == {path.relative_to(mine) for path in mine.rglob("*")} - {Path("training"), Path("training/state.pt")}
     (tmp_path / "elsewhere").mkdir()
+    (job / "out/training").mkdir(parents=True)
+    (job / "out/training/eval-0.json").touch()  # as an evaluation leaves it that was stopped
     done = work(job, cwd=tmp_path / "elsewhere")
     assert done.returncode == 0, done.stdout + done.stderr
     made, base = Checkpoint.open(job / "out").manifest, Checkpoint.open(mine).manifest

@@ -89,13 +89,8 @@ class LeRobotV21Source:
 
     def episode(self, index: int) -> ForeignEpisode:
         """Rows of an episode. Raises `DatasetError`."""
-        path = self._data_path(index)
-        table = self._table(index, [*self._columns.state_keys, layout.ACTION])
-        return ForeignEpisode(
-            states=self._columns.states(table, str(path)),
-            actions=self._columns.actions(table, str(path)),
-            instruction=" ".join(self._episodes[index].tasks[:1]),
-        )
+        table = self._table(index, self._columns.vectors)
+        return self._columns.episode(table, self._data_path(index), " ".join(self._episodes[index].tasks[:1]))
 
     def pictures(self, index: int, camera: str) -> ImageArray:
         """Images of an episode. Raises `DatasetError`."""

@@ -54,15 +54,11 @@ class LeRobotV3Source:
     def episode(self, index: int) -> ForeignEpisode:
         """Rows of an episode. Raises `DatasetError`."""
         path = self._data_path(index)
-        table = self._table(index, [*self._columns.state_keys, layout.ACTION, "task_index"])
+        table = self._table(index, [*self._columns.vectors, "task_index"])
         task = int(column_array(table, "task_index")[0])
         if task >= len(self._tasks):
             raise DatasetError(f"{self._root / layout.TASKS_PATH} has {len(self._tasks)} tasks, {path} names {task}")
-        return ForeignEpisode(
-            states=self._columns.states(table, str(path)),
-            actions=self._columns.actions(table, str(path)),
-            instruction=self._tasks[task],
-        )
+        return self._columns.episode(table, path, self._tasks[task])
 
     def pictures(self, index: int, camera: str) -> ImageArray:
         """Images of an episode. Raises `DatasetError`."""

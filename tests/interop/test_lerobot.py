@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from dualsys.app.cli import main
 from dualsys.app.demos import column_names
 from dualsys.data import DemonstrationDataset
+from dualsys.data.foreign import lerobot_v3
+from dualsys.data.foreign.formats import open_source
 from dualsys.data.info import DatasetInfo, make_features
+from dualsys.data.tables import read_table
 from tests.interop.read_with_lerobot import EVERY, PIXELS
 from tests.interop.write_with_lerobot import EPISODES, FPS, row_of
 
@@ -103,6 +106,24 @@ def test_what_lerobot_wrote_is_imported(
     assert main(["data", "import", str(unpacked(name)), "--out", str(tmp_path / "out")]) == 0
     assert format_ in capsys.readouterr().err
     _require_rows_of_the_writer(DemonstrationDataset.open(tmp_path / "out"))
+
+
+def test_a_file_of_many_episodes_is_read_once_for_each_set_of_columns(
+    unpacked: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import asks for an episode's rows and pictures in turn; pictures in the rows make such a file large."""
+    read: list[list[str]] = []
+
+    def noting(path: Path, columns: Sequence[str]) -> Any:
+        read.append(list(columns))
+        return read_table(path, columns)
+
+    monkeypatch.setattr(lerobot_v3, "read_table", noting)
+    source = open_source(unpacked("lerobot_v3_images"))
+    for index in range(len(source)):
+        assert len(source.episode(index).states) == len(source.pictures(index, "front")) == EPISODES[index][0]
+    assert len(EPISODES) > 2
+    assert len(read) == 2, read
 
 
 @pytest.mark.parametrize("kept", [0.4, 0.8])

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, unknown_name
+from dualsys.files import replacing
 
 FORMAT = 1
 MANIFEST = "config.json"
@@ -124,10 +125,9 @@ class Checkpoint:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `config.json` last, so that a folder with one is complete."""
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
-    partial.rename(folder / MANIFEST)
+    """Write `config.json` last, so that a folder with one is complete. Raises `CannotWrite`."""
+    with replacing(folder / MANIFEST) as partial:
+        partial.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
 
 
 def installed_versions() -> dict[str, str]:

@@ -33,8 +33,8 @@ class DatasetError(DualsysError):
     """A dataset folder is incomplete, of another format, or of another robot."""
 
 
-class CannotWrite(DatasetError):
-    """A file of a dataset cannot be written: a full disk, a folder that is read-only."""
+class CannotWrite(DualsysError):
+    """A file or a folder cannot be written: a full disk, a folder that is read-only."""
 
 
 class BridgeError(DualsysError):

@@ -14,11 +14,13 @@ Here again, with what lies in job/parts:
 
     python tools/train_elsewhere.py join parts outputs/my-controller
 
+What is taken along with `pack --data DIR` and `--checkpoint DIR` is data/NAME and checkpoints/NAME there, and commands
+run beside these: `--train "--init checkpoints/NAME"` starts from such a checkpoint.
+
 Only the standard library is needed to run this file.
 """
 
 import argparse
-import hashlib
 import importlib.util
 import io
 import json
@@ -35,10 +37,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# Run as a file, it would find what lies beside it only.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.carried_parts import Refusal, files_in, join, split
+
 MAX_ARCHIVE_BYTES = 64 * 2**20
 """Of what is carried there."""
-MAX_PART_BYTES = 15 * 2**20
-"""Of each file that is carried back."""
 NEEDED = (
     *("torch", "transformers", "tokenizers", "safetensors", "einops", "mujoco", "dm_control", "gymnasium"),
     *("numpy", "pydantic", "pyarrow", "av", "PIL", "matplotlib", "packaging", "rich", "tyro", "jinja2"),
@@ -49,15 +54,11 @@ PATIENCE_S = 10.0
 """Between asking a command to end and ending it."""
 NOT_DONE = 3
 """Exit status of `work` when the time was up first."""
-_LIST = "parts.json"
-
-
-class Refusal(Exception):
-    """Said in one line."""
 
 
 def pack(options: argparse.Namespace) -> int:
-    """Write the archive: `job/` with `repository/`, `cache/`, `data/`, `wheels/` and `plan.json`."""
+    """Write the archive: `job/` with `repository/`, `cache/`, `data/`, `checkpoints/`, `wheels/` and `plan.json`."""
+    taken_along = list(_taken_along(options))
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=False).stdout
     if not tracked:
         raise Refusal(f"{REPOSITORY} is no git checkout, so what belongs to it cannot be told")
@@ -65,12 +66,9 @@ def pack(options: argparse.Namespace) -> int:
     names = sorted(name for name in tracked.decode().split("\0") if name and os.path.lexists(REPOSITORY / name))
     entries = [(f"repository/{name}", REPOSITORY / name) for name in names]
     entries += [
-        (f"cache/{mesh.parent.name}/{name}", file) for mesh in [_meshes()] for name, file in _files(mesh.parent)
+        (f"cache/{mesh.parent.name}/{name}", file) for mesh in [_meshes()] for name, file in files_in(mesh.parent)
     ]
-    for folder in options.data:
-        entries += [(f"data/{folder.name}/{name}", file) for name, file in _files(folder) if ".frames" not in name]
-    if options.wheels is not None:
-        entries += [(f"wheels/{name}", file) for name, file in _files(options.wheels)]
+    entries += taken_along
     plan = {"demos": options.demos, "train": options.train, "eval": options.eval}
     made = {"plan.json": json.dumps(plan, indent=2), **_metadata()}
     with tarfile.open(options.archive, "w:gz", compresslevel=6) as archive:
@@ -91,6 +89,32 @@ def pack(options: argparse.Namespace) -> int:
     return 0
 
 
+def _taken_along(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
+    """Datasets without decoded frames, checkpoints without what their training left, wheels: names and files."""
+    recorded = [folder.name for folder in _recorded(options.demos, Path())]
+    for place, folder in _places("--data", "data", options.data).items():
+        if Path(place).name in recorded:
+            raise Refusal(f"--data {folder} would be {place} there, which is where --demos are recorded; rename it")
+        yield from ((f"{place}/{name}", file) for name, file in files_in(folder) if ".frames" not in name)
+    for place, folder in _places("--checkpoint", "checkpoints", options.checkpoint).items():
+        if not (folder / "config.json").is_file():
+            raise Refusal(f"--checkpoint {folder} is none: it has no config.json; give the --out of a training")
+        yield from ((f"{place}/{name}", file) for name, file in files_in(folder) if not name.startswith("training/"))
+    if options.wheels is not None:
+        yield from ((f"wheels/{name}", file) for name, file in files_in(options.wheels))
+
+
+def _places(option: str, parent: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """Folders by where they lie there, such as `data/touch`. Raises `Refusal` where two would lie in one place."""
+    places: dict[str, Path] = {}
+    for folder in folders:
+        place = f"{parent}/{Path(os.path.abspath(folder)).name}"
+        if place in places:
+            raise Refusal(f"{option} {places[place]} and {option} {folder} would both be {place} there; rename one")
+        places[place] = folder
+    return places
+
+
 def _metadata() -> dict[str, str]:
     """What an installed dualsys is found by, its plug-ins too: there, the repository is only put on the path."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -106,18 +130,9 @@ def _metadata() -> dict[str, str]:
 
 
 def _meshes() -> Path:
-    sys.path.insert(0, str(REPOSITORY))
     from dualsys.sim_envs.humanoid.meshes import robot_xml
 
     return robot_xml()
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    if not folder.is_dir():
-        raise Refusal(f"{folder} is no folder")
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            yield str(file.relative_to(folder)), file
 
 
 def _shares(entries: Sequence[tuple[str, Path]]) -> str:
@@ -131,17 +146,18 @@ def _shares(entries: Sequence[tuple[str, Path]]) -> str:
 def work(options: argparse.Namespace) -> int:
     """Record, train, evaluate, and split what came of it. Goes on where an earlier call was stopped."""
     job = REPOSITORY.parent
+    out = job / "out" if options.out is None else options.out.absolute()
     plan = json.loads((options.plan or job / "plan.json").read_text())
     _install(job / "wheels")
     until_s = time.monotonic() + options.limit_s
-    for stage in _stages(plan, job, options.out or job / "out"):
+    for stage in _stages(plan, job, out):
         if not stage(until_s):
             break
     else:
-        split(options.out or job / "out", job / "parts", with_state=options.state)
+        split(out, job / "parts", with_state=options.state)
         return 0
     # A state is what a training that was stopped is good for.
-    split(options.out or job / "out", job / "parts", with_state=True)
+    split(out, job / "parts", with_state=True)
     print("not done: the time was up; the same command goes on from here")
     return NOT_DONE
 
@@ -162,8 +178,7 @@ Stage = Callable[[float], bool]
 
 
 def _stages(plan: dict[str, Any], job: Path, out: Path) -> Iterator[Stage]:
-    recorded = [job / "data" / f"recorded-{number}" for number in range(len(plan["demos"]))]
-    for folder, text in zip(recorded, plan["demos"], strict=True):
+    for folder, text in zip(_recorded(plan["demos"], job), plan["demos"], strict=True):
         resume = ["--resume"] if folder.exists() else []
         yield _command(job, "demos", *shlex.split(text), "--out", str(folder), *resume)
     data = sorted(info.parents[1] for info in (job / "data").glob("*/meta/info.json"))
@@ -174,12 +189,18 @@ def _stages(plan: dict[str, Any], job: Path, out: Path) -> Iterator[Stage]:
     videos = out / "training/videos"
     for number, text in enumerate(plan["eval"]):
         figures = out / f"training/eval-{number}.json"
-        if figures.is_file():
+        # An evaluation makes the file before it begins, so one that was stopped leaves it empty.
+        if figures.is_file() and figures.stat().st_size:
             continue
-        more = ["--checkpoint", str(out), "--json", str(figures)]
-        yield _command(job, "eval", *shlex.split(text), *more, "--video-dir", str(videos))
+        words = shlex.split(text)
+        trained = [] if any(word.partition("=")[0] == "--checkpoint" for word in words) else ["--checkpoint", str(out)]
+        yield _command(job, "eval", *words, *trained, "--json", str(figures), "--video-dir", str(videos))
     if plan["eval"]:
         yield _command(job, "report", str(out))
+
+
+def _recorded(demos: Sequence[str], job: Path) -> list[Path]:
+    return [job / "data" / f"recorded-{number}" for number in range(len(demos))]
 
 
 def _command(job: Path, *words: str) -> Stage:
@@ -189,7 +210,7 @@ def _command(job: Path, *words: str) -> Stage:
         here = {"PYTHONPATH": path, "DUALSYS_CACHE": str(job / "cache")}
         command = [sys.executable, "-m", "dualsys", *words]
         # A session of its own: where the time is up, what it has started ends with it.
-        with subprocess.Popen(command, env=os.environ | here, start_new_session=True) as process:
+        with subprocess.Popen(command, cwd=job, env=os.environ | here, start_new_session=True) as process:
             try:
                 status = process.wait(None if until_s == float("inf") else max(0.0, until_s - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -213,46 +234,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait(PATIENCE_S)
 
 
-def split(out: Path, parts: Path, *, with_state: bool) -> None:
-    """Write a folder as `parts/part-000 ...` of at most `MAX_PART_BYTES`, and `parts.json` with their checksums."""
-    parts.mkdir(parents=True, exist_ok=True)
-    for old in parts.iterdir():
-        old.unlink()
-    whole = parts / "whole.tar.gz"
-    with tarfile.open(whole, "w:gz", compresslevel=6) as archive:
-        for name, file in _files(out) if out.is_dir() else ():
-            if with_state or file.name != "state.pt":
-                archive.add(file, name)
-    listed: list[dict[str, Any]] = []
-    with whole.open("rb") as stream:
-        while piece := stream.read(MAX_PART_BYTES):
-            name = f"part-{len(listed):03d}"
-            (parts / name).write_bytes(piece)
-            listed.append({"name": name, "size_bytes": len(piece), "sha256": hashlib.sha256(piece).hexdigest()})
-    whole.unlink()
-    (parts / _LIST).write_text(json.dumps(listed, indent=2))
-    print(f"{parts}: {len(listed)} parts, {sum(each['size_bytes'] for each in listed) / 2**20:.1f} MiB")
-
-
-def join(options: argparse.Namespace) -> int:
-    """Check the parts and unpack what they were made from. Nothing is written unless all are as they were."""
-    source, out = options.parts, options.out
-    if out.exists() and any(out.iterdir()):
-        raise Refusal(f"{out} is not empty; give another folder")
-    if not (source / _LIST).is_file():
-        raise Refusal(f"{source} has no {_LIST}; bring it back with the parts")
-    whole = bytearray()
-    for part in json.loads((source / _LIST).read_text()):
-        file = source / Path(part["name"]).name
-        piece = file.read_bytes() if file.is_file() else None
-        if piece is None or hashlib.sha256(piece).hexdigest() != part["sha256"]:
-            found = "is missing" if piece is None else f"has {len(piece)} bytes and is not what was written"
-            raise Refusal(f"{file} {found} ({part['size_bytes']} bytes); bring it back again")
-        whole += piece
-    out.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
-        archive.extractall(out, filter="data")
-    print(f"{out}: {sum(1 for _ in _files(out))} files")
+def _join(options: argparse.Namespace) -> int:
+    join(options.parts, options.out)
     return 0
 
 
@@ -264,6 +247,7 @@ def parser() -> argparse.ArgumentParser:
     packs.add_argument("archive", type=Path)
     packs.add_argument("--demos", action="append", default=[], help="options of a `dualsys demos` to run there")
     packs.add_argument("--data", action="append", default=[], type=Path, help="a dataset to take along")
+    packs.add_argument("--checkpoint", action="append", default=[], type=Path, help="one to take along, for --init")
     packs.add_argument("--train", default="", help="options of `dualsys train`")
     packs.add_argument("--eval", action="append", default=[], help="options of a `dualsys eval` to run there")
     packs.add_argument("--wheels", type=Path, help="folder of wheels to install there")
@@ -277,7 +261,7 @@ def parser() -> argparse.ArgumentParser:
     joins = commands.add_parser("join", help="put together what was brought back")
     joins.add_argument("parts", type=Path)
     joins.add_argument("out", type=Path)
-    joins.set_defaults(act=join)
+    joins.set_defaults(act=_join)
     return described
 
 

@@ -4,7 +4,6 @@ dualsys correct humanoid/pick --checkpoint outputs/v1 --episodes 200 --out data/
 dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out outputs/v2
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +25,7 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import Demonstrator, RecordingSettings, privileged_columns
 from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
-from dualsys.data.files import read_json, write_json
+from dualsys.data.begun import BegunRecording
 from dualsys.data.info import Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
@@ -227,17 +226,13 @@ def _say(text: str) -> None:
 
 def _require_fresh_or_same(config: CorrectConfig, writer: DatasetWriter, controller_digest: str) -> None:
     """A round is one dataset: it is not added to, and resumed only as it was begun."""
-    path = writer.staging / "settings.json"
+    begun = BegunRecording(writer)
     if writer.info is not None:
         raise DatasetError(
             f"{config.out} holds a dataset; a round of corrections is one of its own: give another folder"
         )
-    if path.is_file() and not config.resume:
+    if begun.exists and not config.resume:
         raise DatasetError(
             f"{config.out} holds a round that was stopped; add --resume to go on, or give another folder"
         )
-    asked = config.settings | {"task": config.task, "controller_weights": controller_digest}
-    if path.is_file() and (found := read_json(path)) != json.loads(json.dumps(asked)):
-        differing = sorted(key for key in asked.keys() | found.keys() if found.get(key) != asked.get(key))
-        raise DatasetError(f"{config.out} was begun with another {', '.join(differing)}; resume with the same")
-    write_json(path, asked)
+    begun.go_on(config.settings | {"task": config.task, "controller_weights": controller_digest})

@@ -15,9 +15,9 @@ from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan, correct_episode
 from dualsys.app.recording import Demonstrator, RecordingSettings
 from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worker_pool
-from dualsys.data.files import read_json, write_json
 from dualsys.data.layout import STAGING_DIR
 from dualsys.data.writer import DatasetWriter
+from dualsys.files import read_json, write_json
 from dualsys.protocols import Environment, Rewindable
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualsys.data.files import write_json
 from dualsys.data.folder import read_folder
 from dualsys.data.info import DatasetInfo
 from dualsys.data.quality import Finding, check_data, origin, worst
-from dualsys.errors import CannotWrite, ConfigError, DatasetError
+from dualsys.errors import ConfigError, DatasetError
+from dualsys.files import write_json
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _PLACES_SHOWN = 3
@@ -77,8 +77,6 @@ def check_folder(folder: Path) -> FolderReport:
     DatasetInfo.read(folder)
     try:
         data = read_folder(folder, None)
-    except CannotWrite:  # the decoded frames, which says nothing about the dataset
-        raise
     except DatasetError as error:
         finding = Finding(
             check="files", verdict="fail", summary=str(error), mend="nothing else was checked: mend the files first"

@@ -12,14 +12,13 @@ from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConf
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace
 from dualsys.checkpoint import installed_versions
-from dualsys.data.files import read_json, write_json
+from dualsys.data.begun import BegunRecording, require_as_begun
 from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 
 TRAINING_SEEDS = 8000
 """Seeds from here on are for evaluations."""
-_SETTINGS_FILE = "settings.json"
 _ROWS_HZ = 50
 
 
@@ -172,21 +171,11 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
 def _past(config: DemosConfig, writer: DatasetWriter, fresh: Provenance) -> Provenance:
     """What the folder says about earlier recording, checked against the present settings; opens the staging folder."""
     past = writer.info.dualsys if writer.info is not None and writer.info.dualsys is not None else fresh
-    path = writer.staging / _SETTINGS_FILE
-    staged = read_json(path) if path.is_file() else None
-    if not config.resume and (staged is not None or writer.info is not None):
+    begun = BegunRecording(writer)
+    if not config.resume and (begun.exists or writer.info is not None):
         raise DatasetError(f"{config.out} holds a recording; add --resume to go on with it, or give another folder")
-    asked = _decisive(fresh)
-    for found in (_decisive(past), staged):
-        if found is not None and found != asked:
-            differing = [
-                f"{key} {found.get(key)!r}, now {asked[key]!r}" for key in asked if found.get(key) != asked[key]
-            ]
-            raise DatasetError(
-                f"{config.out} was recorded with {'; '.join(differing)}. "
-                "Resume with the same settings, or give another folder"
-            )
-    write_json(path, asked)
+    require_as_begun(writer, _decisive(past), _decisive(fresh))
+    begun.go_on(_decisive(fresh))
     return past
 
 

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dualsys.data.files import replacing
 from dualsys.data.summaries import Statistics, image_statistics
 from dualsys.data.video import encode_video
 from dualsys.errors import DatasetError
+from dualsys.files import replacing
 from dualsys.messages import ImageArray
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from dualsys.data.files import replacing, write_json
 from dualsys.data.video import decode_frames
 from dualsys.errors import CannotWrite, DatasetError
+from dualsys.files import replacing, write_json
 from dualsys.messages import ImageArray
 
 FORMAT = 1
@@ -90,7 +90,8 @@ def cached_frames(
         progress: Called now and then while videos are decoded, with frames done and frames in all.
 
     Raises:
-        DatasetError: a video is missing, damaged, too short or of another size, or the cache cannot be written.
+        DatasetError: a video is missing, damaged, too short or of another size.
+        CannotWrite: there is no room for the frames.
     """
     folder = _cache_folder(root)
     array_path, key_path = folder / f"{feature}.npy", folder / f"{feature}.json"

@@ -7,10 +7,10 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualsys.data import layout
-from dualsys.data.files import read_json, write_json
 from dualsys.data.video import video_info
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
+from dualsys.files import read_json, write_json
 
 PROVENANCE_FORMAT = 1
 

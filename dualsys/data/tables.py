@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dualsys.data.files import replacing
 from dualsys.data.info import Feature
 from dualsys.data.summaries import Statistics
 from dualsys.errors import DatasetError
+from dualsys.files import replacing
 
 _COMPRESSION = "snappy"
 

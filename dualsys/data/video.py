@@ -16,8 +16,8 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
-from dualsys.data.files import replacing
 from dualsys.errors import DatasetError
+from dualsys.files import replacing
 from dualsys.messages import ImageArray
 
 CODEC = "libx264"

@@ -17,11 +17,11 @@ from typing import Any
 from dualsys.data import layout
 from dualsys.data.append import Append
 from dualsys.data.episode import Episode, StagedEpisode
-from dualsys.data.files import write_json
 from dualsys.data.info import DatasetInfo, Feature, Provenance, make_features
 from dualsys.data.summaries import Statistics
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
+from dualsys.files import write_json
 
 
 class DatasetWriter:
@@ -76,7 +76,12 @@ class DatasetWriter:
         return StagedEpisode.seeds(self.staging)
 
     def stage(self, episode: Episode) -> None:
-        """Store an episode for a later `finish`. Raises `DatasetError` where it doesn't fit the embodiment."""
+        """Store an episode for a later `finish`.
+
+        Raises:
+            DatasetError: it doesn't fit the embodiment.
+            CannotWrite: a full disk, or a folder that is read-only.
+        """
         shapes = (episode.states.shape[1:], episode.actions.shape[1:], sorted(episode.cameras))
         spec = self.embodiment
         expected = ((spec.num_states,), (spec.num_actions,), sorted(camera.name for camera in spec.cameras))
@@ -91,6 +96,7 @@ class DatasetWriter:
 
         Raises:
             DatasetError: a staged episode is damaged, or there is none.
+            CannotWrite: a full disk, or a folder that is read-only.
         """
         cameras = tuple(camera.name for camera in self.embodiment.cameras)
         append = Append.load(self.root, self.info, self.fps, cameras, seeds)

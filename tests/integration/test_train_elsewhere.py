@@ -1,6 +1,7 @@
 """A job packed here, done from the archive alone, split, and put together again."""
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 
 from dualsys.app.controller import Controller
 from dualsys.checkpoint import Checkpoint
+from dualsys.data import DemonstrationDataset
 from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
-from tests.integration.training_parts import OPTIONS
+from tests.conftest import MakeCheckpoint
+from tests.integration.training_parts import OPTIONS, record_touch
 from tools import train_elsewhere
 
 ROOT = Path(__file__).parents[2]
@@ -34,13 +37,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "job"
 
 
-def work(job: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+def work(job: Path, *more: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """Done by the archive's own code, in a place where nothing else of ours is."""
     script = job / "repository/tools/train_elsewhere.py"
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DUALSYS_CACHE")}
     return subprocess.run(
         [sys.executable, str(script), "work", *more],
-        cwd=job, env=environment | {"HOME": str(job)}, capture_output=True, text=True, check=False, timeout=280,
+        cwd=cwd or job, env=environment | {"HOME": str(job)}, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
 
 
@@ -91,6 +94,73 @@ def test_a_job_is_done_there_and_comes_back_whole(
     assert train_elsewhere.main(["join", str(job / "parts"), str(tmp_path / "damaged")]) == 2
     assert "part-001 is missing" in capsys.readouterr().err
     assert not (tmp_path / "damaged").exists()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_touch(tmp_path_factory.mktemp("data") / "touch")
+
+
+def test_a_job_starts_from_a_checkpoint_and_a_dataset_that_were_taken_along(
+    dataset: Path, tmp_path: Path, make_checkpoint: MakeCheckpoint
+) -> None:
+    embodiment = DemonstrationDataset.open(dataset).embodiment
+    assert embodiment is not None
+    mine = make_checkpoint(tmp_path / "mine", embodiment)
+    (mine / "training").mkdir()
+    (mine / "training/state.pt").write_bytes(bytes(1000))
+    packing = ["pack", str(tmp_path / "job.tar.gz"), "--data", str(dataset), "--checkpoint", str(mine)]
+    evaluation = "humanoid/touch --episodes 1 --seed 8000 --checkpoint checkpoints/mine"
+    training = "--init checkpoints/mine --steps 2 --batch-size 4"
+    assert train_elsewhere.main([*packing, "--train", training, "--eval", evaluation]) == 0
+    there = tmp_path / "there"
+    with tarfile.open(tmp_path / "job.tar.gz") as packed:
+        packed.extractall(there, filter="data")
+    job = there / "job"
+    names = {path.relative_to(job / "checkpoints/mine") for path in (job / "checkpoints/mine").rglob("*")}
+    assert names == {path.relative_to(mine) for path in mine.rglob("*")} - {Path("training"), Path("training/state.pt")}
+    (tmp_path / "elsewhere").mkdir()
+    (job / "out/training").mkdir(parents=True)
+    (job / "out/training/eval-0.json").touch()  # as an evaluation leaves it that was stopped
+    done = work(job, cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made, base = Checkpoint.open(job / "out").manifest, Checkpoint.open(mine).manifest
+    assert made.training["steps"] == 2
+    assert made.subgoal.num_tokens == base.subgoal.num_tokens == 3
+    assert made.actor.config == base.actor.config
+    [report] = [json.loads(path.read_text()) for path in (job / "out/training").glob("eval-*.json")]
+    assert report["config"]["checkpoint"] == "checkpoints/mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--data", "a/touch", "--data", "b/touch/"],
+            "--data a/touch and --data b/touch would both be data/touch",
+        ),
+        (["--data", "recorded-0", "--demos", DEMOS], "--data recorded-0 would be data/recorded-0 there"),
+        (["--checkpoint", "a/touch"], "--checkpoint a/touch is none: it has no config.json"),
+        (
+            ["--checkpoint", "c/x", "--checkpoint", "d/x"],
+            "c/x and --checkpoint d/x would both be checkpoints/x there",
+        ),
+        (["--data", "nowhere"], "nowhere is no folder"),
+    ],
+)
+def test_folders_that_cannot_be_taken_along_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    for name in ("a/touch", "b/touch", "recorded-0", "c/x", "d/x"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert train_elsewhere.main(["pack", "job.tar.gz", *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "job.tar.gz").exists()
 
 
 def test_an_archive_that_is_too_large_says_of_what(

@@ -97,7 +97,10 @@ def test_a_full_disk_costs_nothing_that_was_saved(trainings: Trainings, disk: Sm
     reason = "No space left on device" if disk.is_mounted else "File too large"
     assert line.startswith(f"dualsys: cannot write {out}")
     assert reason in line
-    assert "make room, and go on with --resume" in line
+    assert f"{reason}. Free some room (" in line
+    assert line.endswith(
+        "MB are left), or write to another disk; nothing that was there is lost. Go on afterwards with --resume"
+    )
     assert contents(out, *kept) == before
     assert not [path for path in out.rglob("*") if "partial" in path.name or path.name == ".saving"]
     disk.make_room()

@@ -3,13 +3,18 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dualsys.app.cli import main
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.checkpoint import Checkpoint
+from dualsys.data import DemonstrationDataset
+from tests.conftest import MakeCheckpoint
 from tests.integration.bridge_system import processes_of, ray_daemons
 from tests.integration.training_parts import command, curve, record_touch
 
@@ -52,6 +57,22 @@ def test_two_workers_have_the_curve_of_one_process_though_one_of_them_is_killed(
     for our, their in zip(ours, theirs, strict=True):
         # Seen: 6e-7. A mean of means was off by 7e-3, noise of a worker's own by 3e-2.
         assert our == pytest.approx(their, rel=1e-4)
+
+
+def test_paths_are_those_of_whoever_calls_in_the_workers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: MakeCheckpoint
+) -> None:
+    """Workers have working directories of their own; they start from the weights that one process starts from."""
+    embodiment = DemonstrationDataset.open(record_touch(tmp_path / "data/touch")).embodiment
+    assert embodiment is not None
+    make_checkpoint(tmp_path / "base", embodiment)
+    monkeypatch.chdir(tmp_path)
+    training = ["train", "--data", "data/touch", "--init", "base", "--steps", "2", "--batch-size", "4", "--out"]
+    assert main([*training, "alone"]) == 0
+    subprocess.run([sys.executable, "-m", "dualsys", *training, "shared", "--workers", "2"], check=True, timeout=200)
+    assert Checkpoint.open("shared").manifest.actor.config == Checkpoint.open("base").manifest.actor.config
+    [ours], [theirs] = curve(Path("shared")), curve(Path("alone"))
+    assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_ctrl_c_ends_the_workers_and_is_said(tmp_path: Path) -> None:

@@ -110,7 +110,6 @@ def test_a_report_of_nothing_or_with_no_videos_is_refused(trained: Path, tmp_pat
 
 
 def test_tensorboard_s_file_holds_the_curve(trained: Path) -> None:
-    pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     [file] = (trained / "training/tensorboard").iterdir()

@@ -12,6 +12,8 @@ from typing import Any
 
 PIXELS = ((0.25, 0.25), (0.25, 0.75), (0.5, 0.5), (0.75, 0.25), (0.75, 0.75))
 """Places in an image that are noted, as shares of its height and width."""
+COLUMNS = ("observation.state", "action", "timestamp", "privileged.target_position", "privileged.hand_targets")
+"""Columns whose numbers are noted."""
 EVERY = 6
 """Pictures are noted of every so many rows: of held frames, each time in another place of its hold."""
 
@@ -33,18 +35,20 @@ def describe(root: Path) -> dict[str, Any]:
             sum(int(row["episode_index"]) == episode for row in rows) for episode in range(dataset.num_episodes)
         ],
         "tasks": sorted({(int(row["episode_index"]), row["task"]) for row in rows}),
-        "columns": {
-            key: {
-                "sum": [float(total) for total in sum(row[key].double().reshape(-1) for row in rows)],
-                "weighted": [
-                    float(total) for total in sum((n + 1) * row[key].double().reshape(-1) for n, row in enumerate(rows))
-                ],
-            }
-            for key in ("observation.state", "action", "timestamp", "privileged.target_position")
-        },
+        "columns": {key: _sums([row[key].double().reshape(-1) for row in rows]) for key in COLUMNS},
         "images": {
             key: [_image(row[key]) for row in rows[::EVERY]] for key in first if key.startswith("observation.images.")
         },
+    }
+
+
+def _sums(rows: Any) -> dict[str, Any]:
+    """Of rows `(m,)`: by component the sum, the sum weighted by the row's number, and how many are NaN (0 in sums)."""
+    known = [row.nan_to_num() for row in rows]
+    return {
+        "sum": sum(known).tolist(),
+        "weighted": sum((n + 1) * row for n, row in enumerate(known)).tolist(),
+        "unknown": sum(row.isnan() for row in rows).tolist(),
     }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dualsys import sim_envs
 from dualsys.app.cli import main
+from dualsys.app.recording import privileged_columns
 from dualsys.data import DemonstrationDataset
+from dualsys.data.foreign import lerobot_v3
+from dualsys.data.foreign.formats import open_source
 from dualsys.data.info import DatasetInfo, make_features
+from dualsys.data.tables import read_table
 from tests.interop.read_with_lerobot import EVERY, PIXELS
 from tests.interop.write_with_lerobot import EPISODES, FPS, row_of
 
@@ -51,12 +56,14 @@ def test_lerobot_saw_the_same_rows_in_the_same_order(ours: DemonstrationDataset)
         "observation.state": ours.states,
         "action": ours.actions,
         "privileged.target_position": ours.extras["privileged.target_position"],
+        "privileged.hand_targets": ours.extras["privileged.hand_targets"],
         "timestamp": np.concatenate([np.arange(n) / ours.fps for n in ours.episode_lengths])[:, None],
     }
     assert set(columns) == set(SEEN["columns"])
     order = np.arange(1, len(ours) + 1)[:, None]
     for name, values in columns.items():
-        exact = values.astype(np.float64)
+        exact = np.nan_to_num(values.astype(np.float64))
+        assert SEEN["columns"][name]["unknown"] == np.isnan(values).sum(axis=0).tolist()
         np.testing.assert_allclose(SEEN["columns"][name]["sum"], exact.sum(axis=0), atol=1e-5, err_msg=name)
         np.testing.assert_allclose(SEEN["columns"][name]["weighted"], (order * exact).sum(axis=0), atol=1e-3)
 
@@ -85,6 +92,10 @@ def test_what_is_written_today_is_what_lerobot_read(unpacked: Callable[[str], Pa
     vectors = {name: feature for name, feature in info.features.items() if name.startswith("privileged.")}
     extras = {name: feature.shape[0] for name, feature in vectors.items()}
     names = {name: feature.names for name, feature in vectors.items() if isinstance(feature.names, list)}
+    environment = sim_envs.make("humanoid/touch", images="on-demand")
+    recorded_today = privileged_columns(environment)
+    environment.close()
+    assert names == recorded_today, "what is recorded today has other columns: record and read it anew"
     assert make_features(info.dualsys.embodiment, extras, names, info.fps) == info.features
     assert set(SEEN["shapes"]) == {*info.features, "task"}
 
@@ -99,6 +110,24 @@ def test_what_lerobot_wrote_is_imported(
     assert main(["data", "import", str(unpacked(name)), "--out", str(tmp_path / "out")]) == 0
     assert format_ in capsys.readouterr().err
     _require_rows_of_the_writer(DemonstrationDataset.open(tmp_path / "out"))
+
+
+def test_a_file_of_many_episodes_is_read_once_for_each_set_of_columns(
+    unpacked: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import asks for an episode's rows and pictures in turn; pictures in the rows make such a file large."""
+    read: list[list[str]] = []
+
+    def noting(path: Path, columns: Sequence[str]) -> Any:
+        read.append(list(columns))
+        return read_table(path, columns)
+
+    monkeypatch.setattr(lerobot_v3, "read_table", noting)
+    source = open_source(unpacked("lerobot_v3_images"))
+    for index in range(len(source)):
+        assert len(source.episode(index).states) == len(source.pictures(index, "front")) == EPISODES[index][0]
+    assert len(EPISODES) > 2
+    assert len(read) == 2, read
 
 
 @pytest.mark.parametrize("kept", [0.4, 0.8])

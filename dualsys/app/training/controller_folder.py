@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dualsys.actor.flow_actor import FlowActor
-from dualsys.app.training.writing import written_or_said
 from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
+from dualsys.files import written_or_said
 from dualsys.planner.vlm_planner import VLMPlanner
 
 
@@ -14,7 +14,7 @@ def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor,
     """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open.
 
     Raises:
-        CheckpointError: it cannot be written, for want of room or rights; the old one is as it was.
+        CannotWrite: it cannot be written, for want of room or rights; the old one is as it was.
     """
     draft = out / ".saving"
     with written_or_said(out):

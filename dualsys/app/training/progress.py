@@ -19,9 +19,9 @@ import torch
 
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner
-from dualsys.app.training.writing import written_or_said
-from dualsys.data.files import replacing
+from dualsys.data.begun import differing_settings
 from dualsys.errors import CheckpointError
+from dualsys.files import replacing, written_or_said
 
 
 class TrainingFolder:
@@ -63,7 +63,7 @@ class TrainingFolder:
             "average": average.shadow,
             "optimizer": optimizer.state_dict(),
         }
-        with written_or_said(self.state_file), replacing(self.state_file) as partial, partial.open("wb") as file:
+        with replacing(self.state_file) as partial, partial.open("wb") as file:
             torch.save(state, file)
 
     def resume(
@@ -75,12 +75,9 @@ class TrainingFolder:
     ) -> int:
         """Load the state; returns the number of steps done. Raises `CheckpointError` where there is none that fits."""
         state = self._read_state(learner.device)
-        asked, saved = json.loads(json.dumps(identity)), json.loads(state["identity"])
-        differing = sorted(key for key in asked.keys() | saved.keys() if asked.get(key) != saved.get(key))
-        if differing:
-            was = ", ".join(f"{key} {_told(saved, key)} (now {_told(asked, key)})" for key in differing)
+        if differing := differing_settings(json.loads(state["identity"]), identity):
             raise CheckpointError(
-                f"{self.state_file} was trained with {was}; resume with the same, or give another --out"
+                f"{self.state_file} was trained with {differing}; resume with the same, or give another --out"
             )
         try:
             learner.load_state_dict(state["learner"])
@@ -123,19 +120,15 @@ class TrainingFolder:
 
     def _cut_log(self, steps_done: int) -> None:
         kept = [record for record in self.records() if record["step"] <= steps_done]
-        with written_or_said(self.log_file), replacing(self.log_file) as partial:
+        with replacing(self.log_file) as partial:
             partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
 
     def plot(self) -> None:
         """Draw the curve."""
         from dualsys.app.training.curves import draw_curves
 
-        with written_or_said(self.folder / "curves.png"):
-            draw_curves(self.records()).savefig(self.folder / "curves.png", dpi=110)
-
-
-def _told(identity: dict[str, Any], key: str) -> str:
-    return repr(identity[key]) if key in identity else "not told"
+        with replacing(self.folder / "curves.png") as partial:
+            draw_curves(self.records()).savefig(partial, dpi=110)
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

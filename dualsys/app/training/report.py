@@ -13,10 +13,9 @@ from markupsafe import Markup
 
 from dualsys.app.training.curves import draw_curves
 from dualsys.app.training.progress import TrainingFolder
-from dualsys.app.training.writing import written_or_said
 from dualsys.checkpoint import Checkpoint
-from dualsys.data.files import replacing
 from dualsys.errors import ConfigError
+from dualsys.files import replacing
 
 MAX_VIDEO_BYTES = 48 * 2**20
 """Of all videos in a page together; it holds them as text, a third longer."""
@@ -39,7 +38,8 @@ def write_report(out: Path, videos: Path | None = None) -> Path:
         videos: Folder whose mp4 files are shown; None: `OUT/training/videos`, where there is one.
 
     Raises:
-        CheckpointError: there is no checkpoint, or no room for the page.
+        CheckpointError: there is no checkpoint.
+        CannotWrite: there is no room for the page.
         ConfigError: `videos` is no folder.
     """
     if videos is not None and not videos.is_dir():
@@ -66,7 +66,7 @@ def write_report(out: Path, videos: Path | None = None) -> Path:
         versions=list(manifest.versions.items()),
     )
     target = folder.folder / "report.html"
-    with written_or_said(target), replacing(target) as partial:
+    with replacing(target) as partial:
         partial.write_text(page, encoding="utf-8")
     return target
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dualsys.app.training.sampler import TrainingData
-from dualsys.data.files import replacing, write_json
+from dualsys.files import replacing, write_json
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dualsys.app.training.writing import written_or_said
+from dualsys.files import written_or_said
 
 HINT = "no TensorBoard log: pip install 'dualsys[train]' writes one; the curve is in log.jsonl and report.html as well"
 

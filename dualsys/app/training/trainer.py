@@ -26,7 +26,7 @@ from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.subgoal_cache import subgoals_of_frames
 from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
-from dualsys.errors import CheckpointError
+from dualsys.errors import CannotWrite, CheckpointError
 
 LOG_EVERY_STEPS = 25
 
@@ -84,9 +84,11 @@ class Trainer:
         return identity
 
     def run(self, *, resume: bool) -> None:
-        """From the first or the resumed step to the last."""
+        """From the first or the resumed step to the last. Raises `CannotWrite`; what was saved before is as it was."""
         try:
             self._run(self._start(resume))
+        except CannotWrite as error:
+            raise CannotWrite(f"{error}. Go on afterwards with --resume") from error
         finally:
             if self._board is not None:
                 self._board.close()

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from dualsys.data.begun import BegunRecording
 from dualsys.data.episode import CameraTrack, Episode
-from dualsys.data.files import read_json, write_json
 from dualsys.data.foreign.pictures import resized_pictures
 from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
 from dualsys.data.foreign.source import ForeignEpisode, Source
@@ -21,8 +21,6 @@ from dualsys.data.writer import DatasetWriter
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
 from dualsys.messages import ImageArray
-
-_SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
     if writer.info is not None:
         raise DatasetError(f"{out} holds a dataset of {writer.num_episodes} episodes; give a new folder")
     origin = _provenance(source, plan, spec, chosen)
-    _begin(writer, origin)
+    BegunRecording(writer).go_on({"embodiment": spec.fingerprint(), "fps": fps, **origin.settings})
     done = set(writer.staged_seeds())
     for count, index in enumerate(chosen):
         progress(count, len(chosen))
@@ -177,13 +175,3 @@ def _provenance(source: Source, plan: Conversion, spec: EmbodimentSpec, chosen: 
         attempted=len(chosen),
         versions=dict(plan.versions),
     )
-
-
-def _begin(writer: DatasetWriter, origin: Provenance) -> None:
-    """Note in the staging folder what is imported; refuse one in which something else was begun."""
-    path = writer.staging / _SETTINGS_FILE
-    asked = {"embodiment": origin.embodiment.fingerprint(), "fps": writer.fps, **origin.settings}
-    if not path.is_file() and not writer.staged_seeds():
-        write_json(path, asked)
-    elif not path.is_file() or read_json(path) != asked:
-        raise DatasetError(f"{writer.root} holds an unfinished recording of something else; give another folder")

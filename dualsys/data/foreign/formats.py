@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dualsys.data import layout
-from dualsys.data.files import read_json
 from dualsys.data.foreign.hdf5 import SUFFIXES, hdf5_files, opened_hdf5
 from dualsys.data.foreign.source import Source
 from dualsys.errors import ConfigError, DatasetError, unknown_name
+from dualsys.files import read_json
 
 FORMATS = ("lerobot-v2.1", "lerobot-v3", "act-hdf5", "robomimic-hdf5", "libero-hdf5", "diffusion-policy-zarr")
 _HOME = "dualsys.data.foreign"

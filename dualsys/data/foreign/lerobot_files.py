@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dualsys.data import layout
 from dualsys.data.foreign.pictures import decoded_pictures
-from dualsys.data.foreign.source import component_names, joined, require_keys
+from dualsys.data.foreign.source import ForeignEpisode, component_names, joined, require_keys
 from dualsys.data.info import Feature
 from dualsys.data.tables import column_array
 from dualsys.errors import DatasetError
@@ -49,13 +49,19 @@ class LeRobotColumns:
         """Likewise."""
         return self._names(layout.ACTION)
 
-    def states(self, table: pa.Table, where: str) -> NDArray[np.float32]:
-        """`(n, nx)`."""
-        return joined({key: self._column(table, key, where) for key in self.state_keys}, where)
+    @property
+    def vectors(self) -> list[str]:
+        """The columns that `episode` needs."""
+        return [*self.state_keys, layout.ACTION]
 
-    def actions(self, table: pa.Table, where: str) -> NDArray[np.float32]:
-        """`(n, nu)`."""
-        return joined({layout.ACTION: self._column(table, layout.ACTION, where)}, where)
+    def episode(self, table: pa.Table, where: Path, instruction: str) -> ForeignEpisode:
+        """States and actions out of an episode's rows. Raises `DatasetError`."""
+        found = {key: self._column(table, key, str(where)) for key in self.vectors}
+        return ForeignEpisode(
+            states=joined({key: found[key] for key in self.state_keys}, str(where)),
+            actions=joined({layout.ACTION: found[layout.ACTION]}, str(where)),
+            instruction=instruction,
+        )
 
     def _names(self, key: str) -> tuple[str, ...]:
         feature = self.features[key]

@@ -17,13 +17,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualsys.data import layout
-from dualsys.data.files import read_json
 from dualsys.data.foreign.lerobot_files import LeRobotColumns, embedded_pictures, video_path
 from dualsys.data.foreign.source import ForeignEpisode
 from dualsys.data.info import Feature
 from dualsys.data.tables import read_table
 from dualsys.data.video import decode_frames
 from dualsys.errors import DatasetError
+from dualsys.files import read_json
 from dualsys.messages import ImageArray
 
 _DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
@@ -89,13 +89,8 @@ class LeRobotV21Source:
 
     def episode(self, index: int) -> ForeignEpisode:
         """Rows of an episode. Raises `DatasetError`."""
-        path = self._data_path(index)
-        table = self._table(index, [*self._columns.state_keys, layout.ACTION])
-        return ForeignEpisode(
-            states=self._columns.states(table, str(path)),
-            actions=self._columns.actions(table, str(path)),
-            instruction=" ".join(self._episodes[index].tasks[:1]),
-        )
+        table = self._table(index, self._columns.vectors)
+        return self._columns.episode(table, self._data_path(index), " ".join(self._episodes[index].tasks[:1]))
 
     def pictures(self, index: int, camera: str) -> ImageArray:
         """Images of an episode. Raises `DatasetError`."""

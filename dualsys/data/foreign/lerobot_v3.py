@@ -39,7 +39,7 @@ class LeRobotV3Source:
             features=self._info.features, state_keys=state_keys or (layout.STATE,), where=str(path / layout.INFO_PATH)
         )
         self._episodes = read_episodes(path, self._info)
-        self._last: tuple[Path, tuple[str, ...], pa.Table] | None = None
+        self._last: dict[tuple[str, ...], tuple[Path, pa.Table]] = {}
         self._tasks = read_tasks(path / layout.TASKS_PATH)
         self.fps: int | None = self._info.fps
         self.robot = self._info.robot_type or ""
@@ -54,15 +54,11 @@ class LeRobotV3Source:
     def episode(self, index: int) -> ForeignEpisode:
         """Rows of an episode. Raises `DatasetError`."""
         path = self._data_path(index)
-        table = self._table(index, [*self._columns.state_keys, layout.ACTION, "task_index"])
+        table = self._table(index, [*self._columns.vectors, "task_index"])
         task = int(column_array(table, "task_index")[0])
         if task >= len(self._tasks):
             raise DatasetError(f"{self._root / layout.TASKS_PATH} has {len(self._tasks)} tasks, {path} names {task}")
-        return ForeignEpisode(
-            states=self._columns.states(table, str(path)),
-            actions=self._columns.actions(table, str(path)),
-            instruction=self._tasks[task],
-        )
+        return self._columns.episode(table, path, self._tasks[task])
 
     def pictures(self, index: int, camera: str) -> ImageArray:
         """Images of an episode. Raises `DatasetError`."""
@@ -102,10 +98,10 @@ class LeRobotV3Source:
         return part
 
     def _whole(self, path: Path, names: tuple[str, ...]) -> pa.Table:
-        """A file's columns; episodes come in order, so the last file read is mostly the next one, too."""
-        if self._last is None or self._last[:2] != (path, names):
-            self._last = path, names, read_table(path, names)
-        return self._last[2]
+        """A file's columns; episodes come in order, so the last file read for these is mostly the next one, too."""
+        if names not in self._last or self._last[names][0] != path:
+            self._last[names] = path, read_table(path, names)
+        return self._last[names][1]
 
     def _data_path(self, index: int) -> Path:
         places = {name: int(self._episodes[f"data/{name}"][index]) for name in ("chunk_index", "file_index")}

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from dualsys.data.files import read_json
 from dualsys.data.foreign.source import Source
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
 from dualsys.errors import DatasetError
+from dualsys.files import read_json
 from dualsys.messages import FloatArray
 
 _MARGIN = 0.05

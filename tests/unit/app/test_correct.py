@@ -236,16 +236,21 @@ def test_a_round_is_gone_on_with_as_it_was_begun_only(
     monkeypatch.setattr(Cart, "snapshot", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         correct(config(out, checkpoint=str(ones)), make=rewindable.make_parts)
-    others = {"moments": 3, "episodes": 13, "task": "a/b", "randomization": "wide"}
-    for said, value in others.items():
-        with pytest.raises(DatasetError, match=f"begun with another {said};"):
-            correct(config(out, checkpoint=str(ones), resume=True, **{said: value}), make=rewindable.make_parts)
+    for options, said in (
+        ({"moments": 3}, r"moments 2 \(now 3\)"),
+        ({"episodes": 13}, r"episodes 12 \(now 13\)"),
+        ({"task": "a/b"}, r"task 'test/cart' \(now 'a/b'\)"),
+        ({"randomization": "wide"}, r"randomization 'usual' \(now 'wide'\)"),
+        ({"moments": 3, "episodes": 13}, r"episodes 12 \(now 13\), moments 2 \(now 3\)"),
+    ):
+        with pytest.raises(DatasetError, match=f"was begun with {said};"):
+            correct(config(out, checkpoint=str(ones), resume=True, **options), make=rewindable.make_parts)
     # The same weights under the same name elsewhere are the same controller; other weights under its name are not.
     with pytest.raises(KeyboardInterrupt):
         correct(config(out, checkpoint=str(twos), resume=True), make=rewindable.make_parts)
     weights = (twos / "actor.safetensors").read_bytes()
     (twos / "actor.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    with pytest.raises(DatasetError, match="begun with another controller_weights;"):
+    with pytest.raises(DatasetError, match=r"begun with controller_weights '\w+' \(now '\w+'\);"):
         correct(config(out, checkpoint=str(twos), resume=True), make=rewindable.make_parts)
 
 

@@ -171,9 +171,9 @@ def test_resume_makes_a_finished_dataset_longer(tmp_path: Path) -> None:
 
 def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
     record_demonstrations(_config(tmp_path, episodes=2), make=make_slider)
-    with pytest.raises(DatasetError, match=r"camera_hz 10.0, now 25.0"):
+    with pytest.raises(DatasetError, match=r"begun with camera_hz 10\.0 \(now 25\.0\);"):
         record_demonstrations(_config(tmp_path, resume=True, camera_hz=25.0), make=make_slider)
-    with pytest.raises(DatasetError, match="first_seed 0, now 1"):
+    with pytest.raises(DatasetError, match=r"begun with first_seed 0 \(now 1\);"):
         record_demonstrations(_config(tmp_path, resume=True, seed=1), make=make_slider)
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from dualsys.app.training.adapters import Adapters
@@ -62,7 +61,6 @@ def test_what_has_another_shape_stays_fresh() -> None:
 
 
 def test_merged_adapters_compute_what_the_adapted_module_does_in_the_plain_layout() -> None:
-    pytest.importorskip("peft")
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.GELU(), torch.nn.Linear(5, 4))
     names = set(plain.state_dict())

@@ -143,7 +143,7 @@ def test_episodes_may_be_left_out(tmp_path: Path) -> None:
     assert (data.seeds.tolist(), data.episode_lengths.tolist()) == ([1], [files.LENGTHS[1]])
 
 
-def test_a_stopped_import_goes_on_and_gives_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_import_goes_on_and_gives_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = files.write_act(tmp_path / "act")
     assert run_import(source, tmp_path / "whole", *NEEDS["act-hdf5"]) == 0
     second = source / "episode_1.hdf5"
@@ -154,6 +154,7 @@ def test_a_stopped_import_goes_on_and_gives_the_same_files(tmp_path: Path, monke
     assert len(list((tmp_path / "out/.recording").glob("*.npz"))) == 1
     second.write_bytes(kept)
     assert run_import(source, tmp_path / "out", *NEEDS["act-hdf5"], "--action-shift-rows", "1") == 2
+    assert f"{tmp_path / 'out'} was begun with action_shift_rows 0 (now 1); go on" in capsys.readouterr().err
     assert run_import(source, tmp_path / "out", *NEEDS["act-hdf5"]) == 0
     for path in (tmp_path / "whole").rglob("*.*"):
         if path.is_file():

@@ -32,8 +32,8 @@ def test_every_difference_is_named_and_the_note_stays(recording: Callable[[], Be
     recording().go_on(SETTINGS)
     others = {"rate_hz": 25.0, "blocks": ["red"], "kind": "touch", "noise_rad": None}
     said = (
-        r"begun with blocks \['red', 'blue'\] \(now \['red'\]\), noise_rad nothing \(now None\), "
-        r"rate_hz 10\.0 \(now 25\.0\), size None \(now nothing\); go on with the same"
+        r"begun with blocks \['red', 'blue'\] \(now \['red'\]\), noise_rad not told \(now None\), "
+        r"rate_hz 10\.0 \(now 25\.0\), size None \(now not told\); go on with the same"
     )
     for _ in range(2):
         with pytest.raises(DatasetError, match=said):

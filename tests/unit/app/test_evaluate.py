@@ -18,7 +18,7 @@ from dualsys.app import cli
 from dualsys.app import evaluate as evaluation
 from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
 from dualsys.app.intervals import wilson_interval
-from dualsys.app.rollout import EpisodeResult
+from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.sim_envs import rendering
@@ -87,12 +87,11 @@ def test_weights_that_change_under_an_evaluation_are_not_reported(
     config = EvalConfig(suite_or_task="humanoid/touch", episodes=1, checkpoint=str(checkpoint), planner="null")
     weights = Checkpoint.open(checkpoint).weights_digest()
     assert evaluate(config)["controller_weights"] == weights
-    run = evaluation.run_episode
 
     def save_meanwhile(*parts: Any) -> EpisodeResult:
         statistics = checkpoint / "statistics.json"
         statistics.write_text(statistics.read_text() + "\n")
-        return run(*parts)
+        return run_episode(*parts)
 
     monkeypatch.setattr(evaluation, "run_episode", save_meanwhile)
     with pytest.raises(CheckpointError, match=rf"mine was {weights} before the episodes and is \w+ after them"):

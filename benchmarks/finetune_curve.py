@@ -26,6 +26,7 @@ from dualsys.app.evaluate import EvalConfig, evaluate
 from dualsys.app.finetune import FinetuneConfig, Parts
 from dualsys.app.train_config import TrainConfig, plain
 from dualsys.checkpoint import MANIFEST, Checkpoint
+from dualsys.data.begun import differing_settings
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset, FrameTrack
 from dualsys.errors import ConfigError
@@ -198,21 +199,17 @@ def train(config: TrainConfig, data: DemonstrationDataset) -> None:
     resume = folder.state_file.exists()
     if (config.out / MANIFEST).is_file():
         done = Checkpoint.open(config.out).manifest.training
-        if differing := differing_options(config, done["config"]):
-            raise ConfigError(f"{config.out} was trained with another {', '.join(differing)}; give another --out")
+        was = {key: value for key, value in done["config"].items() if key in config.decisive}
+        if differing := differing_settings(was, config.decisive):
+            raise ConfigError(f"{config.out} was trained with {differing}; give another --out")
         if done["steps"] == config.steps:
             return
+    folder.require_startable(resume=resume)
     if not resume:
-        folder.make()
+        folder.clear()
     with TrainingDisplay(steps=config.steps) as display:
         display.say(f"{config.name}: {data.num_episodes} episodes, {len(data)} rows")
         learn(config, data, share=WHOLE, display=display, resume=resume)
-
-
-def differing_options(config: TrainConfig, saved: dict[str, Any]) -> list[str]:
-    """Names of the options in which a saved training learned something else."""
-    asked = json.loads(json.dumps(config.decisive))
-    return sorted(key for key, value in asked.items() if saved.get(key) != value)
 
 
 def success_of(config: FinetuneCurveConfig, name: str, checkpoint: str) -> dict[str, Any]:

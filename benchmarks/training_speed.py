@@ -149,7 +149,7 @@ def trainer_for(config: TrainingSpeedConfig, data: DemonstrationDataset, width: 
     planner_config = VLMPlannerConfig(
         backbone="paligemma",
         architecture=widened(width, config.image_size),
-        camera=usual_camera(tuple(data.cameras)),
+        camera=usual_camera(data.cameras, {}),
         readout=ReadoutConfig(num_tokens=8, dim=64 * width, width=128 * width),
     )
     planner = VLMPlanner.build(planner_config, train_tokenizer(sorted(set(data.instructions))))

@@ -86,12 +86,10 @@ class Checkpoint:
             if entry.weights is not None:
                 check_safetensors(folder / entry.weights)
         if embodiment is not None and embodiment != manifest.embodiment:
-            ours = manifest.embodiment
             raise CheckpointError(
-                f"checkpoint {folder.name!r} is for embodiment {ours.name!r} ({ours.num_actions} joints, cameras "
-                f"{[c.name for c in ours.cameras]}), not for {embodiment.name!r} ({embodiment.num_actions} joints, "
-                f"cameras {[c.name for c in embodiment.cameras]}). Use a checkpoint trained for it, or train one: "
-                "dualsys train --help"
+                f"checkpoint {folder.name!r} is for embodiment {_told(manifest.embodiment)}, not for "
+                f"{_told(embodiment)}: they differ in {', '.join(manifest.embodiment.differing(embodiment))}. Use a "
+                "checkpoint trained for it, or train one: dualsys train --help"
             )
         return cls(folder=folder, manifest=manifest)
 
@@ -102,11 +100,18 @@ class Checkpoint:
         return self.folder / entry.weights
 
     def weights_digest(self) -> str:
-        """Short hash of both modules' weights: which controller this is, whatever it is called."""
-        digest = hashlib.sha256()
-        for entry in (self.manifest.planner, self.manifest.actor):
-            if entry.weights is not None:
-                digest.update((self.folder / entry.weights).read_bytes())
+        """Short hash of all that makes both modules act as they do: which controller this is, whatever it is called.
+
+        Of their classes, configuration and weights, the statistics and the tokenizer. Raises `CheckpointError` where
+        a file is gone since the folder was opened.
+        """
+        entries = (self.manifest.planner, self.manifest.actor)
+        files = [self.folder / entry.weights for entry in entries if entry.weights is not None]
+        files += [path for path in (self.folder / STATISTICS,) if path.is_file()]
+        files += sorted(path for path in (self.folder / TOKENIZER).rglob("*") if path.is_file())
+        digest = hashlib.sha256(json.dumps([entry.model_dump() for entry in entries], sort_keys=True).encode())
+        for path in files:
+            digest.update(f"{path.relative_to(self.folder)} {_digest(path)}\n".encode())
         return digest.hexdigest()[:16]
 
     def parse(self, model: type[Model], value: Any, *, where: str) -> Model:
@@ -199,6 +204,19 @@ def _read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"{path} does not fit: {_first(error)}") from error
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is gone: something writes to that folder; use a copy of it") from error
+
+
+def _told(embodiment: EmbodimentSpec) -> str:
+    cameras = ", ".join(map(str, embodiment.cameras)) or "none"
+    return f"{embodiment.name!r} ({embodiment.num_actions} joints, cameras: {cameras})"
 
 
 def _first(error: ValidationError) -> str:

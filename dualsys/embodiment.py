@@ -6,7 +6,7 @@ validate and they generate: `check_observation` at the borders, `fake_observatio
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
@@ -56,6 +56,9 @@ class CameraSpec(Spec):
     name: str
     height: int = Field(gt=0)
     width: int = Field(gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.width}x{self.height}"
 
 
 class EmbodimentSpec(Spec):
@@ -154,9 +157,10 @@ class EmbodimentSpec(Spec):
         present = [state[order[j.name]] if j.name in order else rest[i] for i, j in enumerate(self.joints)]
         return np.array(present, dtype=np.float64)
 
-    def seen_through(self, cameras: Collection[str]) -> Self:
-        """The same robot with those of its cameras that are named."""
-        return self.model_copy(update={"cameras": tuple(each for each in self.cameras if each.name in cameras)})
+    def seen_through(self, cameras: Iterable[str]) -> Self:
+        """The same robot with those of its cameras that are named, in the order in which they are named."""
+        own = {camera.name: camera for camera in self.cameras}
+        return self.model_copy(update={"cameras": tuple(own[name] for name in cameras if name in own)})
 
     def fake_observation(self, rng: np.random.Generator, *, stamp_s: float = 0.0, instruction: str = "") -> Observation:
         """A random observation that fits, for tests and warm-ups."""
@@ -172,12 +176,15 @@ class EmbodimentSpec(Spec):
         """Refuse another embodiment. Raises `SpecMismatch` naming both and the first differences."""
         if self == other:
             return
-        differing = [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
         raise SpecMismatch(
             f"{ours} is for embodiment {self.name!r} ({self.num_actions} joints, {self.num_states} states), "
             f"{theirs} for {other.name!r} ({other.num_actions} joints, {other.num_states} states); "
-            f"they differ in {', '.join(differing)}"
+            f"they differ in {', '.join(self.differing(other))}"
         )
+
+    def differing(self, other: "EmbodimentSpec") -> list[str]:
+        """Names of the fields that another embodiment has otherwise."""
+        return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
 
 
 class SubgoalSpec(Spec):

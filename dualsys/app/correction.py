@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dualsys.app.controller import Controller
-from dualsys.app.recording import Demonstrator, RecordingSettings, record_from_here
+from dualsys.app.recording import CORRECTIONS_A_SEED, Demonstrator, RecordingSettings, record_from_here
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.data.episode import Episode
 from dualsys.protocols import Rewindable
@@ -68,7 +68,7 @@ def correct_episode(
 
 def episode_number(seed: int, number: int) -> int:
     """What a correction is filed under: seeds have room for a hundred."""
-    return 100 * seed + number
+    return CORRECTIONS_A_SEED * seed + number
 
 
 def _moments(steps: int, seed: int, plan: CorrectionPlan, *, failed: bool) -> list[int]:

@@ -105,7 +105,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
 
     Args:
         config: What to record.
-        make: Task, noise and image size to an environment and its expert.
+        make: What the environment and the expert are made from, to both; a module's function, for worker processes.
 
     Returns:
         What the finished dataset says about itself.

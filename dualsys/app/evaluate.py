@@ -20,7 +20,7 @@ from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
 from dualsys.checkpoint import Checkpoint
-from dualsys.errors import ConfigError, unknown_name
+from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
@@ -104,16 +104,18 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: an unknown suite, task, planner, actor or policy.
-        CheckpointError: the checkpoint is missing, damaged, or for another robot.
+        CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
     """
     tasks = tasks_of(config.suite_or_task)
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
-    return {
-        "tasks": [_task_report(task, list(_episodes(config, task))) for task in tasks],
-        "config": plain,
-        "controller_weights": Checkpoint.open(config.checkpoint).weights_digest(),
-        "versions": result_versions(),
-    }
+    weights = Checkpoint.open(config.checkpoint).weights_digest()
+    reports = [_task_report(task, list(_episodes(config, task))) for task in tasks]
+    if (now := Checkpoint.open(config.checkpoint).weights_digest()) != weights:
+        raise CheckpointError(
+            f"{config.checkpoint} was {weights} before the episodes and is {now} after them, so nobody knows which of "
+            "the two was evaluated: a training writes there. Evaluate a copy of the folder"
+        )
+    return {"tasks": reports, "config": plain, "controller_weights": weights, "versions": result_versions()}
 
 
 def tasks_of(suite_or_task: str) -> list[str]:

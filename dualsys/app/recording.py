@@ -15,6 +15,10 @@ from dualsys.protocols import Environment, Privileged
 TARGET_POSITION = f"{PRIVILEGED}target_position"
 BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
 HAND_TARGETS = f"{PRIVILEGED}hand_targets"
+CORRECTIONS = "corrections"
+"""What `settings["kind"]` of a dataset's provenance says of corrections."""
+CORRECTIONS_A_SEED = 100
+"""Corrections are numbered `100 * seed + n`, `seed` being that of the controller's episode: they share its scene."""
 
 
 class Demonstrator(Protocol):

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,19 @@ from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
-from dualsys.app.training.display import TrainingDisplay
-from dualsys.app.training.episode_split import split_episodes
+from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
+from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections, split_dataset
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import Trainer
-from dualsys.checkpoint import MANIFEST, Checkpoint
+from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import CheckpointError, ConfigError
+from dualsys.errors import ConfigError
 from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -39,21 +39,17 @@ USUAL_CAMERA = "head"
 def main(config: TrainConfig) -> int:
     """Train, save, plot. Returns the exit status."""
     folder = TrainingFolder(config.out)
-    if not config.resume and folder.state_file.exists():
-        raise ConfigError(f"{folder.state_file} exists: give --resume to go on, or another --out")
-    if not config.resume and (config.out / MANIFEST).exists():
-        raise ConfigError(f"{config.out} holds a checkpoint that a new training would overwrite; give another --out")
-    if config.resume and not folder.state_file.exists():
-        raise CheckpointError(f"nothing to resume: {folder.state_file} does not exist; start without --resume")
+    folder.require_startable(resume=config.resume)
     precision_on(model_device(), config.precision)
     # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
-    data = DemonstrationDataset.open(config.data)
-    episodes = split_episodes(data.folder_of_episode, config.validation_fraction, config.seed)
+    with DecodingDisplay() as progress:
+        data = DemonstrationDataset.open(config.data, progress=progress)
+    episodes = split_dataset(data, config.validation_fraction, config.seed)
     if not config.resume:
-        folder.make()
+        folder.clear()
     with TrainingDisplay(steps=config.steps) as display:
-        for number in sorted(set(range(len(config.data))) - {*data.folder_of_episode[episodes.validation]}):
-            display.say(f"{config.data[number]} has one episode: it is trained on, and none is left to validate on")
+        for line in remarks(data, episodes):
+            display.say(line)
         if not tensorboard.is_installed():
             display.say(tensorboard.HINT)
         if config.workers == 1:
@@ -71,9 +67,25 @@ def learn(
 ) -> None:
     """Train in this process, alone or as one of several workers."""
     torch.set_num_threads(config.threads)
-    episodes = split_episodes(data.folder_of_episode, config.validation_fraction, config.seed)
-    learner = build_learner(config, data, episodes.training, display.say)
-    Trainer(config, learner, data, episodes, share=share, display=display).run(resume=resume)
+
+    def make_trainer() -> Trainer:
+        episodes = split_dataset(data, config.validation_fraction, config.seed)
+        learner = build_learner(config, data, episodes.training, display.say)
+        return Trainer(config, learner, data, episodes, share=share, display=display)
+
+    # Together: the others would wait for hours for a worker whose machine alone lacks something.
+    share.together(make_trainer).run(resume=resume)
+
+
+def remarks(data: DemonstrationDataset, episodes: EpisodeSplit) -> Iterator[str]:
+    """Lines on what of the datasets is not used as one might expect."""
+    for name, reason in data.cameras_left_out.items():
+        yield f"camera {name!r} is left out: {reason}"
+    for name, reason in data.columns_left_out.items():
+        yield f"column {name!r} is left out: {reason}"
+    for folder in sorted(set(range(len(data.paths))) - {*data.folder_of_episode[episodes.validation]}):
+        kind = "corrections of one episode" if is_of_corrections(data, folder) else "one episode"
+        yield f"{data.paths[folder]} has {kind}: it is trained on, and none is left to validate on"
 
 
 def build_learner(
@@ -86,7 +98,7 @@ def build_learner(
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     base = open_base(config, embodiment) if config.init else None
     words = sorted({data.instructions[episode] for episode in episodes})
-    planner = build_planner(config, words, tuple(data.cameras), base, say)
+    planner = build_planner(config, words, data, base, say)
     actor = build_actor(config, planner, data, rows_of(data, episodes), base, say)
     weights = LossWeights(
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
@@ -110,7 +122,7 @@ def open_base(config: TrainConfig, embodiment: EmbodimentSpec) -> Checkpoint:
     """What is started from: of this robot, which may have further cameras now; a planner alone is of no robot."""
     base = Checkpoint.open(config.init)
     if config.init_parts == "both":
-        known = {camera.name for camera in base.manifest.embodiment.cameras}
+        known = [camera.name for camera in base.manifest.embodiment.cameras]
         Checkpoint.open(config.init, embodiment=embodiment.seen_through(known))
     return base
 
@@ -118,17 +130,17 @@ def open_base(config: TrainConfig, embodiment: EmbodimentSpec) -> Checkpoint:
 def build_planner(
     config: TrainConfig,
     words: list[str],
-    cameras: tuple[str, ...],
+    data: DemonstrationDataset,
     base: Checkpoint | None,
     say: Callable[[str], None],
 ) -> VLMPlanner:
-    """The planner to train, for recorded cameras. From a checkpoint it has that one's architecture, and its tokenizer
-    where all is kept.
+    """The planner to train, for a dataset's cameras. From a checkpoint it has that one's architecture, and its
+    tokenizer where all is kept.
     """
     schema_id = f"{config.name}/{_digest(config.decisive)}"
     if base is not None:
         known = VLMPlanner.from_checkpoint(base)
-        camera = camera_to_go_on_with(config, known.config.camera, cameras)
+        camera = camera_to_go_on_with(config, known.config.camera, data.cameras, data.cameras_left_out)
         if config.train == "actor":
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)
@@ -141,32 +153,50 @@ def build_planner(
         backbone="paligemma" if tiny else config.backbone,
         architecture=_tiny_architecture(config.image_size) if tiny else None,
         exit_layer=config.exit_layer,
-        camera=config.camera or usual_camera(cameras),
+        camera=config.camera or usual_camera(data.cameras, data.cameras_left_out),
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
         schema_id=schema_id,
     )
     return VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
 
 
-def camera_to_go_on_with(config: TrainConfig, known: str, cameras: tuple[str, ...]) -> str:
-    """Camera of a planner that was trained with `known`: the same, unless it alone is taken and sees another scene."""
-    if config.init_parts == "planner":
-        return config.camera or (known if known in cameras else usual_camera(cameras))
+def camera_to_go_on_with(config: TrainConfig, known: str, cameras: Collection[str], left_out: Mapping[str, str]) -> str:
+    """Camera of a planner that was trained with `known`: the same, unless it alone is taken and learns another scene.
+
+    Raises `ConfigError` for --camera where the planner goes on as it is, or where none is named and it is unclear.
+    """
+    if config.init_parts == "planner" and config.train == "both":
+        return config.camera or usual_camera(cameras, left_out, known)
     if config.camera not in ("", known):
+        otherwise = (
+            "--train actor keeps its planner as it is"
+            if config.train == "actor"
+            else "or take the planner alone with --init-parts planner"
+        )
         raise ConfigError(
             f"--camera {config.camera}: {Path(config.init).name} looks through {known!r}, and goes on to; "
-            "leave --camera out, or take the planner alone with --init-parts planner"
+            f"leave --camera out, {otherwise}"
         )
     return known
 
 
-def usual_camera(cameras: tuple[str, ...]) -> str:
-    """Camera to look through where none is named. Raises `ConfigError` where that is anybody's guess."""
-    if USUAL_CAMERA in cameras:
-        return USUAL_CAMERA
+def usual_camera(cameras: Collection[str], left_out: Mapping[str, str], known: str = USUAL_CAMERA) -> str:
+    """Camera to look through where none is named: the one that is known already, the usual one, or the only one.
+
+    `left_out`: cameras that were recorded and are left out of joined datasets, with the reason. Raises `ConfigError`
+    where one of these would have been taken, and where it is anybody's guess.
+    """
+    for camera in (known, USUAL_CAMERA):
+        if camera in cameras:
+            return camera
+        if camera in left_out:
+            raise ConfigError(
+                f"camera {camera!r} is left out: {left_out[camera]}. Name another with --camera, of "
+                f"{', '.join(sorted(cameras))}, or leave that dataset out"
+            )
     if len(cameras) != 1:
         raise ConfigError(f"--data has the cameras {', '.join(sorted(cameras)) or 'none'}: name one with --camera")
-    return cameras[0]
+    return next(iter(cameras))
 
 
 def _tiny_architecture(image_size: int) -> dict[str, Any]:
@@ -201,10 +231,11 @@ def build_actor(
     )
     shape = config.actor if known is None else known.config
     assert data.embodiment is not None  # `build_learner` has looked
-    cameras = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())
+    robot = data.embodiment if known is None else known.embodiment  # whose order of cameras it has
+    eyes = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())
     actor = FlowActor.build(
         shape,
-        embodiment=data.embodiment.seen_through(cameras),
+        embodiment=data.embodiment.seen_through(camera.name for camera in robot.cameras if camera.name in eyes),
         subgoal_spec=planner.subgoal_spec,
         statistics=statistics if known is None else known.statistics,
     )

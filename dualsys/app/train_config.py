@@ -121,8 +121,11 @@ class TrainConfig:
                 f"--data-shares has {len(self.data_shares)} numbers, --data {len(self.data)} folders; "
                 "give each folder a positive one, or none"
             )
+        self._check_names()
         if self.init:
             self._refuse_what_is_the_base_s()
+        elif self.init_parts != "both":
+            raise ConfigError(f"--init-parts {self.init_parts} of what? say so with --init CHECKPOINT, or leave it out")
         if self.train == "actor" and not self.init:
             raise ConfigError("--train actor keeps the planner as it is: say whose with --init CHECKPOINT")
         if self.lora_rank < 0 or (
@@ -131,6 +134,17 @@ class TrainConfig:
             raise ConfigError(
                 "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
             )
+
+    def _check_names(self) -> None:
+        """A dataset's figures are told by the last part of its path."""
+        paths: dict[str, Path] = {}
+        for path in self.data:
+            if path.name in paths:
+                raise ConfigError(
+                    f"--data {paths[path.name]} and {path} are both called {path.name!r}, and so would their "
+                    "validation figures be; rename one of the folders"
+                )
+            paths[path.name] = path
 
     def _refuse_what_is_the_base_s(self) -> None:
         """Options that build a model anew say nothing about one that goes on."""
@@ -147,12 +161,16 @@ class TrainConfig:
     def decisive(self) -> dict[str, Any]:
         """Every option that changes what is learned: what a resumed training must share, and what names it."""
         free = ("out", "resume", "name", "threads", "validate_every", "workers", "ray_address", "max_restarts")
-        values = {key: value for key, value in plain(asdict(self)).items() if key not in free}
-        return values | {"init": Path(self.init).name}
+        return {key: value for key, value in self.told.items() if key not in free}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Every option as a checkpoint tells it: of paths and --init the last part, which means something elsewhere."""
+        return {**plain(asdict(self)), "init": Path(self.init).name}
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON holds it; of paths the last part, which is all that means something elsewhere."""
+    """A value as JSON holds it; of every `Path` the last part. A path that is text stays as it is."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

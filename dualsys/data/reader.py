@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dualsys.data import layout
 from dualsys.data.folder import FolderData, read_folder
 from dualsys.data.frame_cache import FrameStore, Progress
 from dualsys.data.info import Provenance
+from dualsys.data.joining import Shared, shared_by
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
 
@@ -61,6 +61,10 @@ class DemonstrationDataset:
     """By camera name."""
     extras: Mapping[str, NDArray[Any]]
     """Further row-wise columns, such as `privileged.target_position`, `(N,)` or `(N, m)`."""
+    cameras_left_out: Mapping[str, str]
+    """By name, why: cameras that not all folders have in the same size, such as `/data/old has none of that name`."""
+    columns_left_out: Mapping[str, str]
+    """The same of further columns."""
 
     @classmethod
     def open(
@@ -73,8 +77,8 @@ class DemonstrationDataset:
         """Open one folder, or several in a row.
 
         Args:
-            path: A LeRobot v3.0 dataset folder, or several of the same robot, rate and columns. A camera that one of
-                them lacks, or has in another size, is left out.
+            path: A LeRobot v3.0 dataset folder, or several of the same robot, rate and `privileged.*` columns. A camera
+                or another column that one of them lacks, or has in another size, is left out; one camera must be left.
             embodiment: The robot it must be of; None takes what the dataset says.
             progress: Called while videos are decoded, which only the first opening does: frames done, frames in all.
 
@@ -85,17 +89,14 @@ class DemonstrationDataset:
         if not paths:
             raise DatasetError("no dataset folder given")
         folders = [read_folder(each, embodiment, progress) for each in paths]
-        shared = _shared_cameras(folders)
-        for other in folders[1:]:
-            _require_alike(folders[0], other, shared)
-        return cls._joined(folders, shared)
+        return cls._joined(folders, shared_by(folders))
 
     @classmethod
-    def _joined(cls, folders: Sequence[FolderData], shared: Sequence[str]) -> Self:
+    def _joined(cls, folders: Sequence[FolderData], shared: Shared) -> Self:
         first = folders[0]
         lengths = np.concatenate([folder.episode_lengths for folder in folders])
         cameras = {}
-        for camera in shared:
+        for camera in shared.cameras:
             tracks = [folder.cameras[camera] for folder in folders]
             offsets = np.cumsum([0, *(len(track.frames) for track in tracks)])[:-1]
             cameras[camera] = FrameTrack(
@@ -106,7 +107,7 @@ class DemonstrationDataset:
         return cls(
             paths=tuple(folder.root for folder in folders),
             fps=first.fps,
-            embodiment=_robot_of(first, shared),
+            embodiment=shared.robot_of(first),
             provenance=tuple(folder.provenance for folder in folders),
             states=np.concatenate([folder.states for folder in folders]),
             actions=np.concatenate([folder.actions for folder in folders]),
@@ -117,7 +118,9 @@ class DemonstrationDataset:
             seeds=np.concatenate([folder.seeds for folder in folders]),
             success=np.concatenate([folder.success for folder in folders]),
             cameras=cameras,
-            extras={name: np.concatenate([folder.extras[name] for folder in folders]) for name in first.extras},
+            extras={name: np.concatenate([folder.extras[name] for folder in folders]) for name in shared.columns},
+            cameras_left_out=shared.cameras_left_out,
+            columns_left_out=shared.columns_left_out,
         )
 
     def __len__(self) -> int:
@@ -147,40 +150,3 @@ class DemonstrationDataset:
         if len(self.cameras) != 1:
             raise DatasetError(f"the dataset has cameras {sorted(self.cameras)}: choose one with .cameras[NAME]")
         return next(iter(self.cameras.values()))
-
-
-def _shared_cameras(folders: Sequence[FolderData]) -> list[str]:
-    """Names of those that every folder has in the same size, in the first one's order."""
-    sizes = [{name: track.frames.shape[1:] for name, track in folder.cameras.items()} for folder in folders]
-    return [name for name, size in sizes[0].items() if all(each.get(name) == size for each in sizes)]
-
-
-def _robot_of(folder: FolderData, cameras: Sequence[str]) -> EmbodimentSpec | None:
-    return None if folder.embodiment is None else folder.embodiment.seen_through(cameras)
-
-
-def _require_alike(first: FolderData, other: FolderData, shared: Sequence[str]) -> None:
-    differing = [
-        name
-        for name, ours, theirs in (
-            ("rate", first.fps, other.fps),
-            ("embodiment", _robot_of(first, shared), _robot_of(other, shared)),
-            ("state and action size", _sizes(first), _sizes(other)),
-            ("every camera", bool(shared) or not first.cameras, bool(shared) or not other.cameras),
-            ("columns", _widths(first), _widths(other)),
-        )
-        if ours != theirs
-    ]
-    if differing:
-        raise DatasetError(
-            f"{first.root} and {other.root} cannot be read as one: they differ in {', '.join(differing)}. "
-            f"Record them with the same command but for --seed, or read them apart"
-        )
-
-
-def _sizes(folder: FolderData) -> tuple[int, int]:
-    return folder.states.shape[1], folder.actions.shape[1]
-
-
-def _widths(folder: FolderData) -> dict[str, tuple[int, ...]]:
-    return {name: column.shape[1:] for name, column in folder.extras.items() if name.startswith(layout.PRIVILEGED)}

@@ -58,13 +58,17 @@ class ReachTask:
     """Reach the named ball with the tip and stay at it. Actions are the joints' positions `(2,)` in rad."""
 
     def __init__(self, options: EnvironmentOptions) -> None:
-        """Raises `ConfigError` for a control rate that the physics' steps do not divide, or another camera."""
+        """Raises `ConfigError` for what it cannot do: better than to do something else without a word."""
         self._options = options
         self.model = mujoco.MjModel.from_xml_string(XML)
         self.data = mujoco.MjData(self.model)
         substeps = 1.0 / ((options.control_hz or 50.0) * self.model.opt.timestep)
         if abs(substeps - round(substeps)) > 1e-6 or options.cameras not in (None, ("top",)):
             raise ConfigError("arm/reach has one camera, 'top', and control rates of 500 / n Hz; leave both out")
+        if options.randomization != "usual":
+            raise ConfigError("arm/reach has one lamp and one place for its camera; leave randomization out")
+        if options.instruction is not None and not any(name in options.instruction for name in COLOURS):
+            raise ConfigError(f"{options.instruction!r} names no ball; arm/reach has {', '.join(COLOURS)}")
         self._substeps = round(substeps)
         self.control_dt_s = self._substeps * float(self.model.opt.timestep)
         size = options.image_size

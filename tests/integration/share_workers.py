@@ -2,14 +2,20 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dualsys.app.train import learn
+from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import share as share_module
+from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.share import Share
-from dualsys.errors import CheckpointError
+from dualsys.data import DatasetWriter, DemonstrationDataset
+from dualsys.errors import CheckpointError, ConfigError
+from tests.unit.data.conftest import build_embodiment, build_episode, build_provenance
 
 SIZE = 3
 VALUES = torch.arange(1.0, 10.0)
@@ -56,6 +62,25 @@ def refusal(share: Share) -> str:
     return "nothing"
 
 
+def refused_learning(share: Share, folder: Path) -> str:
+    """What a training is to all where only the second worker cannot build it."""
+    dataset = folder / f"data-{share.rank}"
+    robot = build_embodiment()
+    writer = DatasetWriter(dataset, robot, fps=50)
+    for seed in range(2):
+        writer.stage(build_episode(seed))
+    writer.finish([0, 1], build_provenance(robot, 2))
+    data = DemonstrationDataset.open(dataset)
+    if share.rank == 1:
+        data = replace(data, embodiment=None)
+    config = TrainConfig(data=(dataset,), out=folder / "out", steps=1, batch_size=SIZE, image_size=24)
+    try:
+        learn(config, data, share=share, display=TrainingDisplay(steps=1, quiet=True), resume=False)
+    except ConfigError as error:
+        return str(error)
+    return "nothing"
+
+
 def main() -> None:
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=SIZE)
@@ -71,6 +96,7 @@ def main() -> None:
         "refusal": refusal(share),
         "together": share.together(lambda: rank),
         "aligned": aligned.tolist(),
+        "refused learning": refused_learning(share, folder),
     }
     (folder / f"{rank}.json").write_text(json.dumps(results))
     torch.distributed.destroy_process_group()

@@ -125,7 +125,7 @@ def test_a_planner_that_is_started_from_keeps_its_camera(
     capsys.readouterr()
     train = ["train", *options[:2], "--out", str(tmp_path / "other"), *options[4:], "--init", str(controller)]
     assert cli.main([*train, "--camera", "close"]) == 2
-    assert "--camera close: the planner of controller looks through 'left_wrist'" in capsys.readouterr().err
+    assert "--camera close: controller looks through 'left_wrist'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

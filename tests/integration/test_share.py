@@ -78,3 +78,9 @@ def test_workers_begin_alike_and_what_one_refuses_all_refuse(told: dict[str, lis
     assert told["aligned"] == [[7.0, 7.0]] * SIZE
     assert told["refusal"] == ["no room"] * SIZE
     assert told["together"] == list(range(SIZE))
+
+
+@pytest.mark.slow
+def test_what_one_worker_alone_cannot_build_ends_all(told: dict[str, list[Any]]) -> None:
+    (refusal,) = set(told["refused learning"])
+    assert refusal.endswith("data-1 does not say which robot it is of; record it with `dualsys demos`")

@@ -102,6 +102,19 @@ def test_every_dataset_with_two_episodes_is_validated_on() -> None:
         split_episodes(np.arange(3), 0.05, seed=0)
 
 
+def test_a_scene_is_trained_on_or_validated_on_but_not_both() -> None:
+    folders = np.repeat([0, 1], [40, 30])
+    scenes = np.concatenate([np.arange(40), np.repeat([25, 26, 31], [14, 2, 14])])
+    for seed in range(20):
+        episodes = split_episodes(folders, 0.05, seed, scenes)
+        assert sorted([*episodes.training, *episodes.validation]) == list(range(70))
+        kept = [{(folders[i], scenes[i]) for i in part} for part in (episodes.training, episodes.validation)]
+        assert not kept[0] & kept[1]
+        assert sorted(folder for folder, _ in kept[1]) == [0, 0, 1]
+    with pytest.raises(ConfigError, match="3 episodes are too few"):
+        split_episodes(np.zeros(3, int), 0.05, 0, np.full(3, 7))
+
+
 def test_one_dataset_is_split_as_it_always_was() -> None:
     """States of before the split was made within each dataset go on to the same bits."""
     for seed in range(5):

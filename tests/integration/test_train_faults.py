@@ -12,7 +12,9 @@ import pytest
 
 from dualsys.app.train import main
 from dualsys.app.train_config import TrainConfig
-from dualsys.errors import CheckpointError, ConfigError
+from dualsys.checkpoint import Checkpoint
+from dualsys.data import DemonstrationDataset
+from dualsys.errors import CheckpointError, ConfigError, DatasetError
 from tests.integration.training_parts import command, curve, killed_training, record_touch
 
 DISK_BYTES = 256 * 2**20
@@ -109,6 +111,30 @@ def test_a_full_disk_costs_nothing_that_was_saved(trainings: Trainings, disk: Sm
 
 
 @pytest.mark.slow
+def test_a_training_whose_first_state_finds_no_room_begins_again(trainings: Trainings, disk: SmallDisk) -> None:
+    """The checkpoint fits beside it, and is neither gone on from nor in the way."""
+    out = disk.folder / "out"
+    checkpoint, largest, state = sizes(trainings.killed)
+    limit = disk.leave(checkpoint + state // 2, (largest + state) // 2)
+    begin = command(trainings.dataset, out)
+    failed = subprocess.run(begin, stderr=subprocess.PIPE, text=True, check=False, timeout=300, preexec_fn=limit)
+    assert failed.returncode == 2
+    [line] = failed.stderr.splitlines()
+    assert line.startswith(f"dualsys: cannot write {out / 'training/state.pt'}")
+    assert line.endswith("nothing that was there is lost. Start again afterwards")
+    assert Checkpoint.open(out).manifest.training["steps"] == 2
+    with pytest.raises(CheckpointError, match=r"nothing to resume: .* start without --resume"):
+        main(options(trainings.dataset, out))
+    disk.make_room()
+    subprocess.run(begin, check=True, timeout=300)
+    assert curve(out) == curve(trainings.whole)
+    assert contents(out, "config.json", "actor.safetensors")[1] == contents(trainings.whole, "actor.safetensors")[0]
+    (out / "training/state.pt").unlink()
+    with pytest.raises(ConfigError, match="holds a checkpoint that a new training would overwrite"):
+        main(options(trainings.dataset, out, resume=False))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0.0, 0.5, 0.999])
 def test_a_damaged_state_is_named(trainings: Trainings, tmp_path: Path, left: float) -> None:
     out = tmp_path / "out"
@@ -137,8 +163,33 @@ def test_data_of_another_robot_or_other_data_is_not_gone_on_with(trainings: Trai
 
 def options(dataset: Path, out: Path, **more: object) -> TrainConfig:
     """A resumed training, as `command` has it."""
-    values = {"steps": 4, "validate_every": 2, "batch_size": 4, "subgoal_tokens": 2, "subgoal_dim": 8} | more
-    return TrainConfig(data=(dataset,), out=out, resume=True, **values)  # type: ignore[arg-type]
+    values = {"steps": 4, "validate_every": 2, "batch_size": 4, "subgoal_tokens": 2, "subgoal_dim": 8, "resume": True}
+    return TrainConfig(data=(dataset,), out=out, **(values | more))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_refused_leaves_nothing(trainings: Trainings, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match="the dataset has no camera 'close'"):
+        main(options(trainings.dataset, out, camera="close", resume=False))
+    log = tmp_path / "run.jsonl"
+    log.write_text('{"kind": "command"}\n')
+    kept = {"init": str(trainings.whole), "train": "actor", "subgoal_tokens": 8, "subgoal_dim": 64}
+    with pytest.raises(DatasetError, match="no chunk made with a subgoal"):
+        main(options(trainings.dataset, out, delay_log=log, resume=False, **kept))
+    assert not out.exists()
+
+
+def test_videos_are_decoded_under_a_bar_and_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = record_touch(tmp_path / "touch")
+    shutil.rmtree(dataset / ".frames", ignore_errors=True)
+    for is_first in (True, False):
+        with pytest.raises(DatasetError, match="the dataset has no camera 'close'"):
+            main(options(dataset, tmp_path / "out", camera="close", resume=False))
+        said = capsys.readouterr().out
+        assert ("decode videos, once" in said) is is_first
+        frames = len(DemonstrationDataset.open(dataset).frames)
+        assert (f"{frames}/{frames}" in said) is is_first
 
 
 def test_bfloat16_on_a_processor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

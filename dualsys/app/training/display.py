@@ -4,7 +4,51 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class DecodingDisplay:
+    """A context with a bar for every camera's videos that are decoded; nothing is drawn where none are.
+
+    It is what `DemonstrationDataset.open` tells its progress.
+    """
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns)
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many frames of all of a camera's are decoded; the first call of a camera has none done."""
+        if self._bar is None:
+            self._progress.start()
+        if self._bar is None or done == 0:
+            self._complete()
+            self._bar = self._progress.add_task("decode videos, once", total=total)
+        self._progress.update(self._bar, completed=done)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._complete()
+        if self._bar is not None:
+            self._progress.stop()
+
+    def _complete(self) -> None:
+        for task in self._progress.tasks:
+            self._progress.update(task.id, completed=task.total)
 
 
 class TrainingDisplay:

@@ -5,6 +5,7 @@ In `OUT/training`:
     log.jsonl      the curve: a line every 25 steps and at every validation
     starts.jsonl   a line for every start: step, workers, device, precision
     state.pt       what a resumed training goes on from
+    unsaved        there until the first state is: the checkpoint beside it is of a training that begins again
     curves.png     the curve, drawn
     report.html    all of it as a page (report.py)
     tensorboard/   the curve for TensorBoard (tensorboard.py)
@@ -19,8 +20,9 @@ import torch
 
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.learner import Learner
+from dualsys.checkpoint import MANIFEST
 from dualsys.data.begun import differing_settings
-from dualsys.errors import CheckpointError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.files import replacing, written_or_said
 
 
@@ -28,19 +30,46 @@ class TrainingFolder:
     """`OUT/training/`, beside the checkpoint that `OUT` itself is."""
 
     def __init__(self, out: Path) -> None:
+        self.out = out
         self.folder = out / "training"
         self.state_file = self.folder / "state.pt"
         self.log_file = self.folder / "log.jsonl"
         self.starts_file = self.folder / "starts.jsonl"
 
-    def make(self) -> None:
-        """Make the folder for a new training; lines that are there are of one that died before its first save."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.unsaved_file = self.folder / "unsaved"
+
+    def require_startable(self, *, resume: bool) -> None:
+        """Refuse to go on from nothing, and to train over what there is.
+
+        A checkpoint is written before the state of the same step. Where a full disk or a kill came between the first
+        two, the checkpoint is there and nothing to go on from: the training begins again, over what it left.
+
+        Raises:
+            ConfigError: a new training would overwrite a state or a checkpoint.
+            CheckpointError: there is no state to go on from.
+        """
+        if resume and not self.state_file.exists():
+            raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
+        if not resume and self.state_file.exists():
+            raise ConfigError(f"{self.state_file} exists: give --resume to go on, or another --out")
+        if not resume and (self.out / MANIFEST).exists() and not self.unsaved_file.exists():
+            raise ConfigError(f"{self.out} holds a checkpoint that a new training would overwrite; give another --out")
+
+    def clear(self) -> None:
+        """Before a new training: lines that are there are of one that died before its first save."""
         for file in (self.log_file, self.starts_file):
             file.unlink(missing_ok=True)
 
+    @property
+    def how_to_go_on(self) -> str:
+        """After an end before the last step."""
+        return "Go on afterwards with --resume" if self.state_file.exists() else "Start again afterwards"
+
     def begin(self, start: dict[str, Any]) -> None:
         """Note a start, from `start["step"]` steps on: those after it are lost, and will be written again."""
+        if not self.state_file.exists():
+            with replacing(self.unsaved_file) as partial:
+                partial.write_text("No state is saved yet: the training begins again, over what it left.\n")
         self._cut_log(start["step"])
         self._append(self.starts_file, start)
 
@@ -65,6 +94,7 @@ class TrainingFolder:
         }
         with replacing(self.state_file) as partial, partial.open("wb") as file:
             torch.save(state, file)
+        self.unsaved_file.unlink(missing_ok=True)
 
     def resume(
         self,

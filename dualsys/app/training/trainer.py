@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dualsys.app.train_config import TrainConfig, plain
+from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.controller_folder import save_controller
 from dualsys.app.training.display import TrainingDisplay
-from dualsys.app.training.episode_split import EpisodeSplit
+from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections
 from dualsys.app.training.learner import Learner, Losses
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
@@ -54,31 +54,36 @@ class Trainer:
         ]
         # As they are, not as the options have them: a checkpoint that was started from brings its own.
         camera, vision = learner.planner.config.camera, learner.actor.config.vision
-        self.data = TrainingData.of(data, camera, None if vision is None else vision.camera.name)
-        self.identity = self._identity(len(data))
+        self.identity = self._identity(data)
         self.folder = TrainingFolder(config.out)
         self._board: tensorboard.TensorBoardLog | None = None
         if config.train == "actor":
             learner.keep_planner()
-            self.data = replace(self.data, subgoals=self._subgoals())
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
         )
-        self.training = self._sampler(episodes.training, config.seed)
-        self.validation = self._sampler(episodes.validation, config.seed + 1)
+        self.episodes = episodes
+        self._draw_from(TrainingData.of(data, camera, None if vision is None else vision.camera.name))
+
+    def _draw_from(self, data: TrainingData) -> None:
+        self.data = data
+        self.training = self._sampler(self.episodes.training, self.config.seed)
+        self.validation = self._sampler(self.episodes.validation, self.config.seed + 1)
         self.validation_of_each = self._of_each_dataset(self.validation)
 
-    def _identity(self, rows: int) -> dict[str, Any]:
+    def _identity(self, data: DemonstrationDataset) -> dict[str, Any]:
         """What a resumed training must share with the one that it goes on from."""
         config, robot = self.config, self.learner.actor.embodiment
         identity = config.decisive | {
             "precision": str(self.learner.precision).removeprefix("torch."),
             "robot": f"{robot.name} {robot.fingerprint()}",
-            "rows of data": rows,
+            "rows of data": len(data),
         }
         if len(config.data) > 1:  # a state that doesn't say so kept its validation episodes from all folders together
             identity["validation"] = "within each dataset"
+        if any(is_of_corrections(data, folder) for folder in range(len(data.paths))):  # and one that doesn't say this
+            identity["corrections"] = "of one episode together"  # had some of a scene in both
         if config.init:
             identity["weights of --init"] = Checkpoint.open(config.init).weights_digest()
         return identity
@@ -86,9 +91,11 @@ class Trainer:
     def run(self, *, resume: bool) -> None:
         """From the first or the resumed step to the last. Raises `CannotWrite`; what was saved before is as it was."""
         try:
+            if self.config.train == "actor":
+                self._draw_from(replace(self.data, subgoals=self._subgoals()))
             self._run(self._start(resume))
         except CannotWrite as error:
-            raise CannotWrite(f"{error}. Go on afterwards with --resume") from error
+            raise CannotWrite(f"{error}. {self.folder.how_to_go_on}") from error
         finally:
             if self._board is not None:
                 self._board.close()
@@ -193,7 +200,7 @@ class Trainer:
     def save_checkpoint(self, step: int, record: dict[str, float]) -> None:
         """Write the averaged weights as a checkpoint."""
         self.average.swap(self.learner)
-        training = {"steps": step, "config": plain(asdict(self.config)), "last": record, "data": self.provenance}
+        training = {"steps": step, "config": self.config.told, "last": record, "data": self.provenance}
         planner, actor = self.learner.export()
         save_controller(self.config.out, self.config.name, planner, actor, training)
         self.average.swap(self.learner)

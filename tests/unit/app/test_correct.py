@@ -17,6 +17,7 @@ from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.recording import RecordingSettings
 from dualsys.app.rollout import run_episode
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.episode_split import split_dataset
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.data.episode import Episode
@@ -320,6 +321,14 @@ def test_corrections_join_demonstrations_and_are_trained_on(whole: Path, tmp_pat
     alone = DemonstrationDataset.open(whole)
     assert data.num_episodes == 4 + alone.num_episodes
     np.testing.assert_array_equal(data.states[-len(alone) :], alone.states)
+    for seed in range(10):
+        episodes = split_dataset(data, 0.2, seed)
+        trained, validated = (
+            {int(data.seeds[i]) // 100 for i in part if data.folder_of_episode[i] == 1}
+            for part in (episodes.training, episodes.validation)
+        )
+        assert not trained & validated
+        assert validated
     out = tmp_path / "out"
     status = train.main(
         TrainConfig(data=(demos, whole), out=out, steps=2, batch_size=4, subgoal_tokens=2, subgoal_dim=8, image_size=24)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -16,9 +18,9 @@ from dualsys.app import cli
 from dualsys.app import evaluate as evaluation
 from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
 from dualsys.app.intervals import wilson_interval
-from dualsys.app.rollout import EpisodeResult
+from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import Checkpoint
-from dualsys.errors import ConfigError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.sim_envs import rendering
 
 
@@ -74,6 +76,26 @@ def test_success_hangs_on_the_planner_and_everything_is_written(tmp_path: Path) 
     assert any(video.name.endswith("failure.mp4") for video in videos)
     with av.open(str(videos[0])) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10
+
+
+def test_weights_that_change_under_an_evaluation_are_not_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the folder of a running training is evaluated."""
+    checkpoint = tmp_path / "mine"
+    shutil.copytree(Checkpoint.open("humanoid-table").folder, checkpoint)
+    config = EvalConfig(suite_or_task="humanoid/touch", episodes=1, checkpoint=str(checkpoint), planner="null")
+    weights = Checkpoint.open(checkpoint).weights_digest()
+    assert evaluate(config)["controller_weights"] == weights
+
+    def save_meanwhile(*parts: Any) -> EpisodeResult:
+        statistics = checkpoint / "statistics.json"
+        statistics.write_text(statistics.read_text() + "\n")
+        return run_episode(*parts)
+
+    monkeypatch.setattr(evaluation, "run_episode", save_meanwhile)
+    with pytest.raises(CheckpointError, match=rf"mine was {weights} before the episodes and is \w+ after them"):
+        evaluate(config)
 
 
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"workers": 0}, {"seed": -1}])

@@ -8,16 +8,16 @@ import pytest
 
 from benchmarks.finetune_curve import (
     FinetuneCurveConfig,
-    differing_options,
     first_episodes,
     require_same_base,
+    train,
     training_of,
 )
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.app.train_config import plain
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.errors import ConfigError
+from tests.conftest import MakeCheckpoint
 
 
 def record(out: Path, episodes: int) -> DemonstrationDataset:
@@ -59,11 +59,25 @@ def test_from_scratch_has_the_base_s_shape_and_its_own_rate(tmp_path: Path) -> N
     assert changed - shape == {"init", "learning_rate"}
 
 
-def test_another_training_is_known_by_its_options(tmp_path: Path) -> None:
-    config = training_of(FinetuneCurveConfig(out=tmp_path), "fine-tuned", 5, tmp_path / "x", (Path("data"),))
-    saved = {**plain(config.decisive), "resume": True}
-    assert differing_options(config, saved) == []
-    assert differing_options(replace(config, steps=7, batch_size=3), saved) == ["batch_size", "steps"]
+@pytest.mark.slow
+def test_a_curve_goes_on_from_a_controller_in_a_folder(tmp_path: Path, make_checkpoint: MakeCheckpoint) -> None:
+    data = record(tmp_path / "data", 3)
+    assert data.embodiment is not None
+    base, out = make_checkpoint(tmp_path / "controllers/base", data.embodiment), tmp_path / "tuned"
+    config = FinetuneCurveConfig(out=tmp_path, checkpoint=str(base), steps=2, batch_size=4)
+    tuning = training_of(config, "fine-tuned", 3, out, data.paths)
+    train(tuning, data)
+    done = Checkpoint.open(out).manifest.training
+    assert done["config"]["init"] == "base"
+    written_ns = (out / "config.json").stat().st_mtime_ns
+    train(tuning, data)
+    assert (out / "config.json").stat().st_mtime_ns == written_ns
+    with pytest.raises(ConfigError, match=r"was trained with batch_size 4 \(now 2\), steps 2 \(now 3\); give another"):
+        train(replace(tuning, steps=3, batch_size=2), data)
+    (out / "training/state.pt").unlink()
+    (out / "config.json").write_text((out / "config.json").read_text().replace('"steps": 2', '"steps": 1', 1))
+    with pytest.raises(ConfigError, match="holds a checkpoint that a new training would overwrite"):
+        train(tuning, data)
 
 
 def test_a_folder_keeps_to_the_controller_it_began_with(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoint folders: what is refused, and that the message says why."""
 
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -66,8 +67,52 @@ def test_another_robot_is_refused_naming_both(folder: Path) -> None:
     other = EmbodimentSpec(
         name="leg", joints=ARM.joints, state_names=("a",), cameras=(CameraSpec(name="eye", height=4, width=4),)
     )
-    with pytest.raises(CheckpointError, match=r"'arm' \(1 joints.*not for 'leg'"):
+    with pytest.raises(CheckpointError, match=r"'arm' \(1 joints.*not for 'leg'.*they differ in name, cameras\."):
         Checkpoint.open(folder, embodiment=other)
+
+
+def test_another_size_of_pictures_is_said(folder: Path) -> None:
+    eyes = {size: (CameraSpec(name="eye", height=size, width=2 * size),) for size in (4, 8)}
+    manifest = Checkpoint.open(folder).manifest
+    seeing = ARM.model_copy(update={"cameras": eyes[4]})
+    write_manifest(folder, manifest.model_copy(update={"embodiment": seeing}))
+    with pytest.raises(CheckpointError, match=r"cameras: eye 8x4\), not for .*cameras: eye 16x8\): .* in cameras\."):
+        Checkpoint.open(folder, embodiment=ARM.model_copy(update={"cameras": eyes[8]}))
+
+
+def test_the_digest_is_of_all_that_makes_it_act_and_not_of_its_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "statistics.json").write_text("{}")
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer/tokenizer.json").write_text("{}")
+    seen = {Checkpoint.open(folder).weights_digest()}
+
+    manifest = Checkpoint.open(folder).manifest
+    write_manifest(folder, manifest.model_copy(update={"name": "other", "training": {"steps": 3}}))
+    assert {Checkpoint.open(shutil.copytree(folder, tmp_path / "copy")).weights_digest()} == seen
+
+    def is_new() -> bool:
+        before = len(seen)
+        seen.add(Checkpoint.open(folder).weights_digest())
+        return len(seen) > before
+
+    (folder / "statistics.json").write_text('{"state": 1}')
+    assert is_new()
+    (folder / "tokenizer/tokenizer.json").write_text('{"words": 1}')
+    assert is_new()
+    (folder / "actor.safetensors").write_bytes(safetensors_bytes()[:-1] + b"1")
+    assert is_new()
+    quick = manifest.actor.model_copy(update={"config": {"num_inference_steps": 1}})
+    write_manifest(folder, manifest.model_copy(update={"actor": quick}))
+    assert is_new()
+    write_manifest(folder, manifest.model_copy(update={"actor": quick, "planner": ModuleEntry(name="replay")}))
+    assert is_new()
+
+
+def test_a_file_that_went_while_it_was_read_is_an_error_of_one_line(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    (folder / "actor.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"actor\.safetensors is gone: something writes to that folder"):
+        checkpoint.weights_digest()
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,8 @@ def test_a_task_that_cannot_be_set_back_is_refused(tmp_path: Path) -> None:
         ({"moments": 0}, "--moments 0 must be 1 to 100"),
         ({"moments": 101}, "--moments 101 must be 1 to 100"),
         ({"camera_hz": 30.0}, "does not divide"),
+        ({"camera_hz": -10.0}, "does not divide"),
+        ({"camera_hz": 100.0}, "does not divide"),
         ({"noise_rad": -0.1}, "must not be negative"),
         ({"tail_s": -0.1}, "must not be negative"),
     ],

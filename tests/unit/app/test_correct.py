@@ -312,6 +312,14 @@ def test_options_that_mean_nothing(tmp_path: Path, options: dict[str, Any], mess
     config(tmp_path, seed=7990, episodes=10)
 
 
+def test_a_rate_of_frames_is_refused_as_demonstrations_refuse_it(tmp_path: Path) -> None:
+    words = "^--camera-hz 30.0 does not divide the rows' 50 Hz; use 50 / n, such as 10$"
+    with pytest.raises(ConfigError, match=words):
+        config(tmp_path, camera_hz=30.0)
+    with pytest.raises(ConfigError, match=words):
+        DemosConfig(task="test/cart", episodes=1, out=tmp_path, camera_hz=30.0)
+
+
 @pytest.mark.slow
 def test_corrections_join_demonstrations_and_are_trained_on(whole: Path, tmp_path: Path) -> None:
     demos = tmp_path / "demos"

@@ -98,7 +98,7 @@ def main(config: FinetuneCurveConfig) -> None:
 def require_same_base(config: FinetuneCurveConfig) -> None:
     """Note which controller is started from. Raises `ConfigError` where --out began with another of that name."""
     file = config.out / "started_from.json"
-    base = {"checkpoint": config.checkpoint, "weights": Checkpoint.open(config.checkpoint).manifest.subgoal.schema_id}
+    base = {"checkpoint": config.checkpoint, "weights": Checkpoint.open(config.checkpoint).weights_digest()}
     if file.is_file() and (found := json.loads(file.read_text())) != base:
         raise ConfigError(f"{config.out} holds trainings that started from {found}, not {base}; give another --out")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -221,14 +221,16 @@ def success_of(config: FinetuneCurveConfig, name: str, checkpoint: str) -> dict[
         seed=config.seed,
         workers=config.workers,
     )
-    manifest = Checkpoint.open(checkpoint).manifest
+    controller = Checkpoint.open(checkpoint)
+    manifest, weights = controller.manifest, controller.weights_digest()
     asked = {"task": config.task, "episodes": config.episodes, "seed": config.seed, "training": manifest.training}
-    asked = json.loads(json.dumps(asked))
+    asked = json.loads(json.dumps(asked | {"weights": weights}))
     file = config.out / "evaluations" / f"{name.replace(' ', '-')}.json"
     if file.is_file() and (found := json.loads(file.read_text()))["of"] == asked:
         return dict(found["figures"])
     (task,) = evaluate(evaluation)["tasks"]
     figures = {key: task[key] for key in ("episodes", "successes", "success", "ci95")}
+    figures["controller_weights"] = weights
     figures["validation"] = manifest.training.get("last") if name != AS_IT_IS else None
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")

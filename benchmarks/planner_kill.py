@@ -92,6 +92,7 @@ class Killer:
 
 def main(config: PlannerKillConfig) -> None:
     """Run, print, write."""
+    weights = Checkpoint.open(config.checkpoint).weights_digest()
     runs = [_run_once(config, number) for number in range(config.repetitions)]
     medians = {key: median(run[key] for run in runs) for key in ("misses_before", "misses_after", "recovery_s")}
     verdict = {
@@ -101,7 +102,7 @@ def main(config: PlannerKillConfig) -> None:
     }
     _print(runs, medians, verdict)
     settings = asdict(config) | {"json": None}
-    figures = {"config": settings, "runs": runs, "median": medians, "verdict": verdict}
+    figures = {"config": settings, "controller_weights": weights, "runs": runs, "median": medians, "verdict": verdict}
     print(write_report("planner_kill", figures, config.json))
 
 

@@ -271,6 +271,7 @@ def summary(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(config: MeaningConfig) -> None:
     """Run every condition, print the table, write the file."""
+    weights = Checkpoint.open(config.checkpoint).weights_digest()
     figures: dict[str, Any] = {}
     table = Table(title=f"{config.task}, {config.episodes} episodes each from seed {config.seed}")
     for name in ("planner", *DONE[config.task], "1.5 x chance"):
@@ -284,7 +285,8 @@ def main(config: MeaningConfig) -> None:
     Console().print(table)
     settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name, "json": None}
     suffix = "" if config.task == "humanoid/touch" else f"_{config.task.removeprefix('humanoid/')}"
-    print(write_report(f"subgoal_meaning{suffix}", {"config": settings, "conditions": figures}, config.json))
+    report = {"config": settings, "controller_weights": weights, "conditions": figures}
+    print(write_report(f"subgoal_meaning{suffix}", report, config.json))
 
 
 def _cell(row: dict[str, Any], kind: str) -> str:

@@ -18,13 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
-from dualsys.app.recording import RecordingSettings, record_episode
+from dualsys.app.recording import ROWS_HZ, RecordingSettings, record_episode
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.app.workplace import make_workplace
 from dualsys.data.episode import CameraTrack
 from dualsys.data.video import decode_frames, encode_video
 
-ROWS_HZ = 50
 SATURATION = 100
 """Difference of the largest and smallest channel from which a pixel counts as saturated."""
 

@@ -18,8 +18,10 @@ SUPERVISOR_VARIABLE = "DUALSYS_SUPERVISOR_PID"
 SETUP_FAILED = 2
 """Exit status of a process that could not be set up: starting it again would not help."""
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
+"""What libraries read their number of threads from when they are loaded: torch, numpy's two, Mesa's rasteriser."""
+
 _PR_SET_PDEATHSIG = 1
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS")
 
 
 def die_with_parent(signal_number: signal.Signals) -> None:
@@ -47,7 +49,7 @@ def stop_on_sigterm() -> threading.Event:
 def child_environment() -> dict[str, str]:
     """Environment of a child: ours, one thread for every library, and whom not to outlive."""
     environment = dict(os.environ)
-    for name in _ONE_THREAD:
+    for name in THREAD_VARIABLES:
         environment.setdefault(name, "1")
     environment[SUPERVISOR_VARIABLE] = str(os.getpid())
     return environment

@@ -11,6 +11,8 @@ from typing import Any
 MAX_PART_BYTES = 15 * 2**20
 """Of each file that is carried back."""
 _LIST = "parts.json"
+_FOR_RESUMING = ("training/state.pt", "training/subgoals.npy", "training/subgoals.json")
+"""Files of a training that are of use to its `--resume` alone."""
 
 
 class Refusal(Exception):
@@ -27,14 +29,17 @@ def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def split(out: Path, parts: Path, *, with_state: bool) -> None:
-    """Write a folder as `parts/part-000 ...` of at most `MAX_PART_BYTES`, and `parts.json` with their checksums."""
+    """Write a folder as `parts/part-000 ...` of at most `MAX_PART_BYTES`, and `parts.json` with their checksums.
+
+    Without state, what a training is only resumed from is left out.
+    """
     parts.mkdir(parents=True, exist_ok=True)
     for old in parts.iterdir():
         old.unlink()
     whole = parts / "whole.tar.gz"
     with tarfile.open(whole, "w:gz", compresslevel=6) as archive:
         for name, file in files_in(out) if out.is_dir() else ():
-            if with_state or file.name != "state.pt":
+            if with_state or name not in _FOR_RESUMING:
                 archive.add(file, name)
     listed: list[dict[str, Any]] = []
     with whole.open("rb") as stream:

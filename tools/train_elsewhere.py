@@ -15,7 +15,9 @@ Here again, with what lies in job/parts:
     python tools/train_elsewhere.py join parts outputs/my-controller
 
 What is taken along with `pack --data DIR` and `--checkpoint DIR` is data/NAME and checkpoints/NAME there, and commands
-run beside these: `--train "--init checkpoints/NAME"` starts from such a checkpoint.
+run beside these: `--train "--init checkpoints/NAME"` starts from such a checkpoint. What is recorded there is
+data/recorded-0, -1 ... (-00, -01 ... where there are more than ten). The training gets all datasets in the order of
+their names, which `pack` prints: that is the order of the numbers of `--data-shares`.
 
 Only the standard library is needed to run this file.
 """
@@ -86,6 +88,9 @@ def pack(options: argparse.Namespace) -> int:
             f"{_shares(entries)} before compression. Leave out --data and record it there, with --demos"
         )
     print(f"{options.archive}: {size_bytes / 2**20:.1f} MiB; {_shares(entries)} before compression")
+    data = {Path(place).name for place in _places("--data", "data", options.data)}
+    names = sorted(data | {folder.name for folder in _recorded(options.demos, Path())})
+    print(f"datasets, in the order in which the training gets them: {', '.join(names) or 'none'}")
     return 0
 
 
@@ -189,8 +194,7 @@ def _stages(plan: dict[str, Any], job: Path, out: Path) -> Iterator[Stage]:
     videos = out / "training/videos"
     for number, text in enumerate(plan["eval"]):
         figures = out / f"training/eval-{number}.json"
-        # An evaluation makes the file before it begins, so one that was stopped leaves it empty.
-        if figures.is_file() and figures.stat().st_size:
+        if _is_whole(figures):
             continue
         words = shlex.split(text)
         trained = [] if any(word.partition("=")[0] == "--checkpoint" for word in words) else ["--checkpoint", str(out)]
@@ -199,8 +203,19 @@ def _stages(plan: dict[str, Any], job: Path, out: Path) -> Iterator[Stage]:
         yield _command(job, "report", str(out))
 
 
+def _is_whole(figures: Path) -> bool:
+    """Whether an evaluation came to its end: its file is made empty when it begins, and written when all else is."""
+    try:
+        json.loads(figures.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
 def _recorded(demos: Sequence[str], job: Path) -> list[Path]:
-    return [job / "data" / f"recorded-{number}" for number in range(len(demos))]
+    """Where they are recorded to; the order of these names is that of the demos, ten and more of them, too."""
+    width = len(str(len(demos) - 1))
+    return [job / "data" / f"recorded-{number:0{width}d}" for number in range(len(demos))]
 
 
 def _command(job: Path, *words: str) -> Stage:

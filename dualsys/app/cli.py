@@ -7,6 +7,7 @@ command's name is one word or two (`data check`); in a TOML file they are joined
 
 import importlib
 import inspect
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "list": CommandEntry(
         config="dualsys.app.listing:ListConfig",
         function="dualsys.app.listing:main",
-        summary="Tasks, planners, actors, chunk policies, robots and checkpoints that are installed.",
+        summary="Tasks, planners, actors, chunk policies, experts, robots and checkpoints that are installed.",
     ),
     "doctor": CommandEntry(
         config="dualsys.app.doctor:DoctorConfig",
@@ -121,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"dualsys: {error.filename}: {error.strerror}\n")
         return 2
     except KeyboardInterrupt:
+        if argv is None:  # this process is the command and ends now: pressed again, there is nothing left to stop
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("dualsys: interrupted\n")
         return 130
 

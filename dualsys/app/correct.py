@@ -22,7 +22,7 @@ from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
 from dualsys.app.demos import TRAINING_SEEDS
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
-from dualsys.app.recording import Demonstrator, RecordingSettings, privileged_columns
+from dualsys.app.recording import ROWS_HZ, Demonstrator, RecordingSettings, privileged_columns, rows_per_frame
 from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
 from dualsys.data.begun import BegunRecording
@@ -31,8 +31,6 @@ from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.protocols import Environment, Rewindable
 from dualsys.sim_envs.options import Randomization
-
-ROWS_HZ = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +88,7 @@ class CorrectConfig:
                 f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
                 f"({TRAINING_SEEDS} and above): what is learned from must not be what is measured on"
             )
-        if self.camera_hz <= 0 or ROWS_HZ / self.camera_hz != round(ROWS_HZ / self.camera_hz):
-            raise ConfigError(f"--camera-hz {self.camera_hz} does not divide the rows' {ROWS_HZ} Hz; use 50 / n")
+        rows_per_frame(self.camera_hz)  # refuses one that does not divide
 
     @property
     def plan(self) -> CorrectionPlan:
@@ -107,7 +104,7 @@ class CorrectConfig:
     def recording(self) -> RecordingSettings:
         """How it is recorded."""
         return RecordingSettings(
-            rows_per_frame=round(ROWS_HZ / self.camera_hz),
+            rows_per_frame=rows_per_frame(self.camera_hz),
             tail_rows=round(self.tail_s * ROWS_HZ),
         )
 

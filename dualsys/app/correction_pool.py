@@ -39,7 +39,6 @@ def run_round(job: CorrectionRound, workers: int) -> Iterator[bool]:
 
     An error in a worker is raised here; what was staged stays.
     """
-    use_one_thread_each()
     told = {seed: _told_file(job.root, seed) for seed in job.seeds}
     todo = [seed for seed, file in told.items() if not file.is_file()]
     yield from [bool(read_json(told[seed])["success"]) for seed in job.seeds if seed not in set(todo)]
@@ -48,6 +47,7 @@ def run_round(job: CorrectionRound, workers: int) -> Iterator[bool]:
 
 
 def _run_inline(job: CorrectionRound, seeds: list[int]) -> Iterator[bool]:
+    use_one_thread_each()
     worker = _Worker(job)
     try:
         yield from map(worker.correct, seeds)

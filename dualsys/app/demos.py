@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from dualsys.app.recording import RecordingSettings, privileged_columns
+from dualsys.app.recording import ROWS_HZ, RecordingSettings, privileged_columns, rows_per_frame
 from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace
@@ -16,10 +16,10 @@ from dualsys.data.begun import BegunRecording, require_as_begun
 from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.sim_envs.options import Randomization
 
 TRAINING_SEEDS = 8000
 """Seeds from here on are for evaluations."""
-_ROWS_HZ = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +48,14 @@ class DemosConfig:
     """Height and width of the cameras' images in pixels; even."""
     cameras: tuple[str, ...] = ()
     """The policy's cameras, such as head, close, left_wrist; none: the task's own choice."""
-    randomization: Literal["usual", "wide"] = "usual"
+    randomization: Randomization = "usual"
     """How far light, shades and cameras stray from episode to episode."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
-        rows = _ROWS_HZ / self.camera_hz if self.camera_hz > 0 else 0.0
-        if rows < 1 or rows != round(rows):
-            raise ConfigError(
-                f"--camera-hz {self.camera_hz} does not divide the rows' {_ROWS_HZ} Hz; use 50 / n, such as 10"
-            )
+        rows_per_frame(self.camera_hz)  # refuses one that does not divide
         if self.noise_rad < 0 or self.tail_s < 0:
             raise ConfigError("--noise-rad and --tail-s must not be negative")
         if self.image_size < 2 or self.image_size % 2:
@@ -90,7 +86,7 @@ class DemosConfig:
             "tail_s": self.tail_s,
             "image_size": self.image_size,
             "randomization": self.randomization,
-            "control_hz": _ROWS_HZ,
+            "control_hz": ROWS_HZ,
         }
 
 
@@ -118,7 +114,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     environment, expert = make(config.workplace)
     embodiment, expert_name, columns = environment.embodiment, expert.name, privileged_columns(environment)
     environment.close()
-    writer = DatasetWriter(config.out, embodiment, fps=_ROWS_HZ, column_names=columns)
+    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=columns)
     fresh = Provenance(
         embodiment=embodiment,
         task=config.task,
@@ -131,6 +127,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     if writer.num_episodes >= config.episodes and writer.info is not None:
         RecordingProgress.say(f"{config.out} has {writer.num_episodes} episodes already")
         return writer.info
+    BegunRecording(writer).go_on(_decisive(fresh))
     ledger = Ledger.of(writer.staging, past.next_seed, config.episodes - writer.num_episodes)
     _attempt_all(config, make, ledger, writer.num_episodes)
     kept, failed = ledger.decided()
@@ -152,10 +149,10 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
         make=make,
         workplace=config.workplace,
         root=config.out,
-        fps=_ROWS_HZ,
+        fps=ROWS_HZ,
         settings=RecordingSettings(
-            rows_per_frame=round(_ROWS_HZ / config.camera_hz),
-            tail_rows=round(config.tail_s * _ROWS_HZ),
+            rows_per_frame=rows_per_frame(config.camera_hz),
+            tail_rows=round(config.tail_s * ROWS_HZ),
         ),
     )
     with RecordingProgress(total=config.episodes, done=present + ledger.num_successes) as progress:
@@ -169,13 +166,11 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
 
 
 def _past(config: DemosConfig, writer: DatasetWriter, fresh: Provenance) -> Provenance:
-    """What the folder says about earlier recording, checked against the present settings; opens the staging folder."""
+    """What the folder says about earlier recording, checked against the present settings. Changes nothing there."""
     past = writer.info.dualsys if writer.info is not None and writer.info.dualsys is not None else fresh
-    begun = BegunRecording(writer)
-    if not config.resume and (begun.exists or writer.info is not None):
+    if not config.resume and (BegunRecording(writer).exists or writer.info is not None):
         raise DatasetError(f"{config.out} holds a recording; add --resume to go on with it, or give another folder")
     require_as_begun(writer, _decisive(past), _decisive(fresh))
-    begun.go_on(_decisive(fresh))
     return past
 
 

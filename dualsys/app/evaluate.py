@@ -1,6 +1,5 @@
 """`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -21,6 +20,7 @@ from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
+from dualsys.files import write_json
 from dualsys.protocols import Rendered
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
@@ -91,11 +91,11 @@ def main(config: EvalConfig) -> int:
         config.video_dir.mkdir(parents=True, exist_ok=True)
     report = evaluate(config)
     Console().print(result_table(report))
-    if config.json is not None:
-        config.json.write_text(json.dumps(report, indent=2) + "\n")
-        draw(report, config.json.with_suffix(".png"))
     if config.video_dir is not None:
         film(config, report)
+    if config.json is not None:  # last, and whole or not at all: where it is, all is done
+        draw(report, config.json.with_suffix(".png"))
+        write_json(config.json, report)
     return 0
 
 

@@ -12,7 +12,7 @@ from dualsys.errors import DualsysError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListConfig:
-    """Everything that has a name: tasks, planners, actors, chunk policies, robots and shipped checkpoints.
+    """Everything that has a name: tasks, planners, actors, chunk policies, experts, robots and shipped checkpoints.
 
     The names are what other commands and configuration files take. Third parties' plug-ins are listed beside ours.
     """

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from dualsys.data.episode import CameraTrack, Episode
 from dualsys.data.layout import PRIVILEGED
+from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.protocols import Environment, Privileged
 
+ROWS_HZ = 50
+"""Rate of the rows of what we record, and of the environments it is recorded in."""
 TARGET_POSITION = f"{PRIVILEGED}target_position"
 BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
 HAND_TARGETS = f"{PRIVILEGED}hand_targets"
@@ -46,6 +49,14 @@ class RecordingSettings:
     """A camera takes a frame every so many rows; it is shown until the next."""
     tail_rows: int = 0
     """Rows recorded after success, so that an actor learns to stay."""
+
+
+def rows_per_frame(camera_hz: float) -> int:
+    """Rows that show the same frame of a camera. Raises `ConfigError` for a rate that does not divide the rows'."""
+    rows = ROWS_HZ / camera_hz if camera_hz > 0 else 0.0
+    if rows < 1 or rows != round(rows):
+        raise ConfigError(f"--camera-hz {camera_hz} does not divide the rows' {ROWS_HZ} Hz; use 50 / n, such as 10")
+    return round(rows)
 
 
 def privileged_columns(environment: Environment) -> Mapping[str, Sequence[str]]:

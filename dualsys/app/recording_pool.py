@@ -9,13 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from dualsys.app.recording import Demonstrator, RecordingSettings, record_episode
 from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worker_pool
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
 from dualsys.protocols import Environment
+from dualsys.sim_envs.options import Randomization
 
 Workplace = tuple[Environment, Demonstrator]
 
@@ -29,7 +29,7 @@ class WorkplaceConfig:
     image_size: int
     cameras: tuple[str, ...] | None = None
     """None: the task's own choice."""
-    randomization: Literal["usual", "wide"] = "usual"
+    randomization: Randomization = "usual"
 
 
 MakeWorkplace = Callable[[WorkplaceConfig], Workplace]
@@ -100,7 +100,6 @@ def run_attempts(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
 
     An error in a worker is raised here; what was staged stays.
     """
-    use_one_thread_each()
     runner = _run_inline if workers <= 1 else _run_parallel
     for outcome in runner(job, ledger, workers):
         ledger.known[outcome.seed] = outcome.success
@@ -109,6 +108,7 @@ def run_attempts(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
 
 def _run_inline(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
     del workers
+    use_one_thread_each()
     worker = _Worker(job)
     try:
         for seed in ledger.open_seeds():

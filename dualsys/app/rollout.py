@@ -75,7 +75,9 @@ def run_episode(
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, bool, int, float, np.integer, np.floating, np.bool_))
+    if isinstance(value, (float, np.floating)):
+        return bool(np.isfinite(value))
+    return value is None or isinstance(value, (str, bool, int, np.integer, np.bool_))
 
 
 def _plain(value: Any) -> Any:

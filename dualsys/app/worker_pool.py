@@ -9,22 +9,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from dualsys.bridge.process_life import use_one_torch_thread
+from dualsys.app.ctrl_c import CtrlC, watched
+from dualsys.bridge.process_life import THREAD_VARIABLES, use_one_torch_thread
 from dualsys.errors import BridgeError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 RECORDED_IS_KEPT = "What is recorded is kept: add --resume to go on, with fewer --workers if memory is short"
 """Advice of those who record."""
-_THREADS = ("OMP_NUM_THREADS", "LP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def use_one_thread_each() -> None:
     """Unless told otherwise. Read when a library is first loaded, here and in the workers."""
     use_one_torch_thread()  # of a torch that is loaded already: afterwards we seem to have been told
-    for name in _THREADS:
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
 
 
@@ -32,9 +35,10 @@ def use_one_thread_each() -> None:
 def worker_pool(
     workers: int, make: Callable[[], Callable[[Item], Result]], *, doing: str, advice: str
 ) -> Iterator[Callable[[Item], Future[Result]]]:
-    """Spawned processes; yields what submits an item to them. What is under way when the block ends is waited for.
+    """Spawned processes; yields what submits an item to them.
 
-    Ctrl-C is for this process alone, and ends the block.
+    What is under way when the block ends is waited for. Where it ends with an error, nobody wants that any more: the
+    processes end at once. Ctrl-C is for this process alone, and is such an error; pressed again, it hurts nothing.
 
     Args:
         workers: How many.
@@ -48,23 +52,41 @@ def worker_pool(
     use_one_thread_each()
     context = multiprocessing.get_context("spawn")
     ended = context.RawValue("b", 0)  # without a lock, which a worker that is killed would keep
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make, ended))
+    leash, held = context.Pipe(duplex=False)
+    let_go = partial(held.send_bytes, b"leave")  # nobody takes it out, so it is there for all workers
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make, ended, leash))
+    is_through = False
+    with leash, held, watched() as ctrl_c:
+        try:
+            try:
+                yield partial(_submit, pool, ctrl_c)
+                is_through = True
+            finally:
+                ctrl_c.hold(let_go)
+        except BrokenProcessPool as error:
+            raise BridgeError(f"a {doing} process died (out of memory, or killed): {error} {advice}") from error
+        finally:
+            if not is_through:
+                let_go()
+            ended.value = 1
+            # To its end: broken off, it leaves threads and processes that wait for each other for ever.
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(item: Item) -> Future[Result]:
-        # Workers are started here, and inherit what is blocked: until they have begun, Ctrl-C would be a traceback.
+
+def _submit(pool: ProcessPoolExecutor, ctrl_c: CtrlC, item: Any) -> Future[Any]:
+    """Give the workers an item; they are started here.
+
+    Ctrl-C must not strike before they have begun: neither here, between starting a process and telling it what it is,
+    nor there, where it would be a traceback. They inherit what this thread has blocked.
+    """
+    with ctrl_c.held():
+        # multiprocessing's own helper process, where it starts, unblocks SIGINT in this thread: so not between here.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return pool.submit(_do, item)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    try:
-        yield submit
-    except BrokenProcessPool as error:
-        raise BridgeError(f"a {doing} process died (out of memory, or killed): {error} {advice}") from error
-    finally:
-        ended.value = 1
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Worker:
@@ -85,9 +107,9 @@ class _Worker:
 _workers: deque[_Worker] = deque(maxlen=1)
 
 
-def _begin(make: Callable[[], Callable[[Any], Any]], ended: Any) -> None:
+def _begin(make: Callable[[], Callable[[Any], Any]], ended: Any, leash: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_leave_with, args=(leash,), daemon=True).start()
     _workers.append(_Worker(make, ended))
 
 
@@ -95,9 +117,7 @@ def _do(item: Any) -> Any:
     return _workers[0].do(item)
 
 
-def _leave_with_parent() -> None:
-    """End this process when its parent has died: the pool's pipes would keep it waiting for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _leave_with(leash: Connection) -> None:
+    """End this process, whatever it does, when it is let go or its parent has died: the pool's pipes would keep it."""
+    wait([leash])
+    os._exit(1)

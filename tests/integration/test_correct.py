@@ -121,7 +121,7 @@ def test_stopped_and_resumed_gives_the_same_files(
 
 def test_a_full_disk_is_one_line_and_costs_nothing(controller: Path, whole: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 100) as disk:
-        out = disk.root / "corrections"
+        out = disk.folder / "corrections"
         done = subprocess.run(command(controller, out), capture_output=True, text=True, check=False, timeout=280)
         assert done.returncode == 2
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("dualsys: ")]

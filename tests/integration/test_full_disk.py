@@ -49,7 +49,7 @@ def demos(out: Path, episodes: int, *options: str) -> subprocess.CompletedProces
 def test_a_recording_on_a_full_disk_goes_on_once_there_is_room(tmp_path: Path, workers: str) -> None:
     assert demos(tmp_path / "whole", 6).returncode == 0
     with small_disk(tmp_path / "disk", 300) as disk:
-        out = disk.root / "touch"
+        out = disk.folder / "touch"
         line = said(demos(out, 6, "--workers", workers))
         assert str(out) in line
         assert "No space left on device. Free some room" in line
@@ -67,10 +67,10 @@ def test_a_recording_on_a_full_disk_goes_on_once_there_is_room(tmp_path: Path, w
 def test_a_dataset_that_cannot_grow_reads_as_before(tmp_path: Path, left_kb: int) -> None:
     """The disk fills up while episodes are staged, or while they become part of the dataset."""
     with small_disk(tmp_path / "disk", ROOM_KB) as disk:
-        out = disk.root / "touch"
+        out = disk.folder / "touch"
         assert demos(out, 2).returncode == 0
         before = digests(out)
-        disk.leave(left_kb)
+        disk.leave(1024 * left_kb)
         assert "No space left on device" in said(demos(out, 5, "--resume"))
         after = digests(out)
         untouched = [name for name in before if not name.startswith("meta/stats")]
@@ -86,11 +86,11 @@ def test_an_import_goes_on_once_there_is_room(tmp_path: Path) -> None:
     options = ["--fps", "20", "--instruction", INSTRUCTION]
     assert dualsys("data", "import", str(source), "--out", str(tmp_path / "whole"), *options).returncode == 0
     with small_disk(tmp_path / "disk", 40) as disk:
-        command = ["data", "import", str(source), "--out", str(disk.root / "out"), *options]
+        command = ["data", "import", str(source), "--out", str(disk.folder / "out"), *options]
         assert "No space left on device" in said(dualsys(*command))
         disk.resize(ROOM_KB)
         assert dualsys(*command).returncode == 0
-        assert digests(disk.root / "out") == digests(tmp_path / "whole")
+        assert digests(disk.folder / "out") == digests(tmp_path / "whole")
 
 
 def test_an_import_that_may_not_write_as_much_goes_on(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_an_import_that_may_not_write_as_much_goes_on(tmp_path: Path) -> None:
 def test_opening_without_room_for_the_frames_says_how_much_they_need(tmp_path: Path) -> None:
     """A mapped file on a full disk would kill the process without a word."""
     with small_disk(tmp_path / "disk", ROOM_KB) as disk:
-        write_motions(disk.root / "data")
-        disk.leave(100)
-        line = said(dualsys("data", "check", str(disk.root / "data")))
+        write_motions(disk.folder / "data")
+        disk.leave(100 * 1024)
+        line = said(dualsys("data", "check", str(disk.folder / "data")))
         assert "they need 0.4 MB: free some room, or set DUALSYS_CACHE" in line
-        assert list((disk.root / "data/.frames").glob("*")) == []
+        assert list((disk.folder / "data/.frames").glob("*")) == []
         disk.resize(ROOM_KB)
-        assert dualsys("data", "check", str(disk.root / "data")).returncode == 0
+        assert dualsys("data", "check", str(disk.folder / "data")).returncode == 0
 
 
 def test_opening_under_a_limit_on_files_says_so_too(tmp_path: Path) -> None:
@@ -133,12 +133,12 @@ def test_a_video_on_a_full_disk_is_whole_or_not_there(tmp_path: Path) -> None:
         refused = 0
         for room_kb in range(4, size_kb + 12, 8):
             disk.resize(room_kb)
-            path = disk.root / "a.mp4"
+            path = disk.folder / "a.mp4"
             try:
                 encode_video(path, frames, np.arange(12), 50)
             except CannotWrite:
                 refused += 1
-                assert list(disk.root.iterdir()) == []
+                assert list(disk.folder.iterdir()) == []
             else:
                 assert len(list(decode_frames(path, np.arange(12), 50))) == 12
                 assert path.read_bytes() == (tmp_path / "whole.mp4").read_bytes()

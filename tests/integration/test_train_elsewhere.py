@@ -17,7 +17,7 @@ from dualsys.data import DemonstrationDataset
 from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
 from tests.conftest import MakeCheckpoint
 from tests.integration.training_parts import OPTIONS, record_touch
-from tools import train_elsewhere
+from tools import carried_parts, train_elsewhere
 
 ROOT = Path(__file__).parents[2]
 DEMOS = "humanoid/touch --episodes 3 --tail-s 0"
@@ -121,7 +121,7 @@ def test_a_job_starts_from_a_checkpoint_and_a_dataset_that_were_taken_along(
     assert names == {path.relative_to(mine) for path in mine.rglob("*")} - {Path("training"), Path("training/state.pt")}
     (tmp_path / "elsewhere").mkdir()
     (job / "out/training").mkdir(parents=True)
-    (job / "out/training/eval-0.json").touch()  # as an evaluation leaves it that was stopped
+    (job / "out/training/eval-0.json").write_text('{"tasks": [')  # what is cut short is not done
     done = work(job, cwd=tmp_path / "elsewhere")
     assert done.returncode == 0, done.stdout + done.stderr
     made, base = Checkpoint.open(job / "out").manifest, Checkpoint.open(mine).manifest
@@ -161,6 +161,45 @@ def test_folders_that_cannot_be_taken_along_are_refused(
     assert train_elsewhere.main(["pack", "job.tar.gz", *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "job.tar.gz").exists()
+
+
+def test_datasets_are_trained_on_in_the_order_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten and more recordings, too: a sorted `recorded-10` comes before `recorded-2`, and `--data-shares` count."""
+    demos = [word for number in range(11) for word in ("--demos", f"suite/task-{number} --episodes 1")]
+    (tmp_path / "touch/meta").mkdir(parents=True)
+    (tmp_path / "touch/meta/info.json").touch()
+    archive = tmp_path / "job.tar.gz"
+    assert train_elsewhere.main(["pack", str(archive), "--data", str(tmp_path / "touch"), *demos]) == 0
+    names = [f"recorded-{number:02d}" for number in range(11)] + ["touch"]
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"datasets, in the order in which the training gets them: {', '.join(names)}"
+    with tarfile.open(archive) as packed:
+        plan = json.loads(packed.extractfile("job/plan.json").read())  # type: ignore[union-attr]
+    for name in names:
+        (tmp_path / "data" / name / "meta").mkdir(parents=True)
+        (tmp_path / "data" / name / "meta/info.json").touch()
+    *recordings, training = train_elsewhere._stages(plan, tmp_path, tmp_path / "out")
+    for stage in (*recordings, training):
+        stage(0.0)  # each is stopped at once: what it was asked is said before
+    *recorded, trained = capsys.readouterr().out.splitlines()
+    for number, line in enumerate(recorded):
+        assert line.startswith(f"dualsys demos suite/task-{number} --episodes 1 --out {tmp_path}/data/{names[number]} ")
+    assert trained == " ".join(
+        ["dualsys train --data", *(f"{tmp_path}/data/{name}" for name in names), "--out", f"{tmp_path}/out"]
+    )
+
+
+def test_what_only_a_resumed_training_needs_is_left_there(tmp_path: Path) -> None:
+    out, parts = tmp_path / "out", tmp_path / "parts"
+    needless = {"training/state.pt", "training/subgoals.npy", "training/subgoals.json"}
+    whole = needless | {"config.json", "training/log.jsonl", "training/videos/state.pt"}
+    for name in whole:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(name)
+    for with_state, expected in ((False, whole - needless), (True, whole)):
+        carried_parts.split(out, parts, with_state=with_state)
+        carried_parts.join(parts, tmp_path / f"joined-{with_state}")
+        assert {name for name, _ in carried_parts.files_in(tmp_path / f"joined-{with_state}")} == expected
 
 
 def test_an_archive_that_is_too_large_says_of_what(

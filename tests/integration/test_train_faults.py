@@ -1,10 +1,9 @@
 """A full disk, a damaged state, data of another robot: one clear line each, and nothing is lost."""
 
 import json
-import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from dualsys.app.train_config import TrainConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.errors import CheckpointError, ConfigError, DatasetError
+from tests.integration.small_disk import SmallDisk, small_disk
 from tests.integration.training_parts import command, curve, killed_training, record_touch
 
-DISK_BYTES = 256 * 2**20
+DISK_KB = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,34 +38,10 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     return Trainings(dataset=dataset, whole=folder / "whole", killed=folder / "killed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmallDisk:
-    """A folder that can be made full: a disk of its own, or, where none can be mounted, a bound on a file's size."""
-
-    folder: Path
-    is_mounted: bool
-
-    def leave(self, free_bytes: int, largest_bytes: int) -> Callable[[], None] | None:
-        """Fill the disk up to `free_bytes`; or what a process must do first, that no file outgrows `largest_bytes`."""
-        if not self.is_mounted:
-            return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
-        with (self.folder / "filler").open("wb") as filler:
-            filler.write(bytes(shutil.disk_usage(self.folder).free - free_bytes))
-        return None
-
-    def make_room(self) -> None:
-        (self.folder / "filler").unlink(missing_ok=True)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    yield SmallDisk(folder=folder, is_mounted=is_mounted)
-    if is_mounted:
-        subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", DISK_KB, or_bound=True) as disk:
+        yield disk
 
 
 def sizes(out: Path) -> tuple[int, int, int]:

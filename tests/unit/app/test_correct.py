@@ -301,6 +301,8 @@ def test_a_task_that_cannot_be_set_back_is_refused(tmp_path: Path) -> None:
         ({"moments": 0}, "--moments 0 must be 1 to 100"),
         ({"moments": 101}, "--moments 101 must be 1 to 100"),
         ({"camera_hz": 30.0}, "does not divide"),
+        ({"camera_hz": -10.0}, "does not divide"),
+        ({"camera_hz": 100.0}, "does not divide"),
         ({"noise_rad": -0.1}, "must not be negative"),
         ({"tail_s": -0.1}, "must not be negative"),
     ],
@@ -309,6 +311,14 @@ def test_options_that_mean_nothing(tmp_path: Path, options: dict[str, Any], mess
     with pytest.raises(ConfigError, match=message):
         config(tmp_path, **options)
     config(tmp_path, seed=7990, episodes=10)
+
+
+def test_a_rate_of_frames_is_refused_as_demonstrations_refuse_it(tmp_path: Path) -> None:
+    words = "^--camera-hz 30.0 does not divide the rows' 50 Hz; use 50 / n, such as 10$"
+    with pytest.raises(ConfigError, match=words):
+        config(tmp_path, camera_hz=30.0)
+    with pytest.raises(ConfigError, match=words):
+        DemosConfig(task="test/cart", episodes=1, out=tmp_path, camera_hz=30.0)
 
 
 @pytest.mark.slow

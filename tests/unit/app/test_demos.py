@@ -167,6 +167,7 @@ def test_resume_makes_a_finished_dataset_longer(tmp_path: Path) -> None:
     assert (info.dualsys.attempted, info.dualsys.failed_seeds) == (6, [3])
     again = record_demonstrations(_config(tmp_path, episodes=5, resume=True), make=make_slider)
     assert again == info
+    assert not (tmp_path / ".recording").exists()
 
 
 def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
@@ -183,6 +184,7 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
         ({"episodes": 0}, "--episodes"),
         ({"camera_hz": 30.0}, "does not divide"),
         ({"camera_hz": 0.0}, "does not divide"),
+        ({"camera_hz": 100.0}, "does not divide"),
         ({"noise_rad": -1.0}, "must not be negative"),
         ({"image_size": 97}, "must be even"),
         ({"seed": 7990, "episodes": 20}, "kept for evaluation"),

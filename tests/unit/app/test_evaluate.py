@@ -1,13 +1,9 @@
 """Evaluation with the shipped controller: the report's form, the same result for any number of workers, the files."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +94,21 @@ def test_weights_that_change_under_an_evaluation_are_not_reported(
         evaluate(config)
 
 
+@pytest.mark.slow
+def test_the_figures_are_not_there_before_the_films(tmp_path: Path) -> None:
+    """Nor a part of them: what is left of an evaluation that was stopped must not be taken for one that is done."""
+    file, videos = tmp_path / "one.json", tmp_path / "videos"
+    for end in ("success", "failure"):
+        (videos / f"humanoid-touch-8000-{end}.mp4").mkdir(parents=True)  # no film can be written over it
+    config = EvalConfig(suite_or_task="humanoid/touch", episodes=1, json=file, video_dir=videos, videos=1)
+    with pytest.raises(OSError, match="directory"):
+        main(config)
+    assert file.read_bytes() == b""
+    assert main(replace(config, video_dir=None)) == 0
+    assert json.loads(file.read_text())["tasks"][0]["episodes"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "one.png", "videos"]
+
+
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"workers": 0}, {"seed": -1}])
 def test_counts_that_mean_nothing_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be at least 1"):
@@ -111,35 +122,3 @@ def test_what_workers_refuse_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert said.startswith("dualsys: unknown planner 'nul'. Did you mean 'null'?")
     assert said.count("\n") == 1
-
-
-DRIVER = """
-import signal
-import sys
-from dualsys.app.cli import main
-# A shell that runs the tests in the background has its children ignore Ctrl-C; a person's terminal does not.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main())
-"""
-
-
-def _importing(process_id: int) -> int:
-    """Children of more than 24 MiB: Python alone, as it waits for what it is to do, has half of that."""
-    children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-    pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children]
-    return sum(count * os.sysconf("SC_PAGE_SIZE") > 24 * 2**20 for count in pages)
-
-
-@pytest.mark.slow
-def test_ctrl_c_is_one_line_even_while_workers_begin() -> None:
-    command = [sys.executable, "-c", DRIVER, "eval", "humanoid/touch", "--episodes", "500", "--workers", "2"]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        deadline_s = time.monotonic() + 120
-        while _importing(process.pid) < 2 and time.monotonic() < deadline_s:
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=200)
-    assert process.returncode == 130
-    assert errors == "dualsys: interrupted\n"

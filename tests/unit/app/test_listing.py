@@ -1,3 +1,4 @@
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,16 @@ def test_it_names_everything_that_others_take(capsys: pytest.CaptureFixture[str]
     assert {"humanoid/touch", "dm_control/walker-walk"} <= names["tasks"]
     assert names["planners"] == set(registry.names("planners"))
     assert names["actors"] == set(registry.names("actors"))
+
+
+def test_its_help_names_every_kind_that_it_shows() -> None:
+    """Beside shipped checkpoints, in the words of the headings."""
+    headings = [heading.replace("_", " ") for heading in listing.collect()]
+    assert inspect.cleandoc(listing.ListConfig.__doc__ or "").splitlines()[0] == (
+        f"Everything that has a name: {', '.join(headings[:-1])} and shipped {headings[-1]}."
+    )
+    summary = f"{', '.join(headings[:-1])} and {headings[-1]} that are installed."
+    assert cli.COMMANDS["list"].summary == summary.capitalize()
 
 
 def test_the_table_holds_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:

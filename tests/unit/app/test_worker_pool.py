@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dualsys.app.worker_pool import use_one_thread_each, worker_pool
+from dualsys.bridge.process_life import THREAD_VARIABLES
 from dualsys.errors import BridgeError, ConfigError
 
 
@@ -86,9 +87,12 @@ def test_a_torch_that_is_there_has_one_thread_and_those_to_come_have_too(monkeyp
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     use_one_thread_each()
     assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (2, "2"), "it was told so"
-    monkeypatch.delenv("OMP_NUM_THREADS")
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     try:
         use_one_thread_each()
-        assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (1, "1")
+        assert torch.get_num_threads() == 1
+        assert {os.environ[name] for name in THREAD_VARIABLES} == {"1"}
+        assert "MKL_NUM_THREADS" in THREAD_VARIABLES
     finally:
         torch.set_num_threads(before)

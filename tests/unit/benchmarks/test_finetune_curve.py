@@ -1,5 +1,6 @@
 """The first episodes of a recording are a shorter recording; what is done is known again."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,8 +85,9 @@ def test_a_folder_keeps_to_the_controller_it_began_with(tmp_path: Path) -> None:
     config = FinetuneCurveConfig(out=tmp_path)
     require_same_base(config)
     require_same_base(config)
-    text = (tmp_path / "started_from.json").read_text()
-    (tmp_path / "started_from.json").write_text(text.replace("humanoid-table/", "humanoid-table/0"))
+    noted = json.loads((tmp_path / "started_from.json").read_text())
+    assert noted == {"checkpoint": "humanoid-table", "weights": Checkpoint.open("humanoid-table").weights_digest()}
+    (tmp_path / "started_from.json").write_text(json.dumps(noted | {"weights": "0123456789abcdef"}))
     with pytest.raises(ConfigError, match="another --out"):
         require_same_base(config)
 

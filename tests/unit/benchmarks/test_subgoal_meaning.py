@@ -1,6 +1,8 @@
 """What the meaning benchmark tells the planner, and what it counts."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from benchmarks.subgoal_meaning import (
     chance_of,
     conditions_of,
     did_as_told,
+    main,
     other_handed,
     play_all,
     recoloured,
@@ -22,6 +25,7 @@ from benchmarks.subgoal_meaning import (
     tell,
 )
 from dualsys import sim_envs
+from dualsys.checkpoint import Checkpoint
 from dualsys.sim_envs.humanoid.goals import goals_in
 
 BLOCKS = {
@@ -181,3 +185,10 @@ def test_episodes_do_not_depend_on_the_number_of_workers() -> None:
     assert all(result["told"]["colours"] != result["named"]["colours"] for result in results["another instruction"])
     assert all(result["told"]["hand"] != result["named"]["hand"] for result in results["other hand"])
     assert results["null planner"] != results["as trained"]
+
+
+@pytest.mark.slow
+def test_the_figures_say_whose_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "meaning.json"
+    main(MeaningConfig(episodes=1, json=file))
+    assert json.loads(file.read_text())["controller_weights"] == Checkpoint.open("humanoid-table").weights_digest()

@@ -68,7 +68,7 @@ def identified(controller: str) -> dict[str, str | None]:
     A finished evaluation says so itself; one of before it did has None for the digest.
     """
     if controller.endswith(".json"):
-        report = json.loads(Path(controller).read_text())
+        report = _read(Path(controller))
         said = {part: report["config"].get(part, "") for part in ("planner", "actor")}
         checkpoint, weights = report["config"]["checkpoint"], report.get("controller_weights")
     else:
@@ -79,7 +79,7 @@ def identified(controller: str) -> dict[str, str | None]:
 
 def outcomes_of_report(config: PairedSuccessConfig, path: Path) -> dict[int, bool]:
     """Success by seed of an evaluation that was done before. Raises `ConfigError` where it was another one."""
-    report = json.loads(path.read_text())
+    report = _read(path)
     tasks = {task["task"]: task["per_episode"] for task in report["tasks"]}
     if config.task not in tasks:
         raise ConfigError(f"{path} is of {', '.join(sorted(tasks))}, asked is {config.task}; evaluate that one")
@@ -91,6 +91,15 @@ def outcomes_of_report(config: PairedSuccessConfig, path: Path) -> dict[int, boo
         was = ", ".join(f"{name} {done[name]!r} (asked: {asked[name]!r})" for name in differing)
         raise ConfigError(f"{path} was evaluated with {was}: pairs need the same; evaluate it again")
     return {episode["seed"]: episode["success"] for episode in tasks[config.task]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What `dualsys eval --json` wrote. Raises `ConfigError` for a file that is missing or no such thing."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is no file that `dualsys eval --json` wrote: {error}") from error
+    return report
 
 
 def _outcomes(config: PairedSuccessConfig, checkpoint: str) -> dict[int, bool]:

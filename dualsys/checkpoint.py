@@ -157,11 +157,11 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     folder = Path(name_or_folder)
     if (folder / MANIFEST).is_file():
         return folder
-    if folder.is_dir():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
     shipped = shipped_checkpoints()
     if str(name_or_folder) in shipped:
         return shipped[str(name_or_folder)]
+    if folder.is_dir():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
     raise CheckpointError(unknown_name("checkpoint", str(name_or_folder), shipped) + " A folder may be given too.")
 
 

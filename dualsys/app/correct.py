@@ -4,6 +4,7 @@ dualsys correct humanoid/pick --checkpoint outputs/v1 --episodes 200 --out data/
 dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out outputs/v2
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +23,14 @@ from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
 from dualsys.app.demos import TRAINING_SEEDS
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
-from dualsys.app.recording import ROWS_HZ, Demonstrator, RecordingSettings, privileged_columns, rows_per_frame
+from dualsys.app.recording import (
+    MAX_TAIL_S,
+    ROWS_HZ,
+    Demonstrator,
+    RecordingSettings,
+    privileged_columns,
+    rows_per_frame,
+)
 from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
 from dualsys.data.begun import BegunRecording
@@ -79,8 +87,11 @@ class CorrectConfig:
         """Raise `ConfigError` for values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.label_rows < 1:
             raise ConfigError("--episodes, --workers and --label-rows must be at least 1, --seed at least 0")
-        if self.noise_rad < 0 or self.tail_s < 0:
-            raise ConfigError("--noise-rad and --tail-s must not be negative")
+        if not (0 <= self.noise_rad <= math.pi and 0 <= self.tail_s <= MAX_TAIL_S):
+            raise ConfigError(
+                f"--noise-rad must be from 0 to pi and --tail-s from 0 to {MAX_TAIL_S:g} s, got {self.noise_rad:g} and "
+                f"{self.tail_s:g}"
+            )
         if not 1 <= self.moments <= 100:
             raise ConfigError(f"--moments {self.moments} must be 1 to 100")
         if self.seed + self.episodes > TRAINING_SEEDS:

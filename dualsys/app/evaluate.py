@@ -71,6 +71,7 @@ class EvalConfig:
         """Refuse values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
+        self._check_files()
 
     def timing(self, control_hz: float) -> TimingConfig:
         """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""
@@ -81,10 +82,17 @@ class EvalConfig:
             control_hz=control_hz,
         )
 
+    def _check_files(self) -> None:
+        if self.json is not None and (self.json.is_dir() or self.json.suffix == ".png"):
+            raise ConfigError(
+                f"--json {self.json} must be a file, and not a .png: a picture of the results is written beside it"
+            )
+
 
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
-    if config.json is not None:  # refused before the work, not after it
+    tasks_of(config.suite_or_task)  # refused before the work, not after it
+    if config.json is not None:
         config.json.parent.mkdir(parents=True, exist_ok=True)
         config.json.touch()
     if config.video_dir is not None:

@@ -13,6 +13,8 @@ from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.protocols import Environment, Privileged
 
+MAX_TAIL_S = 30.0
+"""Of a recording's end, after success."""
 ROWS_HZ = 50
 """Rate of the rows of what we record, and of the environments it is recorded in."""
 TARGET_POSITION = f"{PRIVILEGED}target_position"

@@ -135,3 +135,50 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     errors = capsys.readouterr().err
     assert str(tmp_path / "file") in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["demos", "humanoid/touch", "--episodes", "1", "--tail-s", "nan", "--out", "x"],
+            "--noise-rad must be from 0 to pi",
+        ),
+        (
+            ["demos", "humanoid/touch", "--episodes", "1", "--noise-rad", "inf", "--out", "x"],
+            "--noise-rad must be from 0 to pi",
+        ),
+        (["correct", "humanoid/touch", "--noise-rad", "nan", "--out", "x"], "--noise-rad must be from 0 to pi"),
+        (["eval", "humanoid/touch", "--json", "."], "--json . must be a file"),
+        (["eval", "humanoid/touch", "--json", "touch.png"], "a picture of the results is written beside it"),
+        (["report", SHIPPED], "has no training/"),
+        (["train", "--data", "x", "--out", "."], "holds other things than a training"),
+    ],
+)
+def test_it_is_said_before_anything_is_written(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_of_its_name_does_not_hide_a_shipped_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SHIPPED).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint(SHIPPED).is_absolute()
+
+
+def test_a_curve_with_a_broken_line_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "training").mkdir()
+    (copy / "training" / "log.jsonl").write_text('{"step": 25}\n{"step":\n')
+    assert main(["report", str(copy)]) == 2
+    assert "log.jsonl is damaged" in capsys.readouterr().err

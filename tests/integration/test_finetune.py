@@ -335,4 +335,4 @@ def test_adapters_without_peft_say_what_to_install(bench: Bench, tmp_path: Path)
     command = [sys.executable, "-c", program, "finetune", *arguments, "--parts", "lora"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 2
-    assert done.stderr == "dualsys: --lora-rank needs peft; install it with: pip install 'dualsys[finetune]'\n"
+    assert done.stderr == "dualsys: adapters (LoRA) need peft; install it with: pip install 'dualsys[finetune]'\n"

@@ -32,7 +32,7 @@ class Adapters:
         try:
             from peft import LoraConfig, LoraModel
         except ImportError as error:
-            raise ExtraMissing(f"--lora-rank needs peft; {INSTALL_HINT}") from error
+            raise ExtraMissing(f"adapters (LoRA) need peft; {INSTALL_HINT}") from error
         holder = nn.Sequential(module)  # peft would read a module's own `config`, which is not of its kind
         layers = [
             name

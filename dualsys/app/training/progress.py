@@ -52,6 +52,9 @@ class TrainingFolder:
             raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
         if not resume and self.state_file.exists():
             raise ConfigError(f"{self.state_file} exists: give --resume to go on, or another --out")
+        ours = self.folder.is_dir() or (self.out / MANIFEST).exists()
+        if not resume and self.out.is_dir() and any(self.out.iterdir()) and not ours:
+            raise ConfigError(f"{self.out} holds other things than a training; give another --out")
         if not resume and (self.out / MANIFEST).exists() and not self.unsaved_file.exists():
             raise ConfigError(f"{self.out} holds a checkpoint that a new training would overwrite; give another --out")
 
@@ -166,4 +169,7 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         return []
     # What stands after the last line's end is a line that a kill or a full disk cut off.
     *lines, _ = file.read_text().split("\n")
-    return [json.loads(line) for line in lines]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: {error}; remove the line that is no JSON") from error

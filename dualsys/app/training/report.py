@@ -14,7 +14,7 @@ from markupsafe import Markup
 from dualsys.app.training.curves import draw_curves
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.checkpoint import Checkpoint
-from dualsys.errors import ConfigError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.files import replacing
 
 MAX_VIDEO_BYTES = 48 * 2**20
@@ -46,6 +46,8 @@ def write_report(out: Path, videos: Path | None = None) -> Path:
         raise ConfigError(f"--videos {videos} is no folder; `dualsys eval --video-dir {videos}` makes one")
     manifest = Checkpoint.open(out).manifest
     folder = TrainingFolder(out)
+    if not folder.folder.is_dir():
+        raise CheckpointError(f"{out} has no training/: a page is of a training, in the folder that it wrote")
     records = folder.records()
     shown, left_out = _embed(videos or folder.folder / "videos")
     columns, validations = _validations(records)

@@ -169,13 +169,13 @@ def camera_to_go_on_with(config: TrainConfig, known: str, cameras: Collection[st
         return config.camera or usual_camera(cameras, left_out, known)
     if config.camera not in ("", known):
         otherwise = (
-            "--train actor keeps its planner as it is"
+            ": --train actor keeps its planner as it is"
             if config.train == "actor"
-            else "or take the planner alone with --init-parts planner"
+            else ", or take the planner alone with --init-parts planner"
         )
         raise ConfigError(
             f"--camera {config.camera}: {Path(config.init).name} looks through {known!r}, and goes on to; "
-            f"leave --camera out, {otherwise}"
+            f"leave --camera out{otherwise}"
         )
     return known
 

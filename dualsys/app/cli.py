@@ -122,8 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"dualsys: {error.filename}: {error.strerror}\n")
         return 2
     except KeyboardInterrupt:
-        if argv is None:  # this process is the command and ends now: pressed again, there is nothing left to stop
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        is_deaf = argv is not None
+        while not is_deaf:  # this process is the command and ends now: pressed again, there is nothing left to stop
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                is_deaf = True
+            except KeyboardInterrupt:  # pressed again on the way here
+                pass
         sys.stderr.write("dualsys: interrupted\n")
         return 130
 

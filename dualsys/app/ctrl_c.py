@@ -70,7 +70,7 @@ def watched() -> Iterator[CtrlC]:
     try:
         yield ctrl_c
     finally:
-        if is_raised:
+        if signal.getsignal(signal.SIGINT) is ctrl_c:  # and not one that was set since
             signal.signal(signal.SIGINT, before)
     if ctrl_c.was_pressed:
         signal.raise_signal(signal.SIGINT)

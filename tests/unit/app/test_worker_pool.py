@@ -1,6 +1,7 @@
 """Workers: made once each, their errors are their own, and one that dies is said."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -79,6 +80,34 @@ def test_what_has_not_begun_when_the_block_ends_is_not_done(tmp_path: Path) -> N
         go.start()
     go.cancel()
     assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "go"}
+
+
+def test_ctrl_c_is_handled_as_before_behind_a_pool() -> None:
+    """And what is set while there is one stays: a command that was interrupted ignores Ctrl-C as it ends."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for chosen in (None, signal.SIG_IGN):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            with worker_pool(1, partial(counting, 0), doing="counting", advice=""):
+                if chosen is not None:
+                    signal.signal(signal.SIGINT, chosen)
+            assert signal.getsignal(signal.SIGINT) == (chosen or signal.default_int_handler)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_pool_may_be_used_beside_the_main_thread() -> None:
+    """Where Python sets no handlers, and raises nothing."""
+    results: list[int] = []
+
+    def use() -> None:
+        with worker_pool(1, partial(counting, 0), doing="counting", advice="") as submit:
+            results.append(submit(3).result()[1])
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert results == [3]
 
 
 def test_a_torch_that_is_there_has_one_thread_and_those_to_come_have_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,10 @@ from dualsys.bridge.senses import Senses
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_loop import TickLoop
-from dualsys.chunking import build_policy
+from dualsys.chunk_policies import build_policy
 from dualsys.clock import MonotonicClock
 from dualsys.decision import DecisionCore
+from dualsys.guidance import require_guidance
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
 from dualsys.telemetry import RunLog
@@ -58,7 +59,8 @@ def make_planner_loop(
 
 
 def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
-    """The actor's loop; adopts the chunk box."""
+    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the actor can't do what the chunk policy asks."""
+    require_guidance(actor, build_policy(config.core.chunk_policy).guidance)
     clock = MonotonicClock()
     return ActorLoop(
         actor,

@@ -20,6 +20,7 @@ from typing import Any, final
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import ChunkArrived, ChunkRequest, Decision, DecisionCore, Fault, Observed, Started, Tick
 from dualsys.errors import ConfigError
+from dualsys.guidance import require_guidance
 from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
@@ -58,7 +59,7 @@ class InlineDriver:
         log: Gets each subgoal, chunk and command.
 
     Raises:
-        SpecMismatch: planner, actor and core are not made for each other.
+        SpecMismatch: planner, actor, core and its chunk policy are not made for each other.
         ConfigError: the timing doesn't fit the core's config or the gate.
     """
 
@@ -74,6 +75,7 @@ class InlineDriver:
         actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
+        require_guidance(actor, core.policy.guidance)
         _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
         self._planner, self._actor, self._log = planner, actor, log

@@ -42,7 +42,7 @@ class DecisionCore:
     Args:
         embodiment: Shapes of states and rows.
         config: Rates and staleness policies.
-        policy: At which row a new chunk starts.
+        policy: How a new chunk takes over.
 
     Raises:
         SpecMismatch: the embodiment takes delta actions.
@@ -56,7 +56,7 @@ class DecisionCore:
             )
         self.embodiment = embodiment
         self.config = config
-        self._policy = policy
+        self.policy = policy
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self._requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
@@ -70,6 +70,7 @@ class DecisionCore:
         self._phase: Phase = "idle"
         self._playhead = Playhead(now_s)
         self._pending: ActionChunk | None = None
+        self._seam = 0.0
         self._state_stamp_s: float | None = None
         self._subgoal: SubgoalArrived | None = None
         self._requester.restart()
@@ -199,9 +200,11 @@ class DecisionCore:
 
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
+        self._seam = 0.0
         if self._pending is None:
             return
-        problem = self._playhead.swap(self._pending, self._policy)
+        problem = self._playhead.swap(self._pending, self.policy)
+        self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         self._pending = None
 
@@ -235,6 +238,7 @@ class DecisionCore:
             subgoal_epoch=chunk.subgoal_epoch,
             subgoal_age_s=age_s + chunk.subgoal_age_s,
             chunk_age_s=age_s,
+            seam=self._seam,
             limited=limited,
         )
 
@@ -248,7 +252,9 @@ class DecisionCore:
         if not self._requester.is_due(self._now_s):
             return None
         keep = self._subgoal is not None and action_for(self._subgoal_freshness(), self.config.subgoal) == "keep"
-        return self._requester.ask(self._now_s, use_subgoal=keep)
+        guidance = self.policy.guidance
+        prefix = None if guidance is None or self._chunk_holds() else self._playhead.prefix(guidance)
+        return self._requester.ask(self._now_s, use_subgoal=keep, prefix=prefix)
 
     def _state_freshness(self) -> Freshness:
         if self._state_stamp_s is None:

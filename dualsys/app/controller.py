@@ -16,7 +16,7 @@ from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.checkpoint import Checkpoint
-from dualsys.chunking import build_policy
+from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.messages import Command, Observation

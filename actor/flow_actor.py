@@ -131,7 +131,7 @@ class FlowActor:
         self._generator.manual_seed(seed)
         self._held_noise_BAU = self._draw_noise()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: the Jacobian of a guided chunk is taken in here
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:

@@ -63,11 +63,11 @@ def pulled(velocity: VelocityField, running: Running, *, jacobian: bool) -> Velo
             v_BAU = velocity(x_BAU, t_B)
             pull_BAU = weights_A1 * (rows_BAU - (x_BAU + (1.0 - t_B11) * v_BAU))
             return v_BAU + _strength(t_B11) * pull_BAU
-        with torch.inference_mode(False), torch.enable_grad():
-            start_BAU = x_BAU.clone().requires_grad_(True)
-            v_BAU = velocity(start_BAU, t_B.clone())
-            clean_BAU = start_BAU + (1.0 - t_B11.clone()) * v_BAU
-            error_BAU = (weights_A1.clone() * (rows_BAU.clone() - clean_BAU)).detach()
+        with torch.enable_grad():
+            start_BAU = x_BAU.detach().requires_grad_(True)
+            v_BAU = velocity(start_BAU, t_B)
+            clean_BAU = start_BAU + (1.0 - t_B11) * v_BAU
+            error_BAU = (weights_A1 * (rows_BAU - clean_BAU)).detach()
             (pull_BAU,) = torch.autograd.grad(clean_BAU, start_BAU, error_BAU)
         return v_BAU.detach() + _strength(t_B11) * pull_BAU
 

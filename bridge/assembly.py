@@ -59,7 +59,7 @@ def make_planner_loop(
 
 
 def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
-    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the actor can't do what the chunk policy asks."""
+    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the chunk policy asks too much of it."""
     require_guidance(actor, build_policy(config.core.chunk_policy).guidance)
     clock = MonotonicClock()
     return ActorLoop(

@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from dualsys.chunking import rows_from
+from dualsys.chunking import ROW_ROUNDING, rows_from
 from dualsys.messages import FloatArray, Guidance
 from dualsys.protocols import ChunkPolicy
 
@@ -98,14 +98,14 @@ class TemporalEnsemble:
     def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
         """Weighted mean of the new rows and those that earlier chunks have for the same moments."""
         del playing
-        horizon, first = len(arrived.rows), math.floor(arrived.row)
-        total, weights = np.zeros_like(arrived.rows), np.zeros((horizon, 1))
+        first = math.floor(arrived.row)
+        total, weights = np.zeros_like(arrived.rows), np.zeros((len(arrived.rows), 1))
         for index, chunk in enumerate((*earlier, arrived)):
-            rows = rows_from(chunk.rows, chunk.row - (arrived.row - first))[: horizon - first]
-            # The last row of an older chunk is of its moment alone: held on, it would drag the mean back.
+            # Rows beyond a chunk's last are nobody's: held on, they would drag the mean back.
+            start, rows = _beside(arrived, chunk, first)
             weight = math.exp(-self.m * index)
-            total[first : first + len(rows)] += weight * rows
-            weights[first : first + len(rows)] += weight
+            total[start : start + len(rows)] += weight * rows
+            weights[start : start + len(rows)] += weight
         return np.where(weights > 0, total / np.where(weights > 0, weights, 1.0), arrived.rows)
 
 
@@ -133,11 +133,13 @@ class CrossFade:
         del earlier
         if arrived.row == 0.0:
             return arrived.rows
-        first = math.floor(arrived.row)
-        old = rows_from(playing.rows, playing.row - (arrived.row - first))[: len(arrived.rows) - first]
-        share = np.clip((np.arange(len(old)) - (arrived.row - first)) / self.rows, 0.0, 1.0)[:, None]
+        # A row before and a row behind the seam stay old, too: the curve through the rows looks at both.
+        start, old = _beside(arrived, playing, max(math.floor(arrived.row) - 1, 0))
+        held = np.repeat(playing.rows[-1:], max(len(arrived.rows) - start - len(old), 0), axis=0)
+        behind = np.arange(start, len(arrived.rows)) - (math.ceil(arrived.row) + 1)
+        share = np.clip(behind / self.rows, 0.0, 1.0)[:, None]
         joined = arrived.rows.copy()
-        joined[first : first + len(old)] = (1.0 - share) * old + share * joined[first : first + len(old)]
+        joined[start:] = (1.0 - share) * np.concatenate([old, held]) + share * arrived.rows[start:]
         return joined
 
 
@@ -190,6 +192,14 @@ def freeze_and_ramp() -> Continuing:
 def roll_forward() -> Continuing:
     """VLASH's way (arXiv 2512.01031): the actor sees the state as it will be when its chunk begins."""
     return Continuing(guidance="roll-forward")
+
+
+def _beside(arrived: Placed, other: Placed, start: int) -> tuple[int, FloatArray]:
+    """What another chunk has for the moments of the new one's rows from `start` on: the first of them, and its rows."""
+    position = other.row - (arrived.row - start)
+    missing = max(0, math.ceil(-position - ROW_ROUNDING))
+    rows = rows_from(other.rows, max(position + missing, 0.0))
+    return start + missing, rows[: max(len(arrived.rows) - start - missing, 0)]
 
 
 def build_policy(name: str) -> ChunkPolicy:

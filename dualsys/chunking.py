@@ -53,19 +53,17 @@ def target_at(rows: FloatArray, position: float) -> FloatArray:
 def rows_from(rows: FloatArray, position: float) -> FloatArray:
     """Targets at `position`, `position + 1`, .. up to the last row, `(n, nu)`, each as `target_at` gives it.
 
-    Empty beyond the last row. Positions below 0 hold the first row.
+    Args:
+        rows: `(horizon, nu)`.
+        position: Not below 0; beyond the last row there are none.
     """
     index = math.floor(position + ROW_ROUNDING)
     share = max(position - index, 0.0)
-    held = np.repeat(rows[:1], max(0, min(-index, len(rows))), axis=0)
-    first = max(index, 0)
     if share <= ROW_ROUNDING:
-        return np.concatenate([held, rows[first:]])
+        return rows[index:]
     slopes = np.diff(rows, axis=0)
-    inner = _tangent(slopes[:-1], slopes[1:])
-    tangents = np.concatenate([slopes[:1], inner, slopes[-1:]])
-    between = _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)
-    return np.concatenate([held, between[first:]])
+    tangents = np.concatenate([slopes[:1], _tangent(slopes[:-1], slopes[1:]), slopes[-1:]])
+    return _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)[index:]
 
 
 def _hermite(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_matching import Solver, VelocityField, integrate
-from dualsys.actor.guidance import Running, pulled, released, seeded
+from dualsys.actor.guidance import Running, given, pulled, released, seeded
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
@@ -124,7 +124,8 @@ class FlowActor:
     @property
     def guidances(self) -> frozenset[Guidance]:
         """Ways in which it continues the rows of a `prefix`."""
-        return frozenset({"identity", "jacobian", "freeze-and-ramp", "roll-forward"})
+        learned: frozenset[Guidance] = frozenset({"trained-prefix"} if self.config.max_prefix else ())
+        return learned | {"identity", "jacobian", "freeze-and-ramp", "roll-forward"}
 
     def reset(self, *, seed: int = 0) -> None:
         """Seed the noise."""
@@ -179,20 +180,28 @@ class FlowActor:
         noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
         field, start_BAU = self._field(condition), noise_BAU
         if prefix is not None:
+            if prefix.guidance not in self.guidances:
+                offered = ", ".join(sorted(self.guidances))
+                raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
             running = self._running(prefix)
             match prefix.guidance:
                 case "identity" | "jacobian":
                     field = pulled(field, running, jacobian=prefix.guidance == "jacobian")
                 case "freeze-and-ramp":
                     field, start_BAU = released(field, running), seeded(noise_BAU, running)
-                case other:
-                    raise SpecMismatch(
-                        f"guidance {other!r} is none of this actor's: {', '.join(sorted(self.guidances))}"
-                    )
+                case "trained-prefix":
+                    prefix_A = self._given(running)
+                    field = given(self._field(condition._replace(prefix_BA=prefix_A[None])), running, prefix_A)
+                    start_BAU = torch.where(prefix_A[:, None], running.rows_BAU, noise_BAU)
         return integrate(field, start_BAU, self.config.num_inference_steps, Solver(self.config.solver))
 
     def _field(self, condition: Condition) -> VelocityField:
         return lambda x_BAU, t_B: cast(Tensor, self.expert(x_BAU, t_B, condition))
+
+    def _given(self, running: Running) -> Tensor:
+        """Which rows are given `(A,)`: those that will have been consumed, as far as it has learned to take them."""
+        count = min(running.delay, running.told, self.config.max_prefix)
+        return (torch.arange(self.horizon) < count).to(self._device)
 
     def _running(self, prefix: ActionPrefix) -> Running:
         rows_AU = self.statistics.action.normalize(prefix.rows[: self.horizon]).astype(np.float32)

@@ -11,7 +11,7 @@ that it leads to, `x1 = x + (1 - t) v`, towards the rows `y`:
 
 with `J = d x1 / d x`, or the identity in its place, which needs no gradient and is what LeRobot does. GR00T N1.7 puts
 the rows in place of the noise instead, and scales the velocity by 0 where they are frozen and by `1 - exp(-6 s)` where
-they are let go. An actor that was trained on given rows (arXiv 2512.05964) needs neither.
+they are let go. An actor that has learned to continue given rows (arXiv 2512.05964) needs neither.
 
 Flow time runs from noise at 0 to data at 1. Shape legend: B batch, A action rows, U actions.
 """
@@ -88,6 +88,17 @@ def released(velocity: VelocityField, running: Running) -> VelocityField:
     strength_A = torch.where(torch.arange(horizon) < frozen, torch.zeros(()), strength_A)
     strength_A1 = strength_A[:, None].to(running.rows_BAU.device)
     return lambda x_BAU, t_B: strength_A1 * velocity(x_BAU, t_B)
+
+
+def given(velocity: VelocityField, running: Running, prefix_A: Tensor) -> VelocityField:
+    """The field of an actor that has learned to continue rows: they are put in as they are, and stay."""
+    given_A1 = prefix_A[:, None]
+
+    def field(x_BAU: Tensor, t_B: Tensor) -> Tensor:
+        v_BAU = velocity(torch.where(given_A1, running.rows_BAU, x_BAU), t_B)
+        return torch.where(given_A1, torch.zeros_like(v_BAU), v_BAU)
+
+    return field
 
 
 def seeded(noise_BAU: Tensor, running: Running) -> Tensor:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import VelocityField, integrate
 from dualsys.actor.guidance import MAX_PULL, Running, pulled, released, seeded, soft_weights
 from dualsys.bridge.inline import InlineDriver
@@ -17,6 +19,7 @@ from dualsys.errors import SpecMismatch
 from dualsys.messages import ActionPrefix, Guidance
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.testing import check_actor
 from tests.unit.actor.test_flow_actor import ARM, OBSERVATION, SPEC, make_actor, subgoal
 
 ROWS = torch.linspace(-1, 1, 18).reshape(1, 9, 2)
@@ -103,11 +106,37 @@ def test_what_an_actor_cannot_do_is_refused_before_anything_moves() -> None:
     free = "freeze-and-ramp, identity, jacobian, roll-forward"
     core = DecisionCore(ARM, CoreConfig(), build_policy("trained-prefix"))
     gate, timing = SafetyGate(ARM, 0.02, SafetyConfig()), TimingConfig()
-    with pytest.raises(
-        SpecMismatch, match=f"guidance 'trained-prefix', and FlowActor offers {free}"
-    ):
+    with pytest.raises(SpecMismatch, match=f"guidance 'trained-prefix', and FlowActor offers {free}"):
         InlineDriver(None, make_actor(), core, gate, timing)
     prefix = ActionPrefix(rows=np.zeros((3, 2)), inference_delay=1, guidance="trained-prefix")
     with pytest.raises(SpecMismatch, match="'trained-prefix' is none of this actor's"):
         make_actor().act(OBSERVATION, subgoal(), prefix)
     assert make_actor().subgoal_spec == SPEC
+
+
+def _learned() -> FlowActor:
+    config = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2, smoothing_window=0, max_prefix=3)
+    return make_actor(config)
+
+
+def test_given_rows_stay_and_the_others_depend_on_them() -> None:
+    actor = _learned()
+    assert "trained-prefix" in actor.guidances
+    check_actor(actor)
+    running = np.full((6, 2), 0.3)
+    rows = {}
+    for value in (0.3, 0.6):
+        prefix = ActionPrefix(rows=np.full((6, 2), value), inference_delay=5, guidance="trained-prefix")
+        actor.reset(seed=0)
+        rows[value] = actor.act(OBSERVATION, subgoal(), prefix).rows
+    np.testing.assert_allclose(rows[0.3][:3], running[:3], atol=1e-6)  # no more than it has learned to take
+    assert not np.allclose(rows[0.3][3:], rows[0.6][3:])
+
+
+def test_an_actor_that_has_learned_nothing_of_the_kind_takes_no_prefix() -> None:
+    actor = make_actor()
+    observed = actor.act(OBSERVATION, subgoal()).rows
+    assert "trained-prefix" not in actor.guidances
+    assert observed.shape == (6, 2)
+    with pytest.raises(ValueError, match="leaves no row of the horizon 6"):
+        FlowActorConfig(horizon=6, max_prefix=6)

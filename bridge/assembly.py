@@ -31,6 +31,7 @@ from dualsys.decision import DecisionCore
 from dualsys.guidance import require_guidance
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
+from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
 REHEARSAL_S = 0.2
@@ -88,14 +89,14 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
     )
 
 
-def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> TickLoop:
+def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape: Tape | None = None) -> TickLoop:
     """The tick's loop; adopts the boxes it writes. Raises `SpecMismatch` where the environment is another robot."""
     clock = MonotonicClock()
     robot = SimulatedRobot(environment, control_hz=config.control_hz)
     config.embodiment.require_same(robot.embodiment, ours="the run", theirs="the environment")
     return TickLoop(
         robot,
-        DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy)),
+        DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
         SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety),
         TickBoxes(
             episode=boxes.writer(EPISODE),
@@ -108,6 +109,7 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Tick
         clock,
         config,
         Reporter(boxes.writer(status_box("tick")), clock),
+        tape,
     )
 
 

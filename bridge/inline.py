@@ -26,6 +26,7 @@ from dualsys.protocols import Actor, Planner
 from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import TimingConfig
+from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
 _ROUNDING_S = 1e-9
@@ -57,6 +58,7 @@ class InlineDriver:
         gate: Limits each command.
         timing: Rates and latencies.
         log: Gets each subgoal, chunk and command.
+        tape: Gets each command; the core's own records go there by itself.
 
     Raises:
         SpecMismatch: planner, actor, core and its chunk policy are not made for each other.
@@ -71,6 +73,7 @@ class InlineDriver:
         gate: SafetyGate,
         timing: TimingConfig,
         log: RunLog | None = None,
+        tape: Tape | None = None,
     ) -> None:
         actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
         if planner is not None:
@@ -78,7 +81,7 @@ class InlineDriver:
         require_guidance(actor, core.policy.guidance)
         _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
-        self._planner, self._actor, self._log = planner, actor, log
+        self._planner, self._actor, self._log, self._tape = planner, actor, log, tape
         self.planner_starts = 0
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
@@ -124,6 +127,8 @@ class InlineDriver:
         command = self.gate.limit(decision.command)
         if self._log is not None:
             self._log.command(command)
+        if self._tape is not None:
+            self._tape.add(command)
         return command
 
     def _deliver(self, now_s: float) -> None:

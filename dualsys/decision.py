@@ -33,6 +33,7 @@ from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig
 from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness
+from dualsys.tape import Tape
 
 
 @final
@@ -43,12 +44,15 @@ class DecisionCore:
         embodiment: Shapes of states and rows.
         config: Rates and staleness policies.
         policy: How a new chunk takes over.
+        tape: Gets every event and request, so that the run can be decided again (`dualsys.replay`).
 
     Raises:
         SpecMismatch: the embodiment takes delta actions.
     """
 
-    def __init__(self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy) -> None:
+    def __init__(
+        self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy, tape: Tape | None = None
+    ) -> None:
         if embodiment.action_representation == "delta":
             raise SpecMismatch(
                 f"embodiment {embodiment.name!r} takes delta actions: a target that is held would drift. "
@@ -57,6 +61,7 @@ class DecisionCore:
         self.embodiment = embodiment
         self.config = config
         self.policy = policy
+        self._tape = tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self._requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
@@ -77,6 +82,8 @@ class DecisionCore:
 
     def handle(self, event: Event) -> Decision:
         """Take in one event. Never raises."""
+        if self._tape is not None:
+            self._tape.add(event)
         command, request = None, None
         incoming: Any = event
         match incoming:
@@ -96,7 +103,13 @@ class DecisionCore:
                     self._requester.in_flight = None
             case _:
                 self._count("bad_events")
+        if self._tape is not None and request is not None:
+            self._tape.add(request)
         return Decision(command=command, request=request)
+
+    def count_requests_from(self, sequence: int) -> None:
+        """Number of the next request: that of the run which a tape was cut from."""
+        self._requester.sequence = sequence
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""

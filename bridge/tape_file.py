@@ -5,6 +5,7 @@ The head stands in the file's metadata. A file that was cut off is read as far a
 """
 
 import json
+import struct
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
@@ -125,7 +126,7 @@ def _messages(file: IO[bytes], path: Path) -> tuple[list[str], list[tuple[int, s
                 topics[record.id] = record.topic
             elif isinstance(record, Message):
                 messages.append((record.sequence, topics[record.channel_id], record.data))
-    except (McapError, EOFError) as error:
+    except (McapError, EOFError, struct.error) as error:  # the last for a file that ends in the midst of a length
         if not heads:
             raise TapeError(f"{path} is not a tape: {error}") from error
     return heads, messages

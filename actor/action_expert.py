@@ -3,7 +3,8 @@
 The layout follows GR00T N1 (arXiv 2503.14734, section 2.1): tokens are [state, action rows]; even blocks attend to the
 subgoal's tokens, odd ones to each other; flow time enters through adaptive norms. Two things are added for a planner
 that runs elsewhere: the subgoal's age enters beside the flow time, and a learned null subgoal stands in for one that is
-missing, expired or dropped in training.
+missing, expired or dropped in training. An expert with `max_prefix` may be given its first rows as they are, marked,
+and samples the rest behind them (training-time real-time chunking, arXiv 2512.05964, which marks by the flow time).
 
 Shape legend: B batch, A action rows, U actions, X states, K subgoal tokens, C their width, D width, T = 1 + A tokens.
 """
@@ -30,6 +31,8 @@ class Condition(NamedTuple):
     """Age of the subgoal in seconds at the time of the state; unread for the null subgoal."""
     image_BCHW: Tensor | None = None
     """In [-1, 1]; only for experts with fast vision."""
+    prefix_BA: Tensor | None = None
+    """True where a row is given and free of noise; only for experts that have learned it."""
 
 
 class FastVision(nn.Module):
@@ -66,6 +69,8 @@ class ActionExpert(nn.Module):
         self.action_in = nn.Linear(num_actions, width)
         self.state_in = nn.Sequential(nn.Linear(num_states, width), nn.GELU(), nn.Linear(width, width))
         self.position = nn.Parameter(torch.randn(1 + config.horizon, width) * 0.02)
+        self.prefix_mark = nn.Parameter(torch.zeros(width)) if config.max_prefix else None
+        """Tells a row that is given from one that is sampled."""
         self.null_subgoal = nn.Parameter(torch.randn(num_subgoal_tokens, subgoal_dim) * 0.02)
         self.time_mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.age_mlp = nn.Sequential(nn.Linear(width + 1, width), nn.SiLU(), nn.Linear(width, width))
@@ -85,11 +90,19 @@ class ActionExpert(nn.Module):
         context_BSD, mask_BS = self._context(condition)
         condition_BD = self._adaptive(t_B, condition)
         state_B1D = self.state_in(condition.state_BX)[:, None]
-        tokens_BTD = torch.cat([state_B1D, self.action_in(x_BAU)], dim=1) + self.position
+        tokens_BTD = torch.cat([state_B1D, self._rows(x_BAU, condition)], dim=1) + self.position
         for block in self.blocks:
             tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
         out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
         return out
+
+    def _rows(self, x_BAU: Tensor, condition: Condition) -> Tensor:
+        rows_BAD: Tensor = self.action_in(x_BAU)
+        if condition.prefix_BA is None:
+            return rows_BAD
+        if self.prefix_mark is None:
+            raise ValueError("this expert has not learned to continue a prefix")
+        return rows_BAD + condition.prefix_BA[..., None] * self.prefix_mark
 
     def _context(self, condition: Condition) -> tuple[Tensor, Tensor]:
         present_B = condition.mask_BK.any(dim=-1)

@@ -42,6 +42,8 @@ class FlowActorConfig(BaseModel):
     with small seams. `fresh`: each starts from its own."""
     smoothing_window: int = 7
     """Rows over which sampling noise is smoothed away, odd; 0: rows as they are sampled."""
+    max_prefix: int = Field(default=0, ge=0)
+    """Rows of a running motion that it has learned to continue, at most (`trained-prefix`); 0: none."""
     vision: FastVisionConfig | None = None
     """Optional fast vision; None: proprioception and subgoal only."""
 
@@ -49,6 +51,8 @@ class FlowActorConfig(BaseModel):
     def _check(self) -> Self:
         if self.width % self.num_heads or (self.width // self.num_heads) % 2:
             raise ValueError(f"width {self.width} is not divisible into {self.num_heads} heads of even width")
+        if self.max_prefix >= self.horizon:
+            raise ValueError(f"max_prefix {self.max_prefix} leaves no row of the horizon {self.horizon} to sample")
         window = self.smoothing_window
         if window and (window % 2 == 0 or not 2 < window <= self.horizon):
             raise ValueError(f"smoothing_window must be 0 or odd from 3 to the horizon {self.horizon}, got {window}")

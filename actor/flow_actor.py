@@ -1,5 +1,6 @@
 """`FlowActor`: the actor protocol over an action expert."""
 
+from dataclasses import replace
 from typing import Self, cast
 
 import numpy as np
@@ -9,14 +10,15 @@ from torch import Tensor, nn
 
 from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.config import FlowActorConfig
-from dualsys.actor.flow_matching import Solver, integrate
+from dualsys.actor.flow_matching import Solver, VelocityField, integrate
+from dualsys.actor.guidance import Running, given, pulled, released, seeded
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch
-from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
 
 WEIGHTS = "actor.safetensors"
 
@@ -119,31 +121,32 @@ class FlowActor:
         """Time between rows."""
         return self.config.dt_s
 
+    @property
+    def guidances(self) -> frozenset[Guidance]:
+        """Ways in which it continues the rows of a `prefix`."""
+        learned: frozenset[Guidance] = frozenset({"trained-prefix"} if self.config.max_prefix else ())
+        return learned | {"identity", "jacobian", "freeze-and-ramp", "roll-forward"}
+
     def reset(self, *, seed: int = 0) -> None:
         """Seed the noise."""
         self._generator.manual_seed(seed)
         self._held_noise_BAU = self._draw_noise()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: the Jacobian of a guided chunk is taken in here
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:
         """Sample a chunk whose row 0 is meant for `observation.stamp_s`.
 
-        `prefix` is unread: this actor does not guide its chunks yet (naive and skip-by-delay policies need none).
+        With a `prefix` the chunk continues it, as its `guidance` says; see `dualsys.actor.guidance`.
 
         Raises:
-            SpecMismatch: for a subgoal of another shape than the spec's.
+            SpecMismatch: for a subgoal of another shape than the spec's, and a guidance that isn't in `guidances`.
         """
+        if prefix is not None and prefix.guidance == "roll-forward":
+            return self._rolled_forward(observation, subgoal, prefix)
         condition = self._condition(observation, subgoal)
-        noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
-        rows_BAU = integrate(
-            lambda x, t: self.expert(x, t, condition),
-            noise_BAU,
-            self.config.num_inference_steps,
-            Solver(self.config.solver),
-        )
-        rows_AU = rows_BAU[0].cpu().numpy().astype(np.float64)
+        rows_AU = self._sample(condition, prefix)[0].cpu().numpy().astype(np.float64)
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
@@ -155,6 +158,56 @@ class FlowActor:
             subgoal_epoch=0 if used is None else used.epoch,
             subgoal_age_s=float("inf") if used is None else used.age_s(observation.stamp_s),
         )
+
+    def _rolled_forward(
+        self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix
+    ) -> ActionChunk:
+        """A chunk for when the prefix will have run, behind the prefix's own rows."""
+        rows = min(prefix.inference_delay, len(prefix.rows) - 1)
+        way = prefix.rows[rows] - prefix.rows[0]
+        later = replace(
+            observation,
+            stamp_s=observation.stamp_s + rows * self.dt_s,
+            state=self._embodiment.moved(observation.state, way),
+        )
+        chunk = self.act(later, subgoal)
+        joined = np.concatenate([prefix.rows[:rows], chunk.rows])[: self.horizon]
+        age_s = chunk.subgoal_age_s - rows * self.dt_s
+        return replace(chunk, rows=joined, start_stamp_s=observation.stamp_s, subgoal_age_s=age_s)
+
+    def _sample(self, condition: Condition, prefix: ActionPrefix | None) -> Tensor:
+        """Normalised rows `(1, A, U)`."""
+        noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
+        field, start_BAU = self._field(condition), noise_BAU
+        if prefix is not None:
+            if prefix.guidance not in self.guidances:
+                offered = ", ".join(sorted(self.guidances))
+                raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
+            running = self._running(prefix)
+            match prefix.guidance:
+                case "identity" | "jacobian":
+                    field = pulled(field, running, jacobian=prefix.guidance == "jacobian")
+                case "freeze-and-ramp":
+                    field, start_BAU = released(field, running), seeded(noise_BAU, running)
+                case "trained-prefix":
+                    prefix_A = self._given(running)
+                    field = given(self._field(condition._replace(prefix_BA=prefix_A[None])), running, prefix_A)
+                    start_BAU = torch.where(prefix_A[:, None], running.rows_BAU, noise_BAU)
+        return integrate(field, start_BAU, self.config.num_inference_steps, Solver(self.config.solver))
+
+    def _field(self, condition: Condition) -> VelocityField:
+        return lambda x_BAU, t_B: cast(Tensor, self.expert(x_BAU, t_B, condition))
+
+    def _given(self, running: Running) -> Tensor:
+        """Which rows are given `(A,)`: those that will have been consumed, as far as it has learned to take them."""
+        count = min(running.delay, running.told, self.config.max_prefix)
+        return (torch.arange(self.horizon) < count).to(self._device)
+
+    def _running(self, prefix: ActionPrefix) -> Running:
+        rows_AU = self.statistics.action.normalize(prefix.rows[: self.horizon]).astype(np.float32)
+        padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.horizon - len(rows_AU), axis=0)])
+        rows_BAU = torch.from_numpy(padded_AU)[None].to(self._device)
+        return Running(rows_BAU=rows_BAU, told=len(rows_AU), delay=prefix.inference_delay)
 
     def _draw_noise(self) -> Tensor:
         """Drawn on the processor whatever the device, so that a seed means the same everywhere."""

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
-from dualsys.chunking import SkipByDelay
+from dualsys.chunk_policies import SkipByDelay
 from dualsys.decision import ChunkArrived, DecisionCore, Observed, Started, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.recorder import CommandRecorder

@@ -25,11 +25,13 @@ from dualsys.bridge.senses import Senses
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_loop import TickLoop
-from dualsys.chunking import build_policy
+from dualsys.chunk_policies import build_policy
 from dualsys.clock import MonotonicClock
 from dualsys.decision import DecisionCore
+from dualsys.guidance import require_guidance
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
+from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
 REHEARSAL_S = 0.2
@@ -58,7 +60,8 @@ def make_planner_loop(
 
 
 def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
-    """The actor's loop; adopts the chunk box."""
+    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the chunk policy asks too much of it."""
+    require_guidance(actor, build_policy(config.core.chunk_policy).guidance)
     clock = MonotonicClock()
     return ActorLoop(
         actor,
@@ -86,14 +89,14 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
     )
 
 
-def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> TickLoop:
+def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape: Tape | None = None) -> TickLoop:
     """The tick's loop; adopts the boxes it writes. Raises `SpecMismatch` where the environment is another robot."""
     clock = MonotonicClock()
     robot = SimulatedRobot(environment, control_hz=config.control_hz)
     config.embodiment.require_same(robot.embodiment, ours="the run", theirs="the environment")
     return TickLoop(
         robot,
-        DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy)),
+        DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
         SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety),
         TickBoxes(
             episode=boxes.writer(EPISODE),
@@ -106,6 +109,7 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Tick
         clock,
         config,
         Reporter(boxes.writer(status_box("tick")), clock),
+        tape,
     )
 
 

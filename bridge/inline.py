@@ -20,11 +20,13 @@ from typing import Any, final
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import ChunkArrived, ChunkRequest, Decision, DecisionCore, Fault, Observed, Started, Tick
 from dualsys.errors import ConfigError
+from dualsys.guidance import require_guidance
 from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import TimingConfig
+from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
 _ROUNDING_S = 1e-9
@@ -56,9 +58,10 @@ class InlineDriver:
         gate: Limits each command.
         timing: Rates and latencies.
         log: Gets each subgoal, chunk and command.
+        tape: Gets each command; the core's own records go there by itself.
 
     Raises:
-        SpecMismatch: planner, actor and core are not made for each other.
+        SpecMismatch: planner, actor, core and its chunk policy are not made for each other.
         ConfigError: the timing doesn't fit the core's config or the gate.
     """
 
@@ -70,13 +73,15 @@ class InlineDriver:
         gate: SafetyGate,
         timing: TimingConfig,
         log: RunLog | None = None,
+        tape: Tape | None = None,
     ) -> None:
         actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
+        require_guidance(actor, core.policy.guidance)
         _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
-        self._planner, self._actor, self._log = planner, actor, log
+        self._planner, self._actor, self._log, self._tape = planner, actor, log, tape
         self.planner_starts = 0
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
@@ -122,6 +127,8 @@ class InlineDriver:
         command = self.gate.limit(decision.command)
         if self._log is not None:
             self._log.command(command)
+        if self._tape is not None:
+            self._tape.add(command)
         return command
 
     def _deliver(self, now_s: float) -> None:

@@ -15,6 +15,7 @@ from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.supervisor import Supervisor
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_process import POSES, read_poses
 
 _LOGGER = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def run_processes(
     launcher: LauncherName,
     ray_address: str | None = None,
     on_progress: OnProgress,
+    deck: TapeDeck | None = None,
 ) -> RunResult:
     """Run a system in processes. Nothing is left afterwards: no process, no shared memory.
 
@@ -46,6 +48,7 @@ def run_processes(
         launcher: Who starts the planner.
         ray_address: Cluster for the Ray launcher; None: a local one.
         on_progress: Called several times a second.
+        deck: Takes over what the tick records, where the configuration has room for it.
 
     Raises:
         BridgeError: where shared memory, a process or Ray can't be set up.
@@ -54,7 +57,7 @@ def run_processes(
         config = config.model_copy(update={"folder": folder.path})
         planner = make_launcher(launcher, config, ray_address=ray_address)
         try:
-            report = Supervisor(config, planner, on_progress).run()
+            report = Supervisor(config, planner, on_progress, deck).run()
         except BaseException:
             _keep_output(config)
             raise

@@ -19,6 +19,8 @@ from dualsys.bridge.launchers import Launcher
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tape_deck import TapeDeck
+from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tick_process import REPORT
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
@@ -45,12 +47,17 @@ class Supervisor:
         config: The run; its folder exists, and its file and boxes are written by `start`.
         launcher: Who looks after the planner.
         on_progress: Called several times a second with what the processes say.
+        deck: Takes over what the tick records, where its configuration has room for it.
     """
 
-    def __init__(self, config: SystemConfig, launcher: Launcher, on_progress: OnProgress) -> None:
+    def __init__(
+        self, config: SystemConfig, launcher: Launcher, on_progress: OnProgress, deck: TapeDeck | None = None
+    ) -> None:
         self._config = config
         self._launcher = launcher
         self._on_progress = on_progress
+        self._deck = deck
+        self._tape: TapeRing | None = None
         self._boxes = SharedBoxes(config.folder)
         self._children = {
             name: Child(
@@ -138,6 +145,7 @@ class Supervisor:
         while tick.exit_status is None:
             self._look_after_all()
             self._look_for_hangs()
+            self._record()
             self._progress("running", [])
             if monotonic() > limit_s:
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
@@ -183,8 +191,19 @@ class Supervisor:
                 self._epochs[name] = epoch
                 self._note("start" if before == 0 else "restart", part=name, start=epoch)
 
+    def _record(self) -> None:
+        """Take over what the tick has recorded meanwhile."""
+        if self._deck is None:
+            return
+        if self._tape is None and self._config.tape.exists():
+            self._tape = TapeRing.open(self._config.tape)
+        if self._tape is not None:
+            self._deck.drain(self._tape)
+
     def _note(self, kind: str, **fields: Any) -> None:
         """Tell of something, in the log too."""
+        if kind == "fault" and self._deck is not None:
+            self._deck.fault(fields["part"])
         _LOGGER.log(logging.INFO if kind == "start" else logging.WARNING, "%s: %s", kind, fields)
         try:
             if self._log is not None:
@@ -216,6 +235,9 @@ class Supervisor:
     def _report(self) -> dict[str, Any]:
         """The tick's figures, and those of the others beside them."""
         tick, path = self._children["tick"], self._config.folder / REPORT
+        self._record()
+        if self._deck is not None and tick.exit_status != 0:
+            self._deck.fault("tick")
         if tick.exit_status != 0 or not path.exists():
             raise BridgeError(f"the tick ended with status {tick.exit_status} and no report; it said:\n{tick.tail()}")
         report: dict[str, Any] = json.loads(path.read_text())
@@ -227,11 +249,14 @@ class Supervisor:
         report["actor"] |= {"pid": statuses["actor"].get("pid"), "restarts": self._children["actor"].restarts}
         report["processes"] = statuses
         report["supervisor"] = self._care()
+        if self._deck is not None:
+            report["tape"] = self._deck.report()
         return report
 
     def _stop(self) -> None:
         """The tick first: nothing moves once it has ended; then those that feed it."""
         self._children["tick"].stop(within_s=_STOP_TICK_WITHIN_S)
+        self._record()
         self._launcher.ask_to_stop()
         for name in ("actor", "camera"):
             self._children[name].ask_to_stop()

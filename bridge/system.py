@@ -9,6 +9,7 @@ from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
 from dualsys.settings import CoreConfig, SafetyConfig
+from dualsys.tape import TapeHead
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -61,6 +62,8 @@ class SystemConfig(BaseModel):
     """Rate at which the tick remembers poses to draw a video from afterwards; 0: none."""
     log_folder: Path | None = None
     """Where the models' outputs and the commands are noted; None: nowhere."""
+    tape_bytes: int = Field(default=0, ge=0)
+    """Room in shared memory for the newest records of the tick (`dualsys.tape`); 0: none are kept."""
     planner_standbys: int = Field(default=0, ge=0, le=4)
     """Further planners that have loaded everything and wait for the one that plans to die."""
     max_planner_failures: int = Field(default=20, gt=0)
@@ -86,6 +89,17 @@ class SystemConfig(BaseModel):
     def max_commands(self) -> int:
         """Commands that the tick remembers for the log; of a longer run it keeps the newest."""
         return min(int(self.seconds * self.control_hz) + 2, MAX_COMMANDS)
+
+    def tape_head(self) -> TapeHead:
+        """What a replay of this run's tape is built from."""
+        return TapeHead(
+            embodiment=self.embodiment, core=self.core, safety=self.safety, control_dt_s=1.0 / self.control_hz
+        )
+
+    @property
+    def tape(self) -> Path:
+        """Where the tick's newest records are, if any are kept."""
+        return self.folder / "tape"
 
     @classmethod
     def load(cls, path: Path) -> "SystemConfig":

@@ -20,6 +20,8 @@ from dualsys.bridge.processes import RunResult
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.realtime import realtime_thread
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tape_deck import TapeDeck
+from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.errors import BridgeError
@@ -31,17 +33,26 @@ _LOGGER = logging.getLogger(__name__)
 READY_WITHIN_S = 120.0
 _JOIN_WITHIN_S = 10.0
 _PROGRESS_PERIOD_S = 0.25
+_RECORD_PERIOD_S = 0.1
 _READERS = ("planner", "actor", "camera", "tick")
 
 
-def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_progress: OnProgress) -> RunResult:
+def run_threads(
+    config: SystemConfig,
+    planner: Planner,
+    actor: Actor,
+    *,
+    on_progress: OnProgress,
+    deck: TapeDeck | None = None,
+) -> RunResult:
     """Run a system in threads.
 
     Args:
-        config: The run; its folder, planner and actor parts are not used.
+        config: The run; its planner and actor parts are not used, its folder where there is room for a tape.
         planner: System 2.
         actor: System 1.
         on_progress: Called several times a second, from a thread of its own.
+        deck: Takes over what the tick records, where the configuration has room for it.
 
     Raises:
         BridgeError: where a thread fails before the start.
@@ -53,7 +64,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
     logs = [_open_log(config, name) for name in ("planner.1.jsonl", "actor.1.jsonl")]
     environment = build_environment(config.environment)
     try:
-        tick = make_tick_loop(config, boxes, environment)
+        ring = TapeRing.create(config.tape, capacity=config.tape_bytes) if config.tape_bytes else None
+        tick = make_tick_loop(config, boxes, environment, tape=ring)
         rehearse(config, environment)
         tick.prepare()
         planner_loop = make_planner_loop(config, boxes, planner, log=logs[0])
@@ -62,6 +74,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
         crew.start("planner", planner_loop.run)
         crew.start("actor", actor_loop.run)
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
+        if deck is not None and ring is not None:
+            crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), stop))
         _wait_for_planner(boxes, tick, crew)
         crew.carry_on()
         with realtime_thread(config.realtime) as scheduler:
@@ -76,6 +90,8 @@ def run_threads(config: SystemConfig, planner: Planner, actor: Actor, *, on_prog
     if config.log_folder is not None and tick.commands is not None:
         write_tick_log(config.log_folder, tick.commands, tick.events)
     report = _report(boxes, tick, crew) | {"realtime": {"scheduler": scheduler}}
+    if deck is not None:
+        report["tape"] = deck.report()
     return RunResult(report=report, poses=tick.poses)
 
 
@@ -173,3 +189,9 @@ def _report(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> dict[str, Any]:
     report["supervisor"] = {"restarts": dict(crew.restarts)}
     report["processes"] = statuses
     return report
+
+
+def _record(deck: TapeDeck, ring: TapeRing, stop: threading.Event) -> None:
+    while not stop.wait(_RECORD_PERIOD_S):
+        deck.drain(ring)
+    deck.drain(ring)

@@ -22,6 +22,7 @@ from dualsys.errors import BridgeError
 from dualsys.protocols import Clock
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate
+from dualsys.tape import Tape
 
 MAX_CATCH_UP_S = 0.05
 """Simulated time that is made up for after skipped ticks; time beyond it is lost and counted."""
@@ -40,6 +41,7 @@ class TickLoop:
         clock: Wall clock.
         config: Rates, seed, length of the run.
         reporter: Where a few readings go, a few times a second.
+        tape: Gets every command; the core's own records go there, too.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class TickLoop:
         clock: Clock,
         config: SystemConfig,
         reporter: Reporter,
+        tape: Tape | None = None,
     ) -> None:
         self._robot, self._core, self._gate = robot, core, gate
         self._boxes, self._clock, self._reporter = boxes, clock, reporter
+        self._tape = tape
         self._publisher = RobotPublisher(robot, boxes)
         self._config = config
         self._period_s = 1.0 / config.control_hz
@@ -167,6 +171,8 @@ class TickLoop:
         self.measures.sent(command)
         if self.commands is not None:
             self.commands.record(command)
+        if self._tape is not None:
+            self._tape.add(command)
         if decision.request is not None:
             # The state goes first: a chunk is made from the very moment that asked for it.
             self._publisher.publish_state()

@@ -20,6 +20,7 @@ from dualsys.bridge.process_life import run_process
 from dualsys.bridge.realtime import enter_realtime, leave_realtime
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.errors import BridgeError
@@ -57,7 +58,8 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
     environment = build_environment(config.environment)
     try:
         boxes = SharedBoxes(config.folder)
-        loop = make_tick_loop(config, boxes, environment)
+        tape = TapeRing.create(config.tape, capacity=config.tape_bytes) if config.tape_bytes else None
+        loop = make_tick_loop(config, boxes, environment, tape=tape)
         realtime = enter_realtime(config.realtime)
         rehearse(config, environment)
         loop.prepare()

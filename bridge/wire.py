@@ -5,13 +5,13 @@ frame's bytes. A frame that isn't exactly as written is refused with `BridgeErro
 """
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from dualsys.bridge.frames import MAX_TEXT_BYTES, FrameReader, FrameWriter
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
-from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
 
 _MAX_CAMERAS = 64
 _OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS = range(1, 9)
@@ -146,16 +146,26 @@ class RequestCodec:
         frame.integer(value.use_subgoal)
         frame.optional_array(None if value.prefix is None else value.prefix.rows, "<f8")
         frame.integer(0 if value.prefix is None else value.prefix.inference_delay)
+        frame.text("" if value.prefix is None else value.prefix.guidance)
         return frame.finish()
 
     def decode(self, data: bytes | bytearray) -> ChunkRequest:
         """Request of a frame."""
         frame = FrameReader(data, _REQUEST)
         sequence, stamp_s, use_subgoal = frame.integer(), frame.number(), frame.flag()
-        rows, inference_delay = frame.optional_array("<f8", 2), frame.integer()
+        rows, inference_delay, guidance = frame.optional_array("<f8", 2), frame.integer(), frame.text()
         frame.finish()
-        prefix = None if rows is None else ActionPrefix(rows=rows, inference_delay=inference_delay)
+        prefix = None
+        if rows is not None:
+            prefix = ActionPrefix(rows=rows, inference_delay=inference_delay, guidance=_guidance(guidance))
         return ChunkRequest(sequence=sequence, stamp_s=stamp_s, use_subgoal=use_subgoal, prefix=prefix)
+
+
+def _guidance(word: str) -> Guidance:
+    for known in get_args(Guidance):
+        if word == known:
+            return known  # type: ignore[no-any-return]
+    raise BridgeError(f"a request asks for guidance {word!r}; there are {', '.join(get_args(Guidance))}")
 
 
 class EpisodeCodec:

@@ -10,12 +10,11 @@ next at each row: at 500 Hz the acceleration limit would then cut most ticks of 
 """
 
 import math
-from typing import Any, Literal, final
+from typing import Any, Literal
 
 import numpy as np
 
 from dualsys.messages import ActionChunk, FloatArray
-from dualsys.protocols import ChunkPolicy
 
 ChunkProblem = Literal["shape", "finite", "timing"]
 
@@ -48,7 +47,30 @@ def target_at(rows: FloatArray, position: float) -> FloatArray:
     slope = after - before
     start = _tangent(before - rows[index - 1], slope) if index > 0 else slope
     end = _tangent(slope, rows[index + 2] - after) if index + 2 <= last else slope
-    # Hermite's form about the straight line, which is exact at both rows.
+    return _hermite(before, after, slope, start, end, share)
+
+
+def rows_from(rows: FloatArray, position: float) -> FloatArray:
+    """Targets at `position`, `position + 1`, .. up to the last row, `(n, nu)`, each as `target_at` gives it.
+
+    Args:
+        rows: `(horizon, nu)`.
+        position: Not below 0; beyond the last row there are none.
+    """
+    index = math.floor(position + ROW_ROUNDING)
+    share = max(position - index, 0.0)
+    if share <= ROW_ROUNDING:
+        return rows[index:]
+    slopes = np.diff(rows, axis=0)
+    tangents = np.concatenate([slopes[:1], _tangent(slopes[:-1], slopes[1:]), slopes[-1:]])
+    return _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)[index:]
+
+
+def _hermite(
+    before: FloatArray, after: FloatArray, slope: FloatArray, start: FloatArray, end: FloatArray, share: float
+) -> FloatArray:
+    """Point at `share` of the way between two rows; tangents at both in units of rows."""
+    # About the straight line, which is exact at both rows.
     straight = (1.0 - share) * before + share * after
     bend = share * (1.0 - share) * ((1.0 - share) * (start - slope) + share * (slope - end))
     target: FloatArray = np.minimum(np.maximum(straight + bend, np.minimum(before, after)), np.maximum(before, after))
@@ -88,45 +110,3 @@ def is_number(value: Any) -> bool:
     """Whether a value is a real number of a size that can be a time in seconds."""
     number: Any = value
     return isinstance(value, (int, float, np.integer, np.floating)) and bool(abs(number) < 1e12)
-
-
-@final
-class Naive:
-    """A new chunk starts at its row 0 when it arrives, however late that is.
-
-        observation          arrival
-             |    inference     |
-    old      5    6    7    8   9
-    new                         0    1    2     rows 0, 1 .. were meant for 4 rows ago: the arm is pulled back
-    """
-
-    def first_row(self, consumed_rows: float) -> float:
-        """Always row 0."""
-        del consumed_rows
-        return 0.0
-
-
-@final
-class SkipByDelay:
-    """A new chunk starts behind the rows that were consumed while it was made.
-
-        observation          arrival
-             |    inference     |
-    old      5    6    7    8   9
-    new      0    1    2    3   4    5    6     starts at row 4: four rows were consumed since its observation
-
-    Consumed rows are counted at the play position: time in which the arm was held, starved or had not started consumes
-    none, so nothing that was never moved is skipped. Wall time times a nominal rate would skip it.
-    """
-
-    def first_row(self, consumed_rows: float) -> float:
-        """As many rows as were consumed since the chunk's observation."""
-        return consumed_rows
-
-
-def build_policy(name: str) -> ChunkPolicy:
-    """Chunk policy by its registered name. Raises `ConfigError` for an unknown one, naming the closest."""
-    from dualsys.registry import load
-
-    policy: ChunkPolicy = load("chunk_policies", name)()
-    return policy

@@ -33,6 +33,7 @@ from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig
 from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness
+from dualsys.tape import Tape
 
 
 @final
@@ -42,13 +43,16 @@ class DecisionCore:
     Args:
         embodiment: Shapes of states and rows.
         config: Rates and staleness policies.
-        policy: At which row a new chunk starts.
+        policy: How a new chunk takes over.
+        tape: Gets every event and request, so that the run can be decided again (`dualsys.replay`).
 
     Raises:
         SpecMismatch: the embodiment takes delta actions.
     """
 
-    def __init__(self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy) -> None:
+    def __init__(
+        self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy, tape: Tape | None = None
+    ) -> None:
         if embodiment.action_representation == "delta":
             raise SpecMismatch(
                 f"embodiment {embodiment.name!r} takes delta actions: a target that is held would drift. "
@@ -56,7 +60,8 @@ class DecisionCore:
             )
         self.embodiment = embodiment
         self.config = config
-        self._policy = policy
+        self.policy = policy
+        self._tape = tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self._requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
@@ -70,12 +75,15 @@ class DecisionCore:
         self._phase: Phase = "idle"
         self._playhead = Playhead(now_s)
         self._pending: ActionChunk | None = None
+        self._seam = 0.0
         self._state_stamp_s: float | None = None
         self._subgoal: SubgoalArrived | None = None
         self._requester.restart()
 
     def handle(self, event: Event) -> Decision:
         """Take in one event. Never raises."""
+        if self._tape is not None:
+            self._tape.add(event)
         command, request = None, None
         incoming: Any = event
         match incoming:
@@ -95,7 +103,13 @@ class DecisionCore:
                     self._requester.in_flight = None
             case _:
                 self._count("bad_events")
+        if self._tape is not None and request is not None:
+            self._tape.add(request)
         return Decision(command=command, request=request)
+
+    def count_requests_from(self, sequence: int) -> None:
+        """Number of the next request: that of the run which a tape was cut from."""
+        self._requester.sequence = sequence
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""
@@ -199,9 +213,11 @@ class DecisionCore:
 
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
+        self._seam = 0.0
         if self._pending is None:
             return
-        problem = self._playhead.swap(self._pending, self._policy)
+        problem = self._playhead.swap(self._pending, self.policy)
+        self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         self._pending = None
 
@@ -235,6 +251,7 @@ class DecisionCore:
             subgoal_epoch=chunk.subgoal_epoch,
             subgoal_age_s=age_s + chunk.subgoal_age_s,
             chunk_age_s=age_s,
+            seam=self._seam,
             limited=limited,
         )
 
@@ -248,7 +265,9 @@ class DecisionCore:
         if not self._requester.is_due(self._now_s):
             return None
         keep = self._subgoal is not None and action_for(self._subgoal_freshness(), self.config.subgoal) == "keep"
-        return self._requester.ask(self._now_s, use_subgoal=keep)
+        guidance = self.policy.guidance
+        prefix = None if guidance is None or self._chunk_holds() else self._playhead.prefix(guidance)
+        return self._requester.ask(self._now_s, use_subgoal=keep, prefix=prefix)
 
     def _state_freshness(self) -> Freshness:
         if self._state_stamp_s is None:

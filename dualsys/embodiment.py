@@ -157,6 +157,15 @@ class EmbodimentSpec(Spec):
         present = [state[order[j.name]] if j.name in order else rest[i] for i, j in enumerate(self.joints)]
         return np.array(present, dtype=np.float64)
 
+    def moved(self, state: FloatArray, by: FloatArray) -> FloatArray:
+        """State `(nx,)` with the commanded joints moved by `(nu,)`; joints that it doesn't sense are left out."""
+        order = {name: index for index, name in enumerate(self.state_names)}
+        sensed = [(order[joint.name], way) for joint, way in zip(self.joints, by, strict=True) if joint.name in order]
+        after = np.array(state, dtype=np.float64)
+        for index, way in sensed:
+            after[index] += way
+        return after
+
     def seen_through(self, cameras: Iterable[str]) -> Self:
         """The same robot with those of its cameras that are named, in the order in which they are named."""
         own = {camera.name: camera for camera in self.cameras}

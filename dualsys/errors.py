@@ -41,6 +41,10 @@ class BridgeError(DualsysError):
     """A mailbox, a process or the planner's host could not be set up."""
 
 
+class TapeError(DualsysError):
+    """A recorded run that can't be read, or is of another version."""
+
+
 class RenderingError(DualsysError):
     """MuJoCo cannot render on this machine."""
 

@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 TokenArray = NDArray[np.float32]
 ImageArray = NDArray[np.uint8]
 
+Guidance = Literal["identity", "jacobian", "freeze-and-ramp", "trained-prefix", "roll-forward"]
+"""How an actor is to continue the rows that run while it computes; see `dualsys.guidance`."""
+
 CommandSource = Literal["actor", "hold", "start"]
 """Where a command's target came from: a chunk's row, the last target held, or the pose at reset."""
 
@@ -115,6 +118,8 @@ class Command:
     subgoal_epoch: int = 0
     subgoal_age_s: float = float("inf")
     chunk_age_s: float = float("inf")
+    seam: float = 0.0
+    """Where a new chunk begins: how far the farthest joint's target jumps off the motion before it; elsewhere 0."""
     limited: tuple[str, ...] = ()
     """What the safety gate changed: any of `finite`, `position`, `velocity`, `acceleration`, `stale`."""
 
@@ -126,4 +131,6 @@ class ActionPrefix:
     rows: FloatArray
     """`(n, nu)` in physical units; row 0 is meant for the observation's stamp."""
     inference_delay: int
-    """How many of the rows will have been consumed when the chunk arrives."""
+    """How many of the rows will have been consumed when the chunk arrives, as far as one can tell."""
+    guidance: Guidance
+    """What the actor is to do with them."""

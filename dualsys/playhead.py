@@ -1,14 +1,21 @@
 """Where in which chunk the motion is, and how much of it has been played."""
 
 from collections import deque
-from typing import Literal, final
+from dataclasses import replace
+from typing import Any, Literal, final
 
-from dualsys.chunking import ROW_ROUNDING, target_at
-from dualsys.messages import ActionChunk, FloatArray
+import numpy as np
+
+from dualsys.chunk_policies import Placed
+from dualsys.chunking import LARGEST_ROW, ROW_ROUNDING, rows_from, target_at
+from dualsys.inference_delay import InferenceDelay
+from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance
 from dualsys.protocols import ChunkPolicy
 
 SwapProblem = Literal["late", "policy"]
 
+_REMEMBERED = 16
+"""Chunks that are remembered as they came: as many as can overlap at a horizon of 32 rows and two rows between them."""
 _HISTORY = 512
 """Changes between moving and holding that are remembered: far more than fit into one request's timeout."""
 
@@ -32,6 +39,10 @@ class Playhead:
         """Position in the chunk, in rows; -1 before the first chunk."""
         self.starved = False
         """Whether the chunk has run out."""
+        self.seam = 0.0
+        """How far the newest chunk's beginning was off the motion before, for the joint that is farthest off."""
+        self._arrived: deque[ActionChunk] = deque(maxlen=_REMEMBERED)
+        self._delay = InferenceDelay()
         self._played_s = 0.0
         self._history: deque[tuple[float, float]] = deque([(now_s, 0.0)], maxlen=_HISTORY)
 
@@ -49,13 +60,45 @@ class Playhead:
 
     def swap(self, chunk: ActionChunk, policy: ChunkPolicy) -> SwapProblem | None:
         """Play another chunk from the row its policy says; on a problem the present one goes on."""
-        row = _first_row(policy, self.consumed_rows(chunk))
+        consumed = self.consumed_rows(chunk)
+        row = _first_row(policy, consumed)
         if row is None:
             return "policy"
         if row > chunk.horizon - 1 + ROW_ROUNDING:
             return "late"
-        self.chunk, self.row, self.starved = chunk, min(row, chunk.horizon - 1.0), False
+        row = min(row, chunk.horizon - 1.0)
+        arrived = Placed(rows=chunk.rows, row=row)
+        if self.chunk is None:
+            self._delay.guess((self._history[-1][0] - chunk.start_stamp_s) / chunk.dt_s)
+            self._play(chunk, arrived)
+            return None
+        rows = _joined(policy, arrived, Placed(rows=self.chunk.rows, row=self.row), self._earlier())
+        if rows is None:
+            return "policy"
+        before = self.target()
+        self._delay.add(consumed)
+        self._arrived.append(chunk)
+        self._play(replace(chunk, rows=rows), arrived)
+        self.seam = float(np.abs(self.target() - before).max())
         return None
+
+    def _play(self, chunk: ActionChunk, arrived: Placed) -> None:
+        if not self._arrived:
+            self._arrived.append(chunk)
+        self.chunk, self.row, self.starved = chunk, arrived.row, False
+
+    def _earlier(self) -> tuple[Placed, ...]:
+        """Chunks as they came, oldest first, that still have rows for the present moment."""
+        placed = (Placed(rows=chunk.rows, row=self.consumed_rows(chunk)) for chunk in self._arrived)
+        return tuple(each for each in placed if 0.0 <= each.row <= len(each.rows) - 1)
+
+    def prefix(self, guidance: Guidance) -> ActionPrefix | None:
+        """What will run from now on if nothing else comes; None where nothing does."""
+        if self.chunk is None or self.starved:
+            return None
+        return ActionPrefix(
+            rows=rows_from(self.chunk.rows, self.row), inference_delay=self._delay.rows(), guidance=guidance
+        )
 
     def consumed_rows(self, chunk: ActionChunk) -> float:
         """Rows consumed since the observation a chunk was made from, in rows of that chunk."""
@@ -94,6 +137,16 @@ def _first_row(policy: ChunkPolicy, consumed_rows: float) -> float | None:
     except Exception:  # nothing may raise in a tick; the core counts the chunk as refused
         return None
     return row if row >= 0 else None
+
+
+def _joined(policy: ChunkPolicy, arrived: Placed, playing: Placed, earlier: tuple[Placed, ...]) -> FloatArray | None:
+    """What a policy, anybody's, makes of old and new rows; None where it fails or makes nothing that can be played."""
+    try:
+        rows: Any = policy.join(arrived, playing, earlier)
+        usable = rows.shape == arrived.rows.shape and bool((np.abs(rows) <= LARGEST_ROW).all())
+        return np.asarray(rows, dtype=np.float64) if usable else None
+    except Exception:  # nothing may raise in a tick; the core counts the chunk as refused
+        return None
 
 
 def _same_slope(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:

@@ -5,10 +5,22 @@ siblings tell whether yours does.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, ImageArray, LatentSubgoal, Observation
+from dualsys.messages import (
+    ActionChunk,
+    ActionPrefix,
+    Command,
+    FloatArray,
+    Guidance,
+    ImageArray,
+    LatentSubgoal,
+    Observation,
+)
+
+if TYPE_CHECKING:
+    from dualsys.chunk_policies import Placed
 
 
 @runtime_checkable
@@ -198,12 +210,27 @@ class Expert(Protocol):
 
 @runtime_checkable
 class ChunkPolicy(Protocol):
-    """At which row a new chunk starts. Pure; called by the decision core. Ours are drawn in `dualsys.chunking`."""
+    """How a new chunk takes over. Pure; called by the decision core. Ours are drawn in `dualsys.chunk_policies`."""
+
+    @property
+    def guidance(self) -> Guidance | None:
+        """How the actor is to continue the rows that run while it computes; None: it isn't told of them."""
+        ...
 
     def first_row(self, consumed_rows: float) -> float:
         """Row, not below 0 and possibly between two, given the rows consumed since the chunk's observation.
 
         A row beyond the chunk's last refuses the chunk as too late.
+        """
+        ...
+
+    def join(self, arrived: "Placed", playing: "Placed", earlier: "Sequence[Placed]") -> FloatArray:
+        """Rows to play in place of the new chunk's, `(horizon, nu)` as they are; not asked where nothing played before.
+
+        Args:
+            arrived: The new chunk, at its first row.
+            playing: What was played up to now, at the row that is due.
+            earlier: The chunks before as they came, oldest first, each at the row due now; those run out are left out.
         """
         ...
 

@@ -9,7 +9,7 @@ from dualsys.messages import Command, CommandSource
 
 _SOURCES: tuple[CommandSource, ...] = get_args(CommandSource)
 _LIMITS = ("finite", "position", "velocity", "acceleration", "stale")
-_FLOATS = ("stamp_s", "row", "subgoal_age_s", "chunk_age_s")
+_FLOATS = ("stamp_s", "row", "subgoal_age_s", "chunk_age_s", "seam")
 _INTEGERS = ("chunk_sequence", "subgoal_sequence", "subgoal_epoch")
 
 
@@ -46,7 +46,7 @@ class CommandRecorder:
         """Remember a command."""
         at = self.count % self._capacity
         self._targets[at] = command.target
-        self._floats[at] = (command.stamp_s, command.row, command.subgoal_age_s, command.chunk_age_s)
+        self._floats[at] = (command.stamp_s, command.row, command.subgoal_age_s, command.chunk_age_s, command.seam)
         self._integers[at] = (command.chunk_sequence, command.subgoal_sequence, command.subgoal_epoch)
         self._sources[at] = _SOURCES.index(command.source)
         self._limited[at] = sum(1 << _LIMITS.index(name) for name in command.limited)

@@ -4,6 +4,7 @@ from typing import final
 
 from dualsys.clock import Grid, Ticker
 from dualsys.events import ChunkRequest
+from dualsys.messages import ActionPrefix
 
 
 @final
@@ -25,7 +26,8 @@ class Requester:
         self._period_s = 1.0 / actor_hz
         self._timeout_s = timeout_s
         self._counts = counts
-        self._sequence = 0
+        self.sequence = 0
+        """Of the next request."""
         self._ticker: Ticker | None = None
 
     def restart(self) -> None:
@@ -52,10 +54,10 @@ class Requester:
         self._counts["requests_skipped"] += due
         return False
 
-    def ask(self, now_s: float, *, use_subgoal: bool) -> ChunkRequest:
+    def ask(self, now_s: float, *, use_subgoal: bool, prefix: ActionPrefix | None = None) -> ChunkRequest:
         """The next request; it is in flight from now on."""
         self._counts["requests"] += 1
         self._counts["requests_null"] += not use_subgoal
-        self.in_flight = ChunkRequest(sequence=self._sequence, stamp_s=now_s, use_subgoal=use_subgoal)
-        self._sequence += 1
+        self.in_flight = ChunkRequest(sequence=self.sequence, stamp_s=now_s, use_subgoal=use_subgoal, prefix=prefix)
+        self.sequence += 1
         return self.in_flight

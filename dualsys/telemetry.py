@@ -118,7 +118,7 @@ _CHUNK_FIELDS = (
 )  # fmt: skip
 _COMMAND_FIELDS = (
     "stamp_s", "source", "chunk_sequence", "row", "chunk_age_s", "subgoal_sequence", "subgoal_epoch", "subgoal_age_s",
-    "limited",
+    "seam", "limited",
 )  # fmt: skip
 
 

@@ -35,6 +35,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.run:main",
         summary="Drive one task live with both systems, with a table, a video and a log.",
     ),
+    "replay": CommandEntry(
+        config="dualsys.app.replay:ReplayConfig",
+        function="dualsys.app.replay:main",
+        summary="Decide a recorded run again and compare every command to the bit.",
+    ),
     "eval": CommandEntry(
         config="dualsys.app.evaluate:EvalConfig",
         function="dualsys.app.evaluate:main",

@@ -16,7 +16,7 @@ from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.checkpoint import Checkpoint
-from dualsys.chunking import build_policy
+from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.messages import Command, Observation
@@ -24,6 +24,7 @@ from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
 from dualsys.sim_envs.images import LazyImages
+from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
 
@@ -38,6 +39,7 @@ class Controller:
         core: How often chunks are asked for, how they are played, and what is done about old inputs.
         safety: The gate's share of the embodiment's limits.
         log: File for the run log; None: none is written.
+        tape: Gets everything that a replay needs (`dualsys.tape`).
 
     Raises:
         SpecMismatch: planner and actor are not made for each other.
@@ -53,6 +55,7 @@ class Controller:
         core: CoreConfig | None = None,
         safety: SafetyConfig | None = None,
         log: Path | None = None,
+        tape: Tape | None = None,
     ) -> None:
         timing = timing or TimingConfig()
         core = core or CoreConfig()
@@ -62,15 +65,16 @@ class Controller:
         self.driver = InlineDriver(
             planner,
             actor,
-            DecisionCore(self.embodiment, core, build_policy(core.chunk_policy)),
+            DecisionCore(self.embodiment, core, build_policy(core.chunk_policy), tape),
             SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety or SafetyConfig()),
             timing,
             self.log,
+            tape,
         )
         self._next_seed: int | None = 0
 
     @classmethod
-    def from_checkpoint(
+    def from_checkpoint(  # noqa: PLR0913 (all named, none needed)
         cls,
         name_or_folder: str | Path,
         *,
@@ -81,6 +85,7 @@ class Controller:
         core: CoreConfig | None = None,
         safety: SafetyConfig | None = None,
         log: Path | None = None,
+        tape: Tape | None = None,
     ) -> Self:
         """From a shipped checkpoint by name, or any by folder.
 
@@ -96,6 +101,7 @@ class Controller:
             core: See there.
             safety: See there.
             log: See there.
+            tape: See there.
 
         Raises:
             CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
@@ -105,7 +111,7 @@ class Controller:
         system_1 = build_actor(PartConfig(name=actor, checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
         system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
         use_one_torch_thread()
-        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log)
+        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log, tape=tape)
 
     def reset(self, *, seed: int = 0) -> None:
         """Begin a new episode with the next `step`: pose, models and noise start anew."""

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from dualsys.app.run_video import film_poses
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
+from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
+from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint
+from dualsys.tape import TapeHead
 
 _ENVIRONMENT = "dualsys.sim_envs:make"
+_TAPE_BYTES = 32 * 2**20
+"""A minute and a half at 500 Hz: far more than the supervisor ever leaves in the ring."""
 
 
 def main(config: RunConfig) -> int:
@@ -49,8 +55,9 @@ def run(config: RunConfig) -> dict[str, Any]:
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
         header = {"config": config.plain(), "versions": result_versions()}
         if config.mode == "inline":
-            with LiveTable(config.seconds) as table:
-                report = run_inline(config, environment, checkpoint, header, table.show)
+            head = system_config(config, checkpoint, log=None).tape_head()
+            with LiveTable(config.seconds) as table, tape_deck(config, head, header) as deck:
+                report = run_inline(config, environment, checkpoint, header, table.show, deck)
         else:
             report = _run_on_the_wall_clock(config, environment, checkpoint, header)
         return {**report, **header}
@@ -78,6 +85,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
     """The configuration of all threads or processes of a run."""
     return SystemConfig(
         folder=Path("/"),
+        tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
         planner=PartConfig(name=config.planner, checkpoint=checkpoint.folder),
         actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder),
@@ -104,8 +112,8 @@ def _run_on_the_wall_clock(
 ) -> dict[str, Any]:
     with log_folder(config.log) as folder:
         system = system_config(config, checkpoint, log=folder)
-        with LiveTable(config.seconds) as table:
-            result = _drive(config, system, table)
+        with LiveTable(config.seconds) as table, tape_deck(config, system.tape_head(), header) as deck:
+            result = _drive(config, system, table, deck)
         if config.log is not None and folder is not None:
             merge_logs(folder, config.log, header)
     if config.video is not None:
@@ -113,15 +121,34 @@ def _run_on_the_wall_clock(
     return result.report
 
 
-def _drive(config: RunConfig, system: SystemConfig, table: LiveTable) -> RunResult:
+@contextmanager
+def tape_deck(config: RunConfig, head: TapeHead, header: Mapping[str, Any]) -> Iterator[TapeDeck | None]:
+    """What records a run, None where nothing does. Raises `TapeError` where the tape can't be written."""
+    if config.record is None and config.flight_recorder is None:
+        yield None
+        return
+    if config.record is not None:
+        config.record.parent.mkdir(parents=True, exist_ok=True)
+    told = head.model_copy(update={"config": dict(header["config"]), "versions": dict(header["versions"])})
+    with TapeDeck(told, record=config.record, flights=config.flight_recorder) as deck:
+        yield deck
+
+
+def _drive(config: RunConfig, system: SystemConfig, table: LiveTable, deck: TapeDeck | None) -> RunResult:
+    run_id = f"run-{os.getpid()}"
     if config.mode == "processes":
         return run_processes(
             system,
-            run_id=f"run-{os.getpid()}",
+            run_id=run_id,
             launcher=config.launcher,
             ray_address=config.ray_address,
             on_progress=table.show,
+            deck=deck,
         )
     actor = build_actor(system.actor, system.embodiment, system.subgoal)
     planner = build_planner(system.planner, system.subgoal)
-    return run_threads(system, planner, actor, on_progress=table.show)
+    if deck is None:
+        return run_threads(system, planner, actor, on_progress=table.show)
+    with RunFolder(run_id) as folder:
+        system = system.model_copy(update={"folder": folder.path})
+        return run_threads(system, planner, actor, on_progress=table.show, deck=deck)

@@ -68,6 +68,10 @@ class RunConfig:
     """File for a video of the scene, `.mp4`."""
     log: Path | None = None
     """File for the run log, one JSON object a line: every command with its chunk, subgoal, ages and limits."""
+    record: Path | None = None
+    """File for a tape of the run, `.mcap`: `dualsys replay` decides all of it again."""
+    flight_recorder: Path | None = None
+    """Folder that gets a tape of the last seconds whenever something fails."""
     json: Path | None = None
     """File for the figures."""
 

@@ -9,14 +9,16 @@ from dualsys.app.controller import Controller
 from dualsys.app.film import VideoWriter
 from dualsys.app.run_config import VIDEO_HZ, RunConfig
 from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
 from dualsys.clock import Grid, Ticker
 from dualsys.messages import Command
 from dualsys.protocols import Rendered
+from dualsys.tape import Tape
 
 _PROGRESS_TICKS = 50
-_OUTPUTS = frozenset({"video", "log", "json"})
+_OUTPUTS = frozenset({"video", "log", "json", "record", "flight_recorder"})
 """Settings that name files: not part of what was run, so not in a log that is compared byte for byte."""
 
 
@@ -26,6 +28,7 @@ def run_inline(
     checkpoint: Checkpoint,
     header: Mapping[str, Any],
     on_progress: OnProgress,
+    deck: TapeDeck | None = None,
 ) -> dict[str, Any]:
     """Run episodes until the simulated time is up; the figures of the run.
 
@@ -35,9 +38,10 @@ def run_inline(
         checkpoint: Both systems.
         header: Config and versions for the log.
         on_progress: Called now and then.
+        deck: Gets everything that a replay needs.
     """
     with ExitStack() as stack:
-        controller = stack.enter_context(_make_controller(config, checkpoint))
+        controller = stack.enter_context(_make_controller(config, checkpoint, deck))
         log = controller.log
         video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
         if log is not None:
@@ -49,10 +53,10 @@ def run_inline(
         report = session.report()
         if log is not None:
             log.event("end", success=report["success"], counters=report["counters"])
-        return report
+        return report if deck is None else report | {"tape": deck.report()}
 
 
-def _make_controller(config: RunConfig, checkpoint: Checkpoint) -> Controller:
+def _make_controller(config: RunConfig, checkpoint: Checkpoint, tape: Tape | None) -> Controller:
     return Controller.from_checkpoint(
         checkpoint.folder,
         planner=config.planner,
@@ -61,6 +65,7 @@ def _make_controller(config: RunConfig, checkpoint: Checkpoint) -> Controller:
         core=config.core,
         safety=config.safety,
         log=config.log,
+        tape=tape,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
@@ -230,6 +231,10 @@ def build_actor(
         action=Statistics.of(data.actions[rows].astype(np.float64)),
     )
     shape = config.actor if known is None else known.config
+    if config.max_prefix is not None:
+        if config.max_prefix >= shape.horizon:
+            raise ConfigError(f"--max-prefix {config.max_prefix} leaves no row of a chunk of {shape.horizon} to sample")
+        shape = FlowActorConfig.model_validate(shape.model_dump() | {"max_prefix": config.max_prefix})
     assert data.embodiment is not None  # `build_learner` has looked
     robot = data.embodiment if known is None else known.embodiment  # whose order of cameras it has
     eyes = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())

@@ -72,6 +72,9 @@ class TrainConfig:
     """Width of a subgoal's tokens."""
     actor: FlowActorConfig = field(default_factory=FlowActorConfig)
     """Shape of the action expert."""
+    max_prefix: int | None = None
+    """Rows of a running motion that the actor learns to continue, for `--core.chunk-policy trained-prefix`. None: as
+    many as before."""
     validation_fraction: float = 0.05
     """Share of each dataset's episodes kept for validation, at least one."""
     validate_every: int = 250
@@ -101,7 +104,11 @@ class TrainConfig:
         for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
+        if self.max_prefix is not None and self.max_prefix < 0:
+            raise ConfigError(f"--max-prefix must not be negative, got {self.max_prefix}")
+        self._check_workers()
 
+    def _check_workers(self) -> None:
         if self.batch_size % self.workers:
             raise ConfigError(
                 f"--batch-size {self.batch_size} does not divide among {self.workers} workers; "

@@ -6,7 +6,8 @@ import numpy as np
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
-from dualsys.messages import ActionChunk, FloatArray, LatentSubgoal, Observation
+from dualsys.guidance import Guided
+from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance, LatentSubgoal, Observation
 from dualsys.protocols import Actor
 from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
 
@@ -37,6 +38,26 @@ def check_actor(actor: Any, *, instruction: str = "", seed: int = 0) -> None:
         runs.append(copies)
     same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other rows after reset(seed={seed}) on the same input: not reproducible")
+    for guidance in sorted(actor.guidances) if isinstance(actor, Guided) else ():
+        _check_guidance(actor, guidance, cases[0][0], cases[0][1], name)
+
+
+def _check_guidance(
+    actor: Any, guidance: Guidance, observation: Observation, subgoal: LatentSubgoal | None, name: str
+) -> None:
+    """Whatever the length of the prefix, a chunk comes of it; that it leaves the prefix as it is, too."""
+    position = actor.embodiment.position_in(observation.state)
+    for count, delay in ((actor.horizon, 2), (3, 5), (1, 0)):
+        prefix = ActionPrefix(rows=np.tile(position, (count, 1)), inference_delay=delay, guidance=guidance)
+        before = prefix.rows.copy()
+        chunk = actor.act(observation, subgoal, prefix)
+        where = f"{name}.act() with guidance {guidance!r}, {count} rows and a delay of {delay}"
+        shape = (actor.horizon, actor.embodiment.num_actions)
+        usable = chunk.rows.shape == shape and bool(np.isfinite(chunk.rows).all())
+        require(usable, f"{where} gave rows {chunk.rows.shape}, expected finite ones {shape}")
+        same_start = chunk.start_stamp_s == observation.stamp_s
+        require(same_start, f"{where} gave start_stamp_s {chunk.start_stamp_s}, expected the observation's")
+        require(np.array_equal(prefix.rows, before), f"{where} wrote into the prefix")
 
 
 def _check_specs(actor: Any, name: str) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import DualsysError
-from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.guidance import Guided
+from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 
 Failure = Literal["none", "nan", "infinite", "shape", "stamp", "nothing", "error", "slow"]
@@ -55,6 +56,11 @@ class FaultyActor:
     def dt_s(self) -> float:
         """That of the actor inside."""
         return self._actor.dt_s
+
+    @property
+    def guidances(self) -> frozenset[Guidance]:
+        """Those of the actor inside."""
+        return self._actor.guidances if isinstance(self._actor, Guided) else frozenset()
 
     def reset(self, *, seed: int = 0) -> None:
         """Resets the actor inside, not the script."""

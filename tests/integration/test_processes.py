@@ -15,7 +15,10 @@ from dualsys.bridge.processes import RunResult, run_processes
 from dualsys.bridge.progress import Progress
 from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY, remove_stale_folders
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tape_deck import TapeDeck
+from dualsys.bridge.tape_file import read_tape
 from dualsys.errors import BridgeError
+from dualsys.replay import replay
 from tests.integration import bridge_system
 
 RUN_ID = f"test-{os.getpid()}"
@@ -148,6 +151,38 @@ def test_a_killed_actor_comes_back() -> None:
     assert report["actor"]["pid"] != killer.victim
     assert report["processes"]["actor"]["chunks"] > 0
     assert killer.share_of_ticks_served(500.0) > 0.8
+
+
+def test_a_taped_run_is_decided_again_and_a_death_leaves_the_last_seconds(tmp_path: Path) -> None:
+    killer = Killer("actor", made="chunks")
+    config = bridge_system.reach_system(environment=ENDLESS, seconds=60.0, tape_bytes=4 * 2**20)
+    with TapeDeck(config.tape_head(), record=tmp_path / "run.mcap", flights=tmp_path / "flights") as deck:
+        result = run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=killer, deck=deck)
+    head, records = read_tape(tmp_path / "run.mcap")
+    whole = replay(head, records)
+    assert whole.identical, whole.first_difference
+    assert whole.commands == result.report["tick"]["count"]
+    assert result.report["tape"]["bytes_lost"] == result.report["tape"]["records_not_written"] == 0
+    head, records = read_tape(tmp_path / "flights" / "flight-01-actor.mcap")
+    part = replay(head, records)
+    assert part.identical, part.first_difference
+
+
+def test_a_killed_tick_leaves_its_last_seconds(tmp_path: Path) -> None:
+    config = bridge_system.reach_system(environment=ENDLESS, seconds=60.0, tape_bytes=4 * 2**20)
+
+    def kill(progress: Progress) -> None:
+        tick = progress.statuses.get("tick", {})
+        if tick.get("running") and tick["count"] > 200:
+            os.kill(tick["pid"], signal.SIGKILL)
+
+    deck = TapeDeck(config.tape_head(), record=None, flights=tmp_path)
+    with pytest.raises(BridgeError, match="the tick ended with status -9"), deck:
+        run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=kill, deck=deck)
+    head, records = read_tape(tmp_path / "flight-01-tick.mcap")
+    result = replay(head, records)
+    assert result.identical, result.first_difference
+    assert result.commands > 150
 
 
 def test_a_hung_planner_is_killed_and_started_again() -> None:

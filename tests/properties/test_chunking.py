@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
-from dualsys.chunking import Naive, SkipByDelay, target_at
+from dualsys.chunk_policies import Naive, SkipByDelay
+from dualsys.chunking import target_at
 from dualsys.messages import ActionChunk
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy

@@ -1,16 +1,20 @@
 """Whatever happens to the decision core, it gives a command the gate can make safe, and the same one every time."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualsys.chunking import Naive, SkipByDelay, target_at
+from dualsys import registry
+from dualsys.chunk_policies import Placed, SkipByDelay, build_policy
+from dualsys.chunking import target_at
 from dualsys.counters import COUNTS
 from dualsys.decision import (
     ChunkArrived,
+    ChunkRequest,
     CoreStatus,
     Decision,
     DecisionCore,
@@ -20,7 +24,7 @@ from dualsys.decision import (
     SubgoalArrived,
     Tick,
 )
-from dualsys.messages import ActionChunk
+from dualsys.messages import ActionChunk, FloatArray
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig
 from dualsys.testing import fake_embodiment
@@ -108,6 +112,8 @@ CONFIGS = st.builds(
 class BrokenPolicy:
     """Somebody's rule that gives anything, or fails."""
 
+    guidance = None
+
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
@@ -116,14 +122,24 @@ class BrokenPolicy:
             raise KeyError(consumed_rows)
         return self._answer  # type: ignore[no-any-return]
 
+    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+        if self._answer is None:
+            raise KeyError(arrived)
+        return self._answer if isinstance(self._answer, np.ndarray) else arrived.rows
 
-POLICIES = st.sampled_from([Naive(), SkipByDelay()])
+
+POLICIES = st.sampled_from([build_policy(name) for name in registry.names("chunk_policies")])
 ANY_POLICIES = POLICIES | st.builds(BrokenPolicy, ODDITIES)
 
 
 def _run(events: list[Any], config: CoreConfig, policy: Any) -> list[tuple[Decision, CoreStatus]]:
     core = DecisionCore(ARM, config, policy)
     return [(core.handle(event), core.status()) for event in events]
+
+
+def told(request: ChunkRequest) -> Any:
+    prefix = request.prefix
+    return prefix and (prefix.rows.tobytes(), prefix.inference_delay, prefix.guidance)
 
 
 def _bits(decision: Decision, status: CoreStatus) -> tuple[Any, ...]:
@@ -133,7 +149,7 @@ def _bits(decision: Decision, status: CoreStatus) -> tuple[Any, ...]:
     if command is not None:
         names = [name for name in type(command).__slots__ if name != "target"]
         fields = (command.target.tobytes(), *(repr(getattr(command, name)) for name in names))
-    asked = None if request is None else (request.sequence, repr(request.stamp_s), request.use_subgoal)
+    asked = None if request is None else (request.sequence, repr(request.stamp_s), request.use_subgoal, told(request))
     return (*fields, asked, status.phase, tuple(status.counts.items()))
 
 

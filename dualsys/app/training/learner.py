@@ -152,18 +152,32 @@ class Learner(nn.Module):
         kept_N = (share.of(torch.rand(count, generator=generator)) >= self.weights.subgoal_dropout).to(self.device)
         noise_NAU = share.of(torch.randn((count, *actions_NAU.shape[1:]), generator=generator)).to(self.device)
         time_N = share.of(sample_time(count, generator=generator)).to(self.device)
+        given_NA = self._given(count, actions_NAU.shape[1], generator, share)
         condition = Condition(
             state_BX=states_NX,
             subgoal_BKC=subgoal_NKC,
             mask_BK=repeat(kept_N, "n -> n k", k=subgoal_NKC.shape[1]),
             age_B=self._here(batch.ages_s.reshape(-1)),
             image_BCHW=self._actor_pixels(batch),
+            prefix_BA=given_NA,
         )
-        with self._arithmetic():
-            velocity_NAU = self.expert(interpolate(noise_NAU, actions_NAU, time_N), time_N, condition)
+        noisy_NAU = interpolate(noise_NAU, actions_NAU, time_N)
         is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
+        if given_NA is not None:
+            noisy_NAU = torch.where(given_NA[..., None], actions_NAU, noisy_NAU)
+            is_real_NA1 = is_real_NA1 & ~given_NA[..., None]
+        with self._arithmetic():
+            velocity_NAU = self.expert(noisy_NAU, time_N, condition)
         loss = flow_loss(velocity_NAU.float(), noise_NAU, actions_NAU, is_real_NA1)
         return share.part_of_mean(loss, is_real_NA1.sum())
+
+    def _given(self, count: int, horizon: int, generator: torch.Generator, share: Share) -> Tensor | None:
+        """Which rows a sample is given `(N, A)`: any number up to the most, so that any delay is known."""
+        most = self.actor.config.max_prefix
+        if not most:
+            return None
+        rows_N = share.of(torch.randint(0, most + 1, (count,), generator=generator))
+        return (torch.arange(horizon) < rows_N[:, None]).to(self.device)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)

@@ -12,6 +12,7 @@ from torch import nn
 
 from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.flow_matching import sample_time
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app import train
 from dualsys.app.train_config import TrainConfig
@@ -227,3 +228,34 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
     helpers = ("subgoal_targets", "picture_positions")
     unread = ("null_subgoal", "lm_head")
     assert not [name for name in still if not any(part in name for part in (*helpers, *unread))]
+
+
+def test_rows_that_are_given_are_no_part_of_the_loss() -> None:
+    """A fresh expert has no velocity, so its loss is the mean square of data less noise over the rows it samples."""
+    learner = _prefix_learner(max_prefix=7)
+    batch = replace(make_sampler().draw(0), subgoals=np.zeros((64, 2, 4), dtype=np.float32))
+    found = learner.losses(batch, torch.Generator().manual_seed(0), augment=False).flow
+    draws = torch.Generator().manual_seed(0)
+    torch.rand(192, generator=draws)  # which subgoals are dropped
+    noise_NAU = torch.randn((192, 8, 1), generator=draws)
+    sample_time(192, generator=draws)
+    rows_N = torch.randint(0, 8, (192,), generator=draws)
+    assert set(rows_N.tolist()) == set(range(8))
+    sampled_NA = torch.from_numpy(batch.is_real.reshape(192, 8)) & (torch.arange(8) >= rows_N[:, None])
+    error_NA = (torch.from_numpy(batch.actions.reshape(192, 8, 1)) - noise_NAU)[..., 0].square()
+    torch.testing.assert_close(found, error_NA[sampled_NA].mean())
+
+
+def _prefix_learner(max_prefix: int) -> Learner:
+    robot = EmbodimentSpec(name="r", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",))
+    config = VLMPlannerConfig(
+        backbone="paligemma", architecture=ARCHITECTURE, readout=ReadoutConfig(num_tokens=2, dim=4, width=16)
+    )
+    planner = VLMPlanner.build(config, train_tokenizer(["first", "second"]))
+    one = Statistics(mean=(0.0,), std=(1.0,))
+    actor = FlowActor.build(
+        FlowActorConfig(horizon=8, width=16, depth=2, num_heads=2, smoothing_window=3, max_prefix=max_prefix),
+        embodiment=robot, subgoal_spec=planner.subgoal_spec, statistics=ControllerStatistics(state=one, action=one),
+    )  # fmt: skip
+    weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
+    return Learner(planner, actor, weights, centre_m=[0, 0, 0], num_targets=1, num_kinds=0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dualsys.bridge.inline import InlineDriver
-from dualsys.chunking import Naive, SkipByDelay
+from dualsys.chunk_policies import Naive, SkipByDelay
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import ConfigError, InvalidObservation, SpecMismatch

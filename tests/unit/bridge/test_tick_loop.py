@@ -13,7 +13,7 @@ from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
-from dualsys.chunking import SkipByDelay
+from dualsys.chunk_policies import SkipByDelay
 from dualsys.decision import DecisionCore, Observed, Tick
 from dualsys.errors import BridgeError, ConfigError
 from dualsys.messages import ActionChunk, LatentSubgoal

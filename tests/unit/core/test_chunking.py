@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dualsys.chunking import LARGEST_ROW, Naive, SkipByDelay, build_policy, problem_of, target_at
+from dualsys.chunk_policies import Naive, SkipByDelay, build_policy
+from dualsys.chunking import LARGEST_ROW, problem_of, target_at
 from dualsys.errors import ConfigError
 from dualsys.messages import ActionChunk
 from dualsys.playhead import Playhead

@@ -1,0 +1,94 @@
+"""What becomes of a run's records outside its tick: a whole tape, a flight recorder, or both."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from dualsys.bridge.flight_recorder import FlightRecorder
+from dualsys.bridge.tape_file import TapeWriter
+from dualsys.bridge.tape_ring import TapeRing
+from dualsys.errors import BridgeError
+from dualsys.events import Fault
+from dualsys.tape import Record, TapeHead
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@final
+class TapeDeck:
+    """Takes records from a ring in shared memory, or straight from a driver on the virtual clock. A context manager.
+
+    A tape that can't be written any more is given up with a warning and a count: the run goes on.
+
+    Args:
+        head: What a replay needs.
+        record: File for the whole run; None: none.
+        flights: Folder for tapes of the last seconds before each fault; None: none.
+    """
+
+    def __init__(self, head: TapeHead, *, record: Path | None, flights: Path | None) -> None:
+        self._writer = TapeWriter(record, head) if record is not None else None
+        self._flights = FlightRecorder(flights, head) if flights is not None else None
+        self._lost_bytes = 0
+        self._gave_up = False
+        self._not_written = 0
+        self._records = 0
+
+    def add(self, record: Record) -> None:
+        """Keep a record. Never raises."""
+        self._records += 1
+        self._write(record)
+        if self._flights is not None:
+            self._flights.add(record)
+            if isinstance(record, Fault):
+                self._flights.fault(record.kind)
+
+    def drain(self, ring: TapeRing) -> None:
+        """Take over what a ring holds. Never raises: a damaged ring is given up with a warning."""
+        try:
+            for record in ring.read():
+                self.add(record)
+        except BridgeError as error:
+            _LOGGER.warning("the tape cannot be read on: %s", error)
+        self._lost_bytes = ring.lost_bytes
+
+    def fault(self, part: str) -> None:
+        """A process failed, which the core knows nothing of."""
+        if self._flights is not None:
+            self._flights.fault(part)
+
+    def report(self) -> dict[str, Any]:
+        """Counts, as they go into a run's figures."""
+        flights = self._flights
+        return {
+            "records": self._records,
+            "records_not_written": self._not_written,
+            "bytes_lost": self._lost_bytes,
+            "flights": [] if flights is None else [path.name for path in flights.tapes],
+        }
+
+    def _write(self, record: Record) -> None:
+        if self._writer is None:
+            self._not_written += self._gave_up
+            return
+        try:
+            self._writer.add(record)
+        except OSError as error:
+            _LOGGER.warning("the tape cannot be written any more: %s", error)
+            self._writer, self._gave_up = None, True
+            self._not_written += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._flights is not None:
+            self._flights.flush()
+        if self._writer is not None:
+            try:
+                self._writer.close()
+            except OSError as failure:
+                _LOGGER.warning("the tape has no end: %s", failure)

@@ -1,0 +1,180 @@
+"""A tape as an MCAP file, which Foxglove and every MCAP tool open: a topic a kind of record, JSON with a schema.
+
+Floats are written so that they come back to the bit; what JSON has no word for (`NaN`, infinities) is written as text.
+The head stands in the file's metadata. A file that was cut off is read as far as it goes.
+"""
+
+import json
+import struct
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, final
+
+import numpy as np
+
+from dualsys.errors import TapeError
+from dualsys.events import ChunkArrived, ChunkRequest, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.messages import ActionChunk, ActionPrefix, Command
+from dualsys.tape import Record, TapeHead
+
+TOPICS: dict[type, str] = {
+    Started: "/started",
+    Observed: "/observed",
+    SubgoalArrived: "/subgoal",
+    ChunkArrived: "/chunk",
+    Tick: "/tick",
+    Fault: "/fault",
+    ChunkRequest: "/request",
+    Command: "/command",
+}
+_KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
+_NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
+_ARRAYS = frozenset({"position", "state", "rows", "target"})
+_TEXTS = frozenset({"kind", "detail", "source", "guidance"})
+_METADATA = "dualsys"
+
+
+@final
+class TapeWriter:
+    """Writes records as they come. A context manager; without its end the file lacks an index, and is readable still.
+
+    Args:
+        path: The file; it is made anew.
+        head: What a replay needs.
+    """
+
+    def __init__(self, path: Path, head: TapeHead) -> None:
+        from mcap.writer import CompressionType, Writer
+
+        try:
+            self._file: IO[bytes] = path.open("wb")
+        except OSError as error:
+            raise TapeError(f"tape {path} cannot be written: {error.strerror}") from error
+        self._writer = Writer(self._file, chunk_size=64 * 2**10, compression=CompressionType.ZSTD)
+        self._writer.start(profile="", library="dualsys")
+        self._writer.add_metadata(_METADATA, {"head": head.model_dump_json()})
+        self._channels = {kind: self._channel(kind, topic) for kind, topic in TOPICS.items()}
+        self._stamp_ns = 0
+        self.records = 0
+
+    def _channel(self, kind: type, topic: str) -> int:
+        schema = {"type": "object", "title": kind.__name__, "properties": {f.name: {} for f in fields(kind)}}
+        number = self._writer.register_schema(kind.__name__, "jsonschema", json.dumps(schema).encode())
+        return int(self._writer.register_channel(topic, "json", number))
+
+    def add(self, record: Record) -> None:
+        """Write a record. Its time is its own stamp, or that of the one before where it has none or an older one."""
+        stamp_s = stamp_of(record)
+        if np.isfinite(stamp_s) and abs(stamp_s) < 1e9:
+            self._stamp_ns = max(self._stamp_ns, round(stamp_s * 1e9))
+        data = json.dumps(_plain(record)).encode()
+        self._writer.add_message(
+            self._channels[type(record)],
+            log_time=self._stamp_ns,
+            publish_time=self._stamp_ns,
+            data=data,
+            sequence=self.records,
+        )
+        self.records += 1
+
+    def close(self) -> None:
+        """Write the index. Idempotent."""
+        if not self._file.closed:
+            self._writer.finish()  # type: ignore[no-untyped-call]
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_tape(path: Path) -> tuple[TapeHead, list[Record]]:
+    """Head and records of a file, in the order they were written.
+
+    Raises:
+        TapeError: where there is none, it is no tape, or it holds what no tape does.
+    """
+    if not path.is_file():
+        raise TapeError(f"tape {path} does not exist; `dualsys run --record FILE` makes one")
+    with path.open("rb") as file:
+        heads, messages = _messages(file, path)
+    if not heads:
+        raise TapeError(f"{path} is an MCAP file, but none of dualsys: it has no metadata of that name")
+    numbered = sorted(messages, key=lambda message: message[0])
+    return TapeHead.parse(heads[0], str(path)), [_parse(topic, data, path) for _, topic, data in numbered]
+
+
+def _messages(file: IO[bytes], path: Path) -> tuple[list[str], list[tuple[int, str, bytes]]]:
+    """Heads, and number, topic and text of every message up to the end, or up to where the file was cut off."""
+    from mcap.exceptions import McapError
+    from mcap.records import Channel, Message, Metadata
+    from mcap.stream_reader import StreamReader
+
+    heads: list[str] = []
+    messages: list[tuple[int, str, bytes]] = []
+    topics: dict[int, str] = {}
+    try:
+        for record in StreamReader(file).records:
+            if isinstance(record, Metadata) and record.name == _METADATA:
+                heads.append(record.metadata["head"])
+            elif isinstance(record, Channel):
+                topics[record.id] = record.topic
+            elif isinstance(record, Message):
+                messages.append((record.sequence, topics[record.channel_id], record.data))
+    except (McapError, EOFError, struct.error) as error:  # the last for a file that ends in the midst of a length
+        if not heads:
+            raise TapeError(f"{path} is not a tape: {error}") from error
+    return heads, messages
+
+
+def stamp_of(record: Record) -> float:
+    """When a record was made, in seconds of the robot's clock; NaN for one that doesn't say."""
+    stamp_s: float = record.now_s if hasattr(record, "now_s") else getattr(record, "stamp_s", float("nan"))
+    return float(stamp_s)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return number if np.isfinite(number) else str(number)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _parse(topic: str, data: bytes, path: Path) -> Record:
+    kind = _KINDS.get(topic)
+    if kind is None:
+        raise TapeError(f"{path} has a topic {topic!r}; a tape has {', '.join(_KINDS)}")
+    try:
+        record: Record = _build(kind, json.loads(data))
+    except (TypeError, ValueError, KeyError) as error:
+        raise TapeError(f"{path}: a message of {topic} cannot be read: {error}") from error
+    return record
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    return kind(**{name: _value(name, value) for name, value in values.items()})
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _NESTED and isinstance(value, dict):
+        return _build(_NESTED[name], value)
+    if name in _ARRAYS:
+        return np.array(_numbers(value), dtype=np.float64)
+    if name == "limited":
+        return tuple(value)
+    return float(value) if isinstance(value, str) and name not in _TEXTS else value
+
+
+def _numbers(value: Any) -> Any:
+    return [_numbers(each) for each in value] if isinstance(value, list) else float(value)

@@ -1,0 +1,182 @@
+"""Records of a tape as frames: small and quick enough to be made within a tick."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+
+from dualsys.bridge.frames import FrameReader, FrameWriter
+from dualsys.bridge.wire import ChunkCodec, RequestCodec
+from dualsys.errors import BridgeError
+from dualsys.events import ChunkArrived, ChunkRequest, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.messages import Command, CommandSource
+from dualsys.tape import Record
+
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND = range(64, 72)
+_CHUNKS, _REQUESTS = ChunkCodec(), RequestCodec()
+
+
+def encode_record(record: Record) -> bytes:
+    """Frame of a record. Raises `BridgeError` for one that holds what no driver gives."""
+    encode = _ENCODERS.get(type(record))
+    if encode is None:
+        raise BridgeError(f"{type(record).__name__} is no record of a tape")
+    try:
+        return encode(record)
+    except (AttributeError, TypeError, ValueError, struct.error) as error:
+        raise BridgeError(f"a {type(record).__name__} that no driver gives: {error}") from error
+
+
+def decode_record(data: bytes) -> Record:
+    """Record of a frame. Raises `BridgeError` for a malformed one."""
+    kind = int.from_bytes(data[6:8], "little") if len(data) >= 8 else 0
+    decode = _DECODERS.get(kind)
+    if decode is None:
+        raise BridgeError(f"a frame of kind {kind} is no record of a tape")
+    frame = FrameReader(data, kind)
+    record = decode(frame)
+    frame.finish()
+    return record
+
+
+def _encode_started(record: Started) -> bytes:
+    frame = FrameWriter(_STARTED)
+    frame.number(record.now_s)
+    frame.array(np.asarray(record.position, dtype=np.float64), "<f8")
+    return frame.finish()
+
+
+def _decode_started(frame: FrameReader) -> Started:
+    return Started(now_s=frame.number(), position=frame.array("<f8", 1))
+
+
+def _encode_observed(record: Observed) -> bytes:
+    frame = FrameWriter(_OBSERVED)
+    frame.number(record.stamp_s)
+    frame.array(np.asarray(record.state, dtype=np.float64), "<f8")
+    return frame.finish()
+
+
+def _decode_observed(frame: FrameReader) -> Observed:
+    return Observed(stamp_s=frame.number(), state=frame.array("<f8", 1))
+
+
+def _encode_subgoal(record: SubgoalArrived) -> bytes:
+    frame = FrameWriter(_SUBGOAL)
+    frame.integer(record.sequence)
+    frame.integer(record.epoch)
+    frame.number(record.observation_stamp_s)
+    frame.number(record.time_to_live_s)
+    return frame.finish()
+
+
+def _decode_subgoal(frame: FrameReader) -> SubgoalArrived:
+    return SubgoalArrived(
+        sequence=frame.integer(),
+        epoch=frame.integer(),
+        observation_stamp_s=frame.number(),
+        time_to_live_s=frame.number(),
+    )
+
+
+def _encode_chunk(record: ChunkArrived) -> bytes:
+    frame = FrameWriter(_CHUNK)
+    frame.number(record.now_s)
+    chunk = replace(record.chunk, rows=np.asarray(record.chunk.rows, dtype=np.float64))
+    frame.array(np.frombuffer(_CHUNKS.encode(chunk), dtype=np.uint8), "|u1")
+    return frame.finish()
+
+
+def _decode_chunk(frame: FrameReader) -> ChunkArrived:
+    now_s = frame.number()
+    return ChunkArrived(now_s=now_s, chunk=_CHUNKS.decode(frame.array("|u1", 1).tobytes()))
+
+
+def _encode_tick(record: Tick) -> bytes:
+    frame = FrameWriter(_TICK)
+    frame.number(record.now_s)
+    return frame.finish()
+
+
+def _decode_tick(frame: FrameReader) -> Tick:
+    return Tick(now_s=frame.number())
+
+
+def _encode_fault(record: Fault) -> bytes:
+    frame = FrameWriter(_FAULT)
+    frame.number(record.now_s)
+    frame.text(record.kind)
+    frame.text(record.detail[:1000])
+    return frame.finish()
+
+
+def _decode_fault(frame: FrameReader) -> Fault:
+    return Fault(now_s=frame.number(), kind=frame.text(), detail=frame.text())
+
+
+def _encode_request(record: ChunkRequest) -> bytes:
+    frame = FrameWriter(_REQUEST)
+    frame.array(np.frombuffer(_REQUESTS.encode(record), dtype=np.uint8), "|u1")
+    return frame.finish()
+
+
+def _decode_request(frame: FrameReader) -> ChunkRequest:
+    return _REQUESTS.decode(frame.array("|u1", 1).tobytes())
+
+
+def _encode_command(record: Command) -> bytes:
+    frame = FrameWriter(_COMMAND)
+    frame.array(record.target, "<f8")
+    for number in (record.stamp_s, record.row, record.subgoal_age_s, record.chunk_age_s, record.seam):
+        frame.number(number)
+    for integer in (record.chunk_sequence, record.subgoal_sequence, record.subgoal_epoch):
+        frame.integer(integer)
+    frame.text(record.source)
+    frame.text(" ".join(record.limited))
+    return frame.finish()
+
+
+def _decode_command(frame: FrameReader) -> Command:
+    target = frame.array("<f8", 1)
+    stamp_s, row, subgoal_age_s, chunk_age_s, seam = (frame.number() for _ in range(5))
+    chunk_sequence, subgoal_sequence, subgoal_epoch = (frame.integer() for _ in range(3))
+    source, limited = frame.text(), frame.text()
+    if source not in get_args(CommandSource):
+        raise BridgeError(f"a command from {source!r}; there are {', '.join(get_args(CommandSource))}")
+    return Command(
+        target=target,
+        stamp_s=stamp_s,
+        source=source,  # type: ignore[arg-type]
+        chunk_sequence=chunk_sequence,
+        row=row,
+        subgoal_sequence=subgoal_sequence,
+        subgoal_epoch=subgoal_epoch,
+        subgoal_age_s=subgoal_age_s,
+        chunk_age_s=chunk_age_s,
+        seam=seam,
+        limited=tuple(limited.split()),
+    )
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    Started: _encode_started,
+    Observed: _encode_observed,
+    SubgoalArrived: _encode_subgoal,
+    ChunkArrived: _encode_chunk,
+    Tick: _encode_tick,
+    Fault: _encode_fault,
+    ChunkRequest: _encode_request,
+    Command: _encode_command,
+}
+_DECODERS: dict[int, Callable[[FrameReader], Record]] = {
+    _STARTED: _decode_started,
+    _OBSERVED: _decode_observed,
+    _SUBGOAL: _decode_subgoal,
+    _CHUNK: _decode_chunk,
+    _TICK: _decode_tick,
+    _FAULT: _decode_fault,
+    _REQUEST: _decode_request,
+    _COMMAND: _decode_command,
+}

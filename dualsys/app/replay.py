@@ -1,0 +1,46 @@
+"""`dualsys replay`: decide a recorded run again, and say whether every command is the same to the bit."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from dualsys.bridge.tape_file import read_tape
+from dualsys.replay import Replay, replay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayConfig:
+    """Play a tape through the decision core and the safety gate, and compare every command."""
+
+    tape: Annotated[Path, tyro.conf.Positional]
+    """What `dualsys run --record` or its flight recorder wrote."""
+    json: Path | None = None
+    """File for the figures."""
+
+
+def main(config: ReplayConfig) -> int:
+    """Read, play, compare. Returns 0 where all commands are the same, 1 where one isn't or there are none."""
+    head, records = read_tape(config.tape)
+    result = replay(head, records)
+    Console().print(_table(config.tape, result))
+    if config.json is not None:
+        config.json.write_text(json.dumps(asdict(result) | {"identical": result.identical}, indent=2) + "\n")
+    return 0 if result.identical else 1
+
+
+def _table(tape: Path, result: Replay) -> Table:
+    verdict = "the same commands to the bit" if result.identical else "not the same"
+    table = Table(title=f"{tape.name}: {verdict}", show_header=False)
+    table.add_row("events", str(result.events))
+    table.add_row("commands compared", str(result.commands))
+    table.add_row("differing", str(result.differing))
+    if result.passed_over:
+        table.add_row("records before the first start, passed over", str(result.passed_over))
+    if result.first_difference:
+        table.add_row("first difference", result.first_difference)
+    return table

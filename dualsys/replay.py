@@ -1,0 +1,100 @@
+"""Playing a tape again: the same events through a core of the same configuration must give the same commands."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from dualsys.chunk_policies import build_policy
+from dualsys.decision import DecisionCore
+from dualsys.events import ChunkRequest, Started
+from dualsys.messages import Command
+from dualsys.safety import SafetyGate
+from dualsys.tape import Record, TapeHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a tape and what comes of it agree."""
+
+    passed_over: int
+    """Records before the first start."""
+    events: int
+    commands: int
+    """Commands on the tape, each compared."""
+    differing: int
+    """Of them, not equal to the bit."""
+    first_difference: str
+    """Where and in what; empty where there is none."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether all were equal, and there was something to compare."""
+        return self.commands > 0 and self.differing == 0
+
+
+def replay(head: TapeHead, records: Iterable[Record]) -> Replay:
+    """Play a tape's events through a new core and gate, and hold each command against the tape's.
+
+    A tape may begin in the midst of a run, as a flight recorder's does: what it says before the first start depends on
+    what is not on it, and is passed over.
+    """
+    tape = list(records)
+    first = next((index for index, record in enumerate(tape) if isinstance(record, Started)), len(tape))
+    player = _Player(head)
+    asked = next((record for record in tape[first:] if isinstance(record, ChunkRequest)), None)
+    if asked is not None:
+        player.core.count_requests_from(asked.sequence)
+    for record in tape[first:]:
+        player.play(record)
+    return Replay(
+        passed_over=first,
+        events=player.events,
+        commands=player.commands,
+        differing=player.differing,
+        first_difference=player.first_difference,
+    )
+
+
+class _Player:
+    """A core and a gate as those of the tape."""
+
+    def __init__(self, head: TapeHead) -> None:
+        self.core = DecisionCore(head.embodiment, head.core, build_policy(head.core.chunk_policy))
+        self._gate = SafetyGate(head.embodiment, head.control_dt_s, head.safety)
+        self._decided: Command | None = None
+        self.events = self.commands = self.differing = 0
+        self.first_difference = ""
+
+    def play(self, record: Record) -> None:
+        """Take in an event, or compare a command with what was decided."""
+        if isinstance(record, Command):
+            self._compare(record)
+        elif not isinstance(record, ChunkRequest):
+            self.events += 1
+            if isinstance(record, Started):
+                self._gate.reset(record.position)
+            # Without latency an instant is decided again: the newest decision is the one that was sent.
+            self._decided = self.core.handle(record).command or self._decided
+
+    def _compare(self, command: Command) -> None:
+        self.commands += 1
+        found = None if self._decided is None else self._gate.limit(self._decided)
+        self._decided = None
+        what = "no command at all now" if found is None else difference(command, found)
+        self.differing += bool(what)
+        if what and not self.first_difference:
+            self.first_difference = f"command {self.commands} at {command.stamp_s:.6f} s: {what}"
+
+
+def difference(one: Command, other: Command) -> str:
+    """Fields in which two commands differ, with both values; empty where they are equal to the bit."""
+    names = [field.name for field in fields(Command) if not _same(getattr(one, field.name), getattr(other, field.name))]
+    return "; ".join(f"{name} {getattr(one, name)} on the tape, {getattr(other, name)} now" for name in names)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype == other.dtype) and one.tobytes() == other.tobytes()
+    return bool(one == other) or (one != one and other != other)

@@ -1,0 +1,56 @@
+"""A tape: all that went into the decision core and all commands that came of it, in order.
+
+    head, Started, Observed, Tick, ChunkRequest, Command, Observed, SubgoalArrived, ChunkArrived, Tick, Command, ...
+
+The core is deterministic, so its events are the whole run: `dualsys.replay` plays them again and compares every command
+to the bit. What is kept beside is for people (which weights, which versions, when).
+"""
+
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import TapeError
+from dualsys.events import ChunkRequest, Event
+from dualsys.messages import Command
+from dualsys.settings import CoreConfig, SafetyConfig
+
+Record = Event | ChunkRequest | Command
+
+TAPE_VERSION = 1
+
+
+class TapeHead(BaseModel):
+    """What a replay builds the core and the gate from, and what a person wants to know of the run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = TAPE_VERSION
+    embodiment: EmbodimentSpec
+    core: CoreConfig
+    safety: SafetyConfig
+    control_dt_s: float
+    """Time of a tick, which the gate was built for."""
+    config: dict[str, Any] = {}
+    """How the run was asked for."""
+    versions: dict[str, Any] = {}
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Self:
+        """Read a head. Raises `TapeError` for one of another version, or that isn't whole."""
+        try:
+            head = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise TapeError(f"{where}: its head cannot be read: {error}") from error
+        if head.version != TAPE_VERSION:
+            raise TapeError(f"{where} is a tape of version {head.version}, this dualsys reads {TAPE_VERSION}")
+        return head
+
+
+class Tape(Protocol):
+    """Where records go. `add` is called within a tick: it must not wait, raise or take long."""
+
+    def add(self, record: Record) -> None:
+        """Keep a record."""
+        ...

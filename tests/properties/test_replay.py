@@ -1,0 +1,173 @@
+"""Whatever happens in a run, its tape decides the same again; a command that was tampered with is found."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dualsys.bridge.flight_recorder import FlightRecorder
+from dualsys.bridge.inline import InlineDriver
+from dualsys.bridge.tape_deck import TapeDeck
+from dualsys.bridge.tape_file import TapeWriter, read_tape
+from dualsys.chunk_policies import build_policy
+from dualsys.decision import DecisionCore
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import TapeError
+from dualsys.events import Fault, Started
+from dualsys.messages import Command
+from dualsys.replay import replay
+from dualsys.safety import SafetyGate
+from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
+from dualsys.tape import Record, TapeHead
+from dualsys.testing import KnownPlanner, PoseActor, ReachEnvironment, fake_embodiment
+from dualsys.testing.faults import FaultyActor
+from tests.properties.test_tape_ring import RECORDS, bits
+
+ARM = fake_embodiment(2)
+SPEC = SubgoalSpec(num_tokens=1, dim=1)
+POLICIES = ("naive", "skip-by-delay", "temporal-ensemble", "cross-fade")
+FAILURES = st.lists(st.sampled_from(["none", "none", "nan", "shape", "stamp", "nothing"]), min_size=1, max_size=6)
+
+
+class Listed:
+    """A tape in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        self.records.append(record)
+
+
+def head_of(core: CoreConfig, timing: TimingConfig) -> TapeHead:
+    return TapeHead(embodiment=ARM, core=core, safety=SafetyConfig(), control_dt_s=1.0 / timing.control_hz)
+
+
+def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[int], tape: Any) -> None:
+    """Episodes of an arm whose actor fails by a script."""
+    actor = FaultyActor(PoseActor(ARM, SPEC, np.full(2, 0.7)), failures)
+    decisions = DecisionCore(ARM, core, build_policy(core.chunk_policy), tape)
+    gate = SafetyGate(ARM, 1.0 / timing.control_hz, SafetyConfig())
+    driver = InlineDriver(KnownPlanner(SPEC), actor, decisions, gate, timing, tape=tape)
+    environment = ReachEnvironment(ARM, np.full(2, 0.7), control_dt_s=1.0 / timing.control_hz, max_steps=60)
+    for seed in seeds:
+        environment.reset(seed=seed)
+        driver.reset(environment.observe(), seed=seed)
+        over = False
+        while not over:
+            command = driver.step(environment.observe())
+            _, _, terminated, truncated, _ = environment.step(command.target)
+            over = terminated or truncated
+
+
+CORES = st.builds(
+    CoreConfig,
+    actor_hz=st.sampled_from([5.0, 10.0, 25.0]),
+    chunk_policy=st.sampled_from(POLICIES),
+    first_subgoal_wait_s=st.sampled_from([0.0, 0.3]),
+    chunk=st.just(StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4)),
+)
+TIMINGS = st.builds(TimingConfig, actor_latency_s=st.sampled_from([0.0, 0.03, 0.2]), control_hz=st.just(50.0))
+
+
+@settings(max_examples=25, deadline=None)
+@given(CORES, TIMINGS, FAILURES)
+def test_a_run_is_decided_again_to_the_bit(core: CoreConfig, timing: TimingConfig, failures: Any) -> None:
+    tape = Listed()
+    played(core, timing, failures, [0, 1, 2], tape)
+    result = replay(head_of(core, timing), tape.records)
+    assert result.identical, result.first_difference
+    assert result.commands == sum(isinstance(record, Command) for record in tape.records)
+    starts = [index for index, record in enumerate(tape.records) if isinstance(record, Started)]
+    late = replay(head_of(core, timing), tape.records[starts[1] - 7 :])
+    assert late.identical, late.first_difference
+    assert late.passed_over == 7
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["target", "row", "seam", "limited"]))
+def test_a_command_that_was_changed_is_named(where: int, field: str) -> None:
+    core, timing, tape = CoreConfig(), TimingConfig(actor_latency_s=0.03), Listed()
+    played(core, timing, ["none"], [0], tape)
+    commands = [index for index, record in enumerate(tape.records) if isinstance(record, Command)]
+    index = commands[where % len(commands)]
+    command = tape.records[index]
+    assert isinstance(command, Command)
+    changed: dict[str, Any] = {
+        "target": np.nextafter(command.target, 9.0),
+        "row": -2.5,
+        "seam": 1e-300,
+        "limited": ("stale",),
+    }
+    tape.records[index] = replace(command, **{field: changed[field]})
+    result = replay(head_of(core, timing), tape.records)
+    assert result.differing == 1
+    assert f"{field} " in result.first_difference
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(RECORDS, max_size=20), st.floats(0.0, 1.0))
+def test_a_file_gives_back_its_records_and_a_cut_one_the_first_of_them(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], share: float
+) -> None:
+    path: Path = tmp_path_factory.mktemp("tape") / "run.mcap"
+    head = head_of(CoreConfig(), TimingConfig())
+    with TapeWriter(path, head) as tape:
+        for record in records:
+            tape.add(record)
+    found_head, found = read_tape(path)
+    assert found_head == head
+    assert [bits(record) for record in found] == [bits(record) for record in records]
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    rest = _readable(path)
+    assert [bits(record) for record in rest] == [bits(record) for record in records[: len(rest)]]
+
+
+def _readable(path: Path) -> list[Record]:
+    """Records of a file, none where not even its head is whole."""
+    try:
+        return read_tape(path)[1]
+    except TapeError:
+        return []
+
+
+def test_a_fault_leaves_a_tape_of_what_was_before_and_after_it(tmp_path: Path) -> None:
+    core, timing = CoreConfig(), TimingConfig(actor_latency_s=0.03)
+    head = head_of(core, timing)
+    with TapeDeck(head, record=None, flights=tmp_path / "flights") as deck:
+        played(core, timing, ["none", "none", "none", "nothing", "none"], list(range(20)), deck)
+    flights = sorted((tmp_path / "flights").iterdir())
+    assert [path.name for path in flights] == deck.report()["flights"] == ["flight-01-actor.mcap"]
+    _, records = read_tape(flights[0])
+    assert any(isinstance(record, Fault) for record in records)
+    result = replay(head, records)
+    assert result.identical, result.first_difference
+
+
+def test_a_recorder_forgets_what_is_old_and_never_fails(tmp_path: Path) -> None:
+    core, timing = CoreConfig(), TimingConfig()
+    (tmp_path / "file").write_text("")
+    recorder = FlightRecorder(tmp_path / "file" / "flights", head_of(core, timing))
+    for index in range(100_000):
+        recorder.add(Fault(now_s=0.01 * index, kind="camera"))
+        recorder.fault("camera")
+    recorder.flush()
+    assert recorder.tapes == []
+    assert recorder.faults == 100_000
+    assert len(recorder._kept) < 1100
+
+
+def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
+    for name, data in (("text.mcap", b"hello"), ("empty.mcap", b"")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(TapeError, match=name):
+            read_tape(tmp_path / name)
+    with pytest.raises(TapeError, match="does not exist; `dualsys run --record FILE`"):
+        read_tape(tmp_path / "none.mcap")
+    with pytest.raises(TapeError, match="version 2, this dualsys reads 1"):
+        TapeHead.parse(head_of(CoreConfig(), TimingConfig()).model_copy(update={"version": 2}).model_dump_json(), "x")

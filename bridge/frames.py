@@ -23,7 +23,9 @@ _HEAD = struct.Struct("<4sHHII")
 _INTEGER = struct.Struct("<q")
 _FLOAT = struct.Struct("<d")
 _ARRAY = struct.Struct("<II")
-_DTYPES = {code: np.dtype(name) for code, name in enumerate(("<f8", "<f4", "|u1", "|b1", "<i8"), start=1)}
+DTYPES = ("<f8", "<f4", "|u1", "|b1", "<i8", "<f2", "<i4", "<i2", "<u2")
+"""Of arrays; a dtype's place is its code on the wire, so new ones go to the end."""
+_DTYPES = {code: np.dtype(name) for code, name in enumerate(DTYPES, start=1)}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 

@@ -7,14 +7,16 @@ frame's bytes. A frame that isn't exactly as written is refused with `BridgeErro
 import json
 from typing import Any
 
-from dualsys.bridge.frames import MAX_TEXT_BYTES, FrameReader, FrameWriter
+from numpy.typing import NDArray
+
+from dualsys.bridge.frames import DTYPES, MAX_TEXT_BYTES, FrameReader, FrameWriter
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
 from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
 
 _MAX_CAMERAS = 64
-_OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS = range(1, 9)
+_OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS, _RAW = range(1, 10)
 
 
 class ObservationCodec:
@@ -219,6 +221,38 @@ class CameraCodec:
         image = CameraFrame(stamp_s=frame.number(), episode=frame.integer(), image=frame.array("|u1", 3))
         frame.finish()
         return image
+
+
+class ArrayCodec:
+    """One array, of a dtype and a number of axes agreed on; its shape travels with each value.
+
+    Args:
+        dtype: One of `frames.DTYPES`, such as `<f4`; bfloat16 travels as the bits of `<u2`.
+        ndim: Axes.
+
+    Raises:
+        BridgeError: for a dtype that frames don't have.
+    """
+
+    def __init__(self, dtype: str, *, ndim: int) -> None:
+        if dtype not in DTYPES:
+            raise BridgeError(f"frames have no arrays of {dtype!r}; they have {', '.join(DTYPES)}")
+        self._dtype, self._ndim = dtype, ndim
+
+    def encode(self, value: NDArray[Any]) -> bytes:
+        """Frame of an array. Raises `BridgeError` for another dtype or number of axes."""
+        if value.ndim != self._ndim:
+            raise BridgeError(f"expected an array of {self._ndim} axes, got {value.dtype} {value.shape}")
+        frame = FrameWriter(_RAW)
+        frame.array(value, self._dtype)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> NDArray[Any]:
+        """Array of a frame; it views the frame's bytes."""
+        frame = FrameReader(data, _RAW)
+        array = frame.array(self._dtype, self._ndim)
+        frame.finish()
+        return array
 
 
 class StatusCodec:

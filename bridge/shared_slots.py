@@ -128,7 +128,9 @@ class SharedSlots:
         """Leave a sign of life."""
         self._floats[HEARTBEAT] = monotonic()
 
-    def write(self, data: bytes, *, sequence: int, observation_stamp_s: float, time_to_live_s: float) -> None:
+    def write(
+        self, data: bytes | memoryview, *, sequence: int, observation_stamp_s: float, time_to_live_s: float
+    ) -> None:
         """Publish bytes."""
         if not self._writes:
             raise BridgeError(f"mailbox {self._path}: opened for reading; open it as its writer to publish")

@@ -5,7 +5,9 @@
 Every field starts at a multiple of eight bytes, so that arrays can be viewed in place.
 """
 
+import math
 import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,24 +31,31 @@ _DTYPES = {code: np.dtype(name) for code, name in enumerate(DTYPES, start=1)}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
+@cache
+def _integers(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}q")
+
+
 class FrameWriter:
     """Collects the fields of one frame."""
 
     def __init__(self, kind: int) -> None:
         """Start a frame of a kind."""
         self._kind = kind
-        self._data = bytearray(_HEAD.size)
+        # Joined once, at the end: an array is copied once, not with every field that follows it.
+        self._parts: list[bytes | memoryview] = []
+        self._size = _HEAD.size
 
     def integer(self, value: int) -> None:
         """Append a signed 64-bit integer."""
         try:
-            self._data += _INTEGER.pack(value)
+            self._add(_INTEGER.pack(value))
         except struct.error as error:
             raise BridgeError(f"{value!r} doesn't fit into a 64-bit integer") from error
 
     def number(self, value: float) -> None:
         """Append a 64-bit float."""
-        self._data += _FLOAT.pack(value)
+        self._add(_FLOAT.pack(value))
 
     def text(self, value: str) -> None:
         """Append a text of at most `MAX_TEXT_BYTES` in UTF-8."""
@@ -64,10 +73,10 @@ class FrameWriter:
         wanted = np.dtype(dtype)
         if value.dtype != wanted or value.ndim > MAX_DIMENSIONS:
             raise BridgeError(f"expected a {wanted} array of <= {MAX_DIMENSIONS} axes, got {value.dtype} {value.shape}")
-        self._data += _ARRAY.pack(_CODES[wanted], value.ndim)
-        for length in value.shape:
-            self._data += _INTEGER.pack(length)
-        self._append(np.ascontiguousarray(value, dtype=wanted).tobytes())
+        self._add(_ARRAY.pack(_CODES[wanted], value.ndim) + _integers(value.ndim).pack(*value.shape))
+        # As bytes of one axis: a view of a whole array, none of an array of no bytes, has that form.
+        contiguous = np.ascontiguousarray(value, dtype=wanted).reshape(-1)
+        self._append(contiguous.view(np.uint8).data)
 
     def optional_array(self, value: NDArray[Any] | None, dtype: str) -> None:
         """Append a flag, and the array where there is one."""
@@ -75,16 +84,21 @@ class FrameWriter:
         if value is not None:
             self.array(value, dtype)
 
-    def _append(self, data: bytes) -> None:
-        self._data += data
-        self._data += bytes(-len(self._data) % 8)
+    def _append(self, data: bytes | memoryview) -> None:
+        self._add(data)
+        padding = -len(data) % 8
+        if padding:
+            self._add(bytes(padding))
+
+    def _add(self, data: bytes | memoryview) -> None:
+        self._parts.append(data)
+        self._size += len(data)
 
     def finish(self) -> bytes:
         """The frame. Raises `BridgeError` when it is larger than `MAX_FRAME_BYTES`."""
-        if len(self._data) > MAX_FRAME_BYTES:
-            raise BridgeError(f"a frame of {len(self._data)} bytes exceeds the wire's {MAX_FRAME_BYTES}")
-        _HEAD.pack_into(self._data, 0, MAGIC, WIRE_VERSION, self._kind, len(self._data), 0)
-        return bytes(self._data)
+        if self._size > MAX_FRAME_BYTES:
+            raise BridgeError(f"a frame of {self._size} bytes exceeds the wire's {MAX_FRAME_BYTES}")
+        return b"".join((_HEAD.pack(MAGIC, WIRE_VERSION, self._kind, self._size, 0), *self._parts))
 
 
 class FrameReader:
@@ -112,7 +126,7 @@ class FrameReader:
         padded = end + -end % 8
         if nbytes < 0 or padded > len(self._data):
             raise BridgeError(f"frame ends at {len(self._data)} bytes, a field reaches to {padded}")
-        if any(self._data[end:padded]):
+        if padded != end and any(self._data[end:padded]):
             raise BridgeError("frame has other bytes than zero between two fields")
         self._offset = padded
         return start
@@ -124,6 +138,10 @@ class FrameReader:
     def number(self) -> float:
         """Take a 64-bit float."""
         return float(_FLOAT.unpack_from(self._data, self._skip(8))[0])
+
+    def scalars(self, layout: struct.Struct) -> tuple[Any, ...]:
+        """Take several integers (`q`) and numbers (`d`) in a row, `<qdq`: one step, which the tick is glad of."""
+        return layout.unpack_from(self._data, self._skip(layout.size))
 
     def flag(self) -> bool:
         """Take an integer that is 0 or 1."""
@@ -142,6 +160,8 @@ class FrameReader:
     def text(self) -> str:
         """Take a text."""
         length = self.count(MAX_TEXT_BYTES)
+        if length == 0:
+            return ""
         start = self._skip(length)
         try:
             return bytes(self._data[start : start + length]).decode()
@@ -154,10 +174,10 @@ class FrameReader:
         wanted = np.dtype(dtype)
         if _DTYPES.get(code) != wanted or found_ndim != ndim:
             raise BridgeError(f"array of dtype code {code} and {found_ndim} axes, expected {wanted} and {ndim}")
-        shape = tuple(self.count(MAX_FRAME_BYTES) for _ in range(ndim))
-        size = 1
-        for length in shape:
-            size *= length
+        shape = _integers(ndim).unpack_from(self._data, self._skip(8 * ndim))
+        if any(not 0 <= length <= MAX_FRAME_BYTES for length in shape):
+            raise BridgeError(f"an array's shape is {shape}, expected lengths of 0 to {MAX_FRAME_BYTES}")
+        size = math.prod(shape)
         start = self._skip(size * wanted.itemsize)
         if size == 0:
             return np.empty(shape, dtype=wanted)

@@ -35,7 +35,7 @@ from dualsys.bridge.realtime import tighten_timers
 from dualsys.bridge.run_folder import SHARED_MEMORY
 from dualsys.bridge.shared_slots import SharedSlots
 
-PLAIN_SECONDS = 10.0
+PLAIN_SECONDS = 5.0
 """A plain buffer needs no longer to tear."""
 _LOOK_EVERY = 128
 """Reads between two looks at the clock."""
@@ -263,7 +263,8 @@ def draw(tallies: list[Tally], path: Path) -> None:
     shares.invert_yaxis()
     shares.set_xlim(0, 1)
     shares.set_xlabel("share of reads that were torn")
-    reads.set_yscale("log")
+    if any(tally.new for tally in tallies if tally.kind == MAILBOX):
+        reads.set_yscale("log")
     reads.set_xlabel("seconds")
     reads.set_ylabel("new values read from the mailbox")
     reads.legend(fontsize=8)

@@ -54,6 +54,9 @@ class BoxLine:
             return self._ray.get(getattr(self._server, method).remote(*arguments), timeout=within_s)
         except ValueError as error:
             raise Unreachable(f"there is no Ray box {self.name!r}: make one with RayBox") from error
+        except SystemExit as error:
+            # What Ray raises in a thread that waits while another shuts it down; it would end the thread.
+            raise Unreachable(f"Ray box {self.name!r}: this process is leaving Ray") from error
         except self._ray.exceptions.RayError as error:
             self._server = None
             raise Unreachable(f"Ray box {self.name!r}: {type(error).__name__}") from error

@@ -226,3 +226,19 @@ def test_without_a_connection_there_is_an_error_and_no_cluster() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("a Ray box needs Ray: connect this process first")
+
+
+def test_leaving_ray_first_ends_no_thread_and_takes_no_value(ray: Any, box: RayBox) -> None:
+    """The last of this module: the cluster is gone afterwards."""
+    reader, writer = ray_reader(BOX, CODEC), ray_writer(BOX, CODEC)
+    writer.write(tokens(0), sequence=0, observation_stamp_s=0.0)
+    until(lambda: reader.last_sequence == 0)
+    ray.shutdown()
+    until(lambda: reader.living_writer() is None)
+    assert sum(thread.name == f"ray-box-{BOX}" for thread in threading.enumerate()) == 2
+    assert not ray.is_initialized()
+    value = reader.read()
+    assert value is not None
+    np.testing.assert_array_equal(value, tokens(0))
+    for end in (reader, writer):
+        end.close()

@@ -28,6 +28,7 @@ _ARRAY = struct.Struct("<II")
 DTYPES = ("<f8", "<f4", "|u1", "|b1", "<i8", "<f2", "<i4", "<i2", "<u2")
 """Of arrays; a dtype's place is its code on the wire, so new ones go to the end."""
 _DTYPES = {code: np.dtype(name) for code, name in enumerate(DTYPES, start=1)}
+_DTYPE_NAMED = {name: np.dtype(name) for name in DTYPES}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
@@ -120,6 +121,14 @@ class FrameReader:
         self._data = data
         self._offset = _HEAD.size
 
+    def _step(self, nbytes: int) -> int:
+        """Past fields of eight bytes each: the short way, of which the tick takes many."""
+        start = self._offset
+        self._offset = end = start + nbytes
+        if end > len(self._data):
+            raise BridgeError(f"frame ends at {len(self._data)} bytes, a field reaches to {end}")
+        return start
+
     def _skip(self, nbytes: int) -> int:
         start = self._offset
         end = start + nbytes
@@ -133,26 +142,26 @@ class FrameReader:
 
     def integer(self) -> int:
         """Take a signed 64-bit integer."""
-        return int(_INTEGER.unpack_from(self._data, self._skip(8))[0])
+        return int(_INTEGER.unpack_from(self._data, self._step(8))[0])
 
     def number(self) -> float:
         """Take a 64-bit float."""
-        return float(_FLOAT.unpack_from(self._data, self._skip(8))[0])
+        return float(_FLOAT.unpack_from(self._data, self._step(8))[0])
 
     def scalars(self, layout: struct.Struct) -> tuple[Any, ...]:
         """Take several integers (`q`) and numbers (`d`) in a row, `<qdq`: one step, which the tick is glad of."""
-        return layout.unpack_from(self._data, self._skip(layout.size))
+        return layout.unpack_from(self._data, self._step(layout.size))
 
     def flag(self) -> bool:
         """Take an integer that is 0 or 1."""
-        value = self.integer()
+        value = _INTEGER.unpack_from(self._data, self._step(8))[0]
         if value not in (0, 1):
             raise BridgeError(f"a flag is {value}, expected 0 or 1")
         return bool(value)
 
     def count(self, most: int) -> int:
         """Take a number of things, at most `most`."""
-        value = self.integer()
+        value = int(_INTEGER.unpack_from(self._data, self._step(8))[0])
         if not 0 <= value <= most:
             raise BridgeError(f"a count is {value}, expected 0 to {most}")
         return value
@@ -170,12 +179,12 @@ class FrameReader:
 
     def array(self, dtype: str, ndim: int) -> NDArray[Any]:
         """Take an array of a dtype and a number of axes; it views the frame's bytes."""
-        code, found_ndim = _ARRAY.unpack_from(self._data, self._skip(8))
-        wanted = np.dtype(dtype)
+        code, found_ndim = _ARRAY.unpack_from(self._data, self._step(8))
+        wanted = _DTYPE_NAMED[dtype]
         if _DTYPES.get(code) != wanted or found_ndim != ndim:
             raise BridgeError(f"array of dtype code {code} and {found_ndim} axes, expected {wanted} and {ndim}")
-        shape = _integers(ndim).unpack_from(self._data, self._skip(8 * ndim))
-        if any(not 0 <= length <= MAX_FRAME_BYTES for length in shape):
+        shape = _integers(ndim).unpack_from(self._data, self._step(8 * ndim))
+        if shape and not 0 <= min(shape) <= max(shape) <= MAX_FRAME_BYTES:
             raise BridgeError(f"an array's shape is {shape}, expected lengths of 0 to {MAX_FRAME_BYTES}")
         size = math.prod(shape)
         start = self._skip(size * wanted.itemsize)

@@ -8,3 +8,5 @@ Importing this package pulls in neither ray nor torch: the tick's process lives 
 from dualsys.bridge.latest_value import Codec as Codec
 from dualsys.bridge.latest_value import Mailbox as Mailbox
 from dualsys.bridge.latest_value import Stamps as Stamps
+from dualsys.bridge.run_folder import RunFolder as RunFolder
+from dualsys.bridge.wire import ArrayCodec as ArrayCodec

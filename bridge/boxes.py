@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, final
 
+from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout
 from dualsys.bridge.latest_value import Codec, Mailbox
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
+from dualsys.bridge.shared_memory import require_room
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.wire import (
     CameraCodec,
@@ -26,6 +28,8 @@ T = TypeVar("T")
 
 _SMALL = 2**17
 _LARGE = 2**20
+_LOGS = 2**20
+"""What the processes of a run write into its folder beside their boxes, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +108,12 @@ class SharedBoxes:
         self._folder = folder
 
     def create(self, config: SystemConfig) -> None:
-        """Lay out all boxes of a run. Raises `BridgeError` where the memory can't be had."""
+        """Lay out all boxes of a run, or none. Raises `BridgeError` where the memory can't be had."""
         specs: list[BoxSpec[Any]] = [EPISODE, STATE, POSE, REQUEST, CHUNK, subgoal_box(config)]
         specs += camera_boxes(config).values()
         specs += [status_box(process) for process in PROCESSES]
+        nbytes = sum(BoxLayout(slots=DEFAULT_SLOTS, capacity=spec.capacity).size for spec in specs)
+        require_room(self._folder, nbytes + _LOGS, f"the {len(specs)} mailboxes of this run and its logs")
         for spec in specs:
             Mailbox.create(self._path(spec), spec.codec, capacity=spec.capacity)
 

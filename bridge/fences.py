@@ -22,9 +22,9 @@ def is_strongly_ordered() -> bool:
     return platform.machine() in _ORDERED_MACHINES
 
 
-def make_fence() -> Fence:
-    """The cheapest full fence that is right on this machine."""
-    if is_strongly_ordered():
+def make_fence(*, strongly_ordered: bool) -> Fence:
+    """The cheapest full fence that is right on a machine which keeps order itself, or doesn't."""
+    if strongly_ordered:
         return _no_fence
     return _libatomic_fence() or _lock_fence()
 

@@ -5,7 +5,9 @@
 Every field starts at a multiple of eight bytes, so that arrays can be viewed in place.
 """
 
+import math
 import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,16 @@ _HEAD = struct.Struct("<4sHHII")
 _INTEGER = struct.Struct("<q")
 _FLOAT = struct.Struct("<d")
 _ARRAY = struct.Struct("<II")
-_DTYPES = {code: np.dtype(name) for code, name in enumerate(("<f8", "<f4", "|u1", "|b1", "<i8"), start=1)}
+DTYPES = ("<f8", "<f4", "|u1", "|b1", "<i8", "<f2", "<i4", "<i2", "<u2")
+"""Of arrays; a dtype's place is its code on the wire, so new ones go to the end."""
+_DTYPES = {code: np.dtype(name) for code, name in enumerate(DTYPES, start=1)}
+_DTYPE_NAMED = {name: np.dtype(name) for name in DTYPES}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+@cache
+def _integers(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}q")
 
 
 class FrameWriter:
@@ -33,18 +43,20 @@ class FrameWriter:
     def __init__(self, kind: int) -> None:
         """Start a frame of a kind."""
         self._kind = kind
-        self._data = bytearray(_HEAD.size)
+        # Joined once, at the end: an array is copied once, not with every field that follows it.
+        self._parts: list[bytes | memoryview] = []
+        self._size = _HEAD.size
 
     def integer(self, value: int) -> None:
         """Append a signed 64-bit integer."""
         try:
-            self._data += _INTEGER.pack(value)
+            self._add(_INTEGER.pack(value))
         except struct.error as error:
             raise BridgeError(f"{value!r} doesn't fit into a 64-bit integer") from error
 
     def number(self, value: float) -> None:
         """Append a 64-bit float."""
-        self._data += _FLOAT.pack(value)
+        self._add(_FLOAT.pack(value))
 
     def text(self, value: str) -> None:
         """Append a text of at most `MAX_TEXT_BYTES` in UTF-8."""
@@ -62,10 +74,10 @@ class FrameWriter:
         wanted = np.dtype(dtype)
         if value.dtype != wanted or value.ndim > MAX_DIMENSIONS:
             raise BridgeError(f"expected a {wanted} array of <= {MAX_DIMENSIONS} axes, got {value.dtype} {value.shape}")
-        self._data += _ARRAY.pack(_CODES[wanted], value.ndim)
-        for length in value.shape:
-            self._data += _INTEGER.pack(length)
-        self._append(np.ascontiguousarray(value, dtype=wanted).tobytes())
+        self._add(_ARRAY.pack(_CODES[wanted], value.ndim) + _integers(value.ndim).pack(*value.shape))
+        # As bytes of one axis: a view of a whole array, none of an array of no bytes, has that form.
+        contiguous = np.ascontiguousarray(value, dtype=wanted).reshape(-1)
+        self._append(contiguous.view(np.uint8).data)
 
     def optional_array(self, value: NDArray[Any] | None, dtype: str) -> None:
         """Append a flag, and the array where there is one."""
@@ -73,16 +85,21 @@ class FrameWriter:
         if value is not None:
             self.array(value, dtype)
 
-    def _append(self, data: bytes) -> None:
-        self._data += data
-        self._data += bytes(-len(self._data) % 8)
+    def _append(self, data: bytes | memoryview) -> None:
+        self._add(data)
+        padding = -len(data) % 8
+        if padding:
+            self._add(bytes(padding))
+
+    def _add(self, data: bytes | memoryview) -> None:
+        self._parts.append(data)
+        self._size += len(data)
 
     def finish(self) -> bytes:
         """The frame. Raises `BridgeError` when it is larger than `MAX_FRAME_BYTES`."""
-        if len(self._data) > MAX_FRAME_BYTES:
-            raise BridgeError(f"a frame of {len(self._data)} bytes exceeds the wire's {MAX_FRAME_BYTES}")
-        _HEAD.pack_into(self._data, 0, MAGIC, WIRE_VERSION, self._kind, len(self._data), 0)
-        return bytes(self._data)
+        if self._size > MAX_FRAME_BYTES:
+            raise BridgeError(f"a frame of {self._size} bytes exceeds the wire's {MAX_FRAME_BYTES}")
+        return b"".join((_HEAD.pack(MAGIC, WIRE_VERSION, self._kind, self._size, 0), *self._parts))
 
 
 class FrameReader:
@@ -104,35 +121,47 @@ class FrameReader:
         self._data = data
         self._offset = _HEAD.size
 
+    def _step(self, nbytes: int) -> int:
+        """Past fields of eight bytes each: the short way, of which the tick takes many."""
+        start = self._offset
+        self._offset = end = start + nbytes
+        if end > len(self._data):
+            raise BridgeError(f"frame ends at {len(self._data)} bytes, a field reaches to {end}")
+        return start
+
     def _skip(self, nbytes: int) -> int:
         start = self._offset
         end = start + nbytes
         padded = end + -end % 8
         if nbytes < 0 or padded > len(self._data):
             raise BridgeError(f"frame ends at {len(self._data)} bytes, a field reaches to {padded}")
-        if any(self._data[end:padded]):
+        if padded != end and any(self._data[end:padded]):
             raise BridgeError("frame has other bytes than zero between two fields")
         self._offset = padded
         return start
 
     def integer(self) -> int:
         """Take a signed 64-bit integer."""
-        return int(_INTEGER.unpack_from(self._data, self._skip(8))[0])
+        return int(_INTEGER.unpack_from(self._data, self._step(8))[0])
 
     def number(self) -> float:
         """Take a 64-bit float."""
-        return float(_FLOAT.unpack_from(self._data, self._skip(8))[0])
+        return float(_FLOAT.unpack_from(self._data, self._step(8))[0])
+
+    def scalars(self, layout: struct.Struct) -> tuple[Any, ...]:
+        """Take several integers (`q`) and numbers (`d`) in a row, `<qdq`: one step, which the tick is glad of."""
+        return layout.unpack_from(self._data, self._step(layout.size))
 
     def flag(self) -> bool:
         """Take an integer that is 0 or 1."""
-        value = self.integer()
+        value = _INTEGER.unpack_from(self._data, self._step(8))[0]
         if value not in (0, 1):
             raise BridgeError(f"a flag is {value}, expected 0 or 1")
         return bool(value)
 
     def count(self, most: int) -> int:
         """Take a number of things, at most `most`."""
-        value = self.integer()
+        value = int(_INTEGER.unpack_from(self._data, self._step(8))[0])
         if not 0 <= value <= most:
             raise BridgeError(f"a count is {value}, expected 0 to {most}")
         return value
@@ -140,6 +169,8 @@ class FrameReader:
     def text(self) -> str:
         """Take a text."""
         length = self.count(MAX_TEXT_BYTES)
+        if length == 0:
+            return ""
         start = self._skip(length)
         try:
             return bytes(self._data[start : start + length]).decode()
@@ -148,14 +179,14 @@ class FrameReader:
 
     def array(self, dtype: str, ndim: int) -> NDArray[Any]:
         """Take an array of a dtype and a number of axes; it views the frame's bytes."""
-        code, found_ndim = _ARRAY.unpack_from(self._data, self._skip(8))
-        wanted = np.dtype(dtype)
+        code, found_ndim = _ARRAY.unpack_from(self._data, self._step(8))
+        wanted = _DTYPE_NAMED[dtype]
         if _DTYPES.get(code) != wanted or found_ndim != ndim:
             raise BridgeError(f"array of dtype code {code} and {found_ndim} axes, expected {wanted} and {ndim}")
-        shape = tuple(self.count(MAX_FRAME_BYTES) for _ in range(ndim))
-        size = 1
-        for length in shape:
-            size *= length
+        shape = _integers(ndim).unpack_from(self._data, self._step(8 * ndim))
+        if shape and not 0 <= min(shape) <= max(shape) <= MAX_FRAME_BYTES:
+            raise BridgeError(f"an array's shape is {shape}, expected lengths of 0 to {MAX_FRAME_BYTES}")
+        size = math.prod(shape)
         start = self._skip(size * wanted.itemsize)
         if size == 0:
             return np.empty(shape, dtype=wanted)

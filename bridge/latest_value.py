@@ -1,8 +1,9 @@
 """`Mailbox`: newest value wins, a read never waits, and every value tells where and when it comes from.
 
-One class, two backends. `Mailbox.local()` hands values over by reference between threads (and inline). `Mailbox.writer`
-and `Mailbox.reader` share a file in /dev/shm between processes (see `shared_slots` for the layout). A box has one
-writer and any number of readers; when a writer dies, the next one adopts the box and its epoch goes up by one.
+One class, three backends. `Mailbox.local()` hands values over by reference between threads (and inline).
+`Mailbox.writer` and `Mailbox.reader` share a file in /dev/shm between processes (see `shared_slots`). `ray_mailbox` has
+boxes that live in a Ray actor, for readers on other nodes. A box has one writer and any number of readers; when a
+writer dies, the next one adopts the box and its epoch goes up by one.
 """
 
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from dualsys.bridge.shared_slots import DEFAULT_SLOTS, SharedSlots, Stamps
+from dualsys.bridge.box_file import DEFAULT_SLOTS
+from dualsys.bridge.shared_slots import SharedSlots
+from dualsys.bridge.stamps import Stamps
 from dualsys.errors import BridgeError
 
 __all__ = ["Codec", "Mailbox", "Stamps"]
@@ -32,6 +35,44 @@ class Codec(Protocol[T]):
         ...
 
 
+class Slots(Protocol):
+    """Bytes and stamps, kept somewhere that others reach: what a mailbox between processes is made of."""
+
+    @property
+    def epoch(self) -> int:
+        """How many writers the box has had."""
+        ...
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time, on this machine, of the writer's last sign of life; 0 before the first."""
+        ...
+
+    def living_writer(self) -> int | None:
+        """Process of the writer, None where there is none or it has ended."""
+        ...
+
+    def beat(self) -> None:
+        """Leave a sign of life."""
+        ...
+
+    def write(self, data: bytes, *, sequence: int, observation_stamp_s: float, time_to_live_s: float) -> None:
+        """Publish bytes. Raises `BridgeError` for what the box refuses."""
+        ...
+
+    def peek(self) -> Stamps | None:
+        """Stamps of the newest value."""
+        ...
+
+    def read(self) -> tuple[Stamps, bytearray] | None:
+        """The newest value; the same pair, not an equal one, while there is no newer one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the box; idempotent."""
+        ...
+
+
 @dataclass(slots=True)
 class _Local(Generic[T]):
     """What a local mailbox holds; one reference is swapped, which is atomic in Python."""
@@ -44,8 +85,8 @@ class _Local(Generic[T]):
 class Mailbox(Generic[T]):
     """The newest value of one kind, from one writer to any number of readers."""
 
-    def __init__(self, *, slots: SharedSlots | None = None, codec: Codec[T] | None = None) -> None:
-        """Use `local`, `writer` or `reader` instead."""
+    def __init__(self, *, slots: Slots | None = None, codec: Codec[T] | None = None) -> None:
+        """Use `local`, `writer`, `reader`, or the functions of `ray_mailbox` instead."""
         self._slots = slots
         self._codec = codec
         self._local: _Local[T] = _Local()

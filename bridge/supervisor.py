@@ -92,8 +92,8 @@ class Supervisor:
             self._stop()
 
     def _start(self) -> None:
-        (self._config.folder / "config.json").write_text(self._config.model_dump_json())
         self._boxes.create(self._config)
+        (self._config.folder / "config.json").write_text(self._config.model_dump_json())
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), self._clock)
         if self._config.log_folder is not None:

@@ -5,16 +5,22 @@ frame's bytes. A frame that isn't exactly as written is refused with `BridgeErro
 """
 
 import json
+import struct
 from typing import Any, get_args
 
-from dualsys.bridge.frames import MAX_TEXT_BYTES, FrameReader, FrameWriter
+from numpy.typing import NDArray
+
+from dualsys.bridge.frames import DTYPES, MAX_TEXT_BYTES, FrameReader, FrameWriter
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
 from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
 
 _MAX_CAMERAS = 64
-_OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS = range(1, 9)
+_TWO_STAMPS = struct.Struct("<2d")
+_PROGRESS_TO_EPOCH = struct.Struct("<dqq")
+_CHUNK_SCALARS = struct.Struct("<2d4qd")
+_OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS, _RAW = range(1, 10)
 
 
 class ObservationCodec:
@@ -81,12 +87,15 @@ class SubgoalCodec:
     def decode(self, data: bytes | bytearray) -> LatentSubgoal:
         """Subgoal of a frame."""
         frame = FrameReader(data, _SUBGOAL)
-        tokens, observation_stamp_s, emitted_stamp_s = frame.array("<f4", 2), frame.number(), frame.number()
+        tokens = frame.array("<f4", 2)
+        observation_stamp_s, emitted_stamp_s = frame.scalars(_TWO_STAMPS)
         mask = frame.optional_array("|b1", 1)
         keys, values = frame.optional_array("<f4", 4), frame.optional_array("<f4", 4)
-        text = frame.text()
-        has_progress, progress = frame.flag(), frame.number()
-        subgoal = LatentSubgoal(
+        text, has_progress = frame.text(), frame.flag()
+        progress, sequence, epoch = frame.scalars(_PROGRESS_TO_EPOCH)
+        producer, time_to_live_s = frame.text(), frame.number()
+        frame.finish()
+        return LatentSubgoal(
             tokens=tokens,
             observation_stamp_s=observation_stamp_s,
             emitted_stamp_s=emitted_stamp_s,
@@ -95,13 +104,11 @@ class SubgoalCodec:
             values=values,
             text=text,
             progress=progress if has_progress else None,
-            sequence=frame.integer(),
-            epoch=frame.integer(),
-            producer=frame.text(),
-            time_to_live_s=frame.number(),
+            sequence=sequence,
+            epoch=epoch,
+            producer=producer,
+            time_to_live_s=time_to_live_s,
         )
-        frame.finish()
-        return subgoal
 
 
 class ChunkCodec:
@@ -121,18 +128,19 @@ class ChunkCodec:
     def decode(self, data: bytes | bytearray) -> ActionChunk:
         """Chunk of a frame."""
         frame = FrameReader(data, _CHUNK)
-        chunk = ActionChunk(
-            rows=frame.array("<f8", 2),
-            dt_s=frame.number(),
-            start_stamp_s=frame.number(),
-            sequence=frame.integer(),
-            request=frame.integer(),
-            subgoal_sequence=frame.integer(),
-            subgoal_epoch=frame.integer(),
-            subgoal_age_s=frame.number(),
-        )
+        rows = frame.array("<f8", 2)
+        dt_s, start_stamp_s, sequence, request, subgoal_sequence, subgoal_epoch, age_s = frame.scalars(_CHUNK_SCALARS)
         frame.finish()
-        return chunk
+        return ActionChunk(
+            rows=rows,
+            dt_s=dt_s,
+            start_stamp_s=start_stamp_s,
+            sequence=sequence,
+            request=request,
+            subgoal_sequence=subgoal_sequence,
+            subgoal_epoch=subgoal_epoch,
+            subgoal_age_s=age_s,
+        )
 
 
 class RequestCodec:
@@ -229,6 +237,38 @@ class CameraCodec:
         image = CameraFrame(stamp_s=frame.number(), episode=frame.integer(), image=frame.array("|u1", 3))
         frame.finish()
         return image
+
+
+class ArrayCodec:
+    """One array, of a dtype and a number of axes agreed on; its shape travels with each value.
+
+    Args:
+        dtype: One of `frames.DTYPES`, such as `<f4`; bfloat16 travels as the bits of `<u2`.
+        ndim: Axes.
+
+    Raises:
+        BridgeError: for a dtype that frames don't have.
+    """
+
+    def __init__(self, dtype: str, *, ndim: int) -> None:
+        if dtype not in DTYPES:
+            raise BridgeError(f"frames have no arrays of {dtype!r}; they have {', '.join(DTYPES)}")
+        self._dtype, self._ndim = dtype, ndim
+
+    def encode(self, value: NDArray[Any]) -> bytes:
+        """Frame of an array. Raises `BridgeError` for another dtype or number of axes."""
+        if value.ndim != self._ndim:
+            raise BridgeError(f"expected an array of {self._ndim} axes, got {value.dtype} {value.shape}")
+        frame = FrameWriter(_RAW)
+        frame.array(value, self._dtype)
+        return frame.finish()
+
+    def decode(self, data: bytes | bytearray) -> NDArray[Any]:
+        """Array of a frame; it views the frame's bytes."""
+        frame = FrameReader(data, _RAW)
+        array = frame.array(self._dtype, self._ndim)
+        frame.finish()
+        return array
 
 
 class StatusCodec:

@@ -17,6 +17,8 @@ class DoctorConfig:
 
     json: bool = False
     """Print the findings as JSON instead of a table."""
+    clean_up: bool = False
+    """First remove what killed runs have left in shared memory; living ones keep theirs."""
 
 
 CHECKS: dict[str, Callable[[], checks.Finding]] = {
@@ -26,6 +28,7 @@ CHECKS: dict[str, Callable[[], checks.Finding]] = {
     "rendering": checks.rendering,
     "video": checks.video,
     "shared memory": checks.shared_memory,
+    "runs": checks.killed_runs,
     "scheduling": checks.scheduling,
     "ray": checks.ray,
     "humanoid assets": checks.humanoid_assets,
@@ -40,6 +43,8 @@ def examine() -> dict[str, checks.Finding]:
 
 def main(config: DoctorConfig) -> int:
     """Print what was found. Returns 1 where any check failed."""
+    if config.clean_up:
+        _clean_up()
     findings = examine()
     if config.json:
         rows = {name: asdict(finding) for name, finding in findings.items()}
@@ -47,6 +52,13 @@ def main(config: DoctorConfig) -> int:
     else:
         _print_table(findings)
     return 1 if any(finding.status == "fail" for finding in findings.values()) else 0
+
+
+def _clean_up() -> None:
+    from dualsys.bridge.run_folder import remove_stale_folders
+
+    for folder in remove_stale_folders(checks.SHARED_MEMORY):
+        sys.stderr.write(f"removed {folder}\n")
 
 
 def _print_table(findings: dict[str, checks.Finding]) -> None:

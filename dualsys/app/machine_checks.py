@@ -112,6 +112,25 @@ def shared_memory() -> Finding:
     return Finding(status="ok", detail=detail)
 
 
+def killed_runs() -> Finding:
+    """What killed runs have left in shared memory, and how many live."""
+    from dualsys.bridge.run_folder import run_folders
+    from dualsys.bridge.shared_memory import mebibytes
+
+    folders = run_folders(SHARED_MEMORY)
+    living, dead = ([folder for folder in folders if folder.alive is alive] for alive in (True, False))
+    detail = f"{len(living)} alive with {mebibytes(sum(folder.nbytes for folder in living))}"
+    if not dead:
+        return Finding(status="ok", detail=f"{detail}; nothing of killed ones in {SHARED_MEMORY}")
+    left = mebibytes(sum(folder.nbytes for folder in dead))
+    names = ", ".join(folder.path.name for folder in dead)
+    return Finding(
+        status="warn",
+        detail=f"{detail}; killed ones left {left} in {SHARED_MEMORY}: {names}",
+        fix="dualsys doctor --clean-up (the next run does it, too)",
+    )
+
+
 def scheduling() -> Finding:
     """Whether the tick may run at the priority it asks for, with its memory locked."""
     from dualsys.bridge.system import RealtimeConfig

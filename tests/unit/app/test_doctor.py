@@ -77,6 +77,27 @@ def test_shared_memory_that_is_missing_is_a_failure(monkeypatch: pytest.MonkeyPa
     assert machine_checks.shared_memory().status == "fail"
 
 
+def test_killed_runs_are_told_of_and_cleaned_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine_checks, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(doctor, "CHECKS", {"runs": machine_checks.killed_runs})
+    (tmp_path / "dualsys.killed").mkdir()
+    (tmp_path / "dualsys.killed" / "owner").write_text("1")
+    (tmp_path / "dualsys.killed" / "state.box").write_bytes(bytes(2**21))
+    assert cli.main(["doctor", "--json"]) == 0
+    finding = json.loads(capsys.readouterr().out)["runs"]
+    assert finding["status"] == "warn"
+    assert "0 alive" in finding["detail"]
+    assert "killed ones left 2.0 MiB" in finding["detail"]
+    assert "dualsys.killed" in finding["detail"]
+    assert finding["fix"].startswith("dualsys doctor --clean-up")
+    assert cli.main(["doctor", "--json", "--clean-up"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["runs"]["status"] == "ok"
+    assert said.err == f"removed {tmp_path / 'dualsys.killed'}\n"
+
+
 def test_a_damaged_checkpoint_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_checkpoint: Callable[..., Path]
 ) -> None:

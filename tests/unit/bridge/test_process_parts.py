@@ -1,6 +1,5 @@
 """What processes are made of: parts by name, children, folders, real-time settings."""
 
-import fcntl
 import gc
 import json
 import os
@@ -19,7 +18,6 @@ from dualsys.bridge.child import Child
 from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
 from dualsys.bridge.process_life import SETUP_FAILED
 from dualsys.bridge.realtime import enter_realtime, realtime_thread
-from dualsys.bridge.run_folder import RunFolder, remove_stale_folders
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
@@ -184,41 +182,6 @@ def test_a_framework_that_came_in_while_it_ticked_is_told_and_the_report_is_kept
     report = json.loads((tmp_path / tick_process.REPORT).read_text())
     assert report["tick"]["count"] > 0
     assert report["realtime"] == {"gc": "untouched", "imports": "torch, while it ticked"}
-
-
-def test_a_run_folder_lives_with_its_run_and_stale_ones_go(tmp_path: Path) -> None:
-    (tmp_path / "dualsys.stale").mkdir()
-    (tmp_path / "dualsys.stale" / "owner").write_text("1")
-    (tmp_path / "dualsys.stale" / "state.box").write_text("x")
-    (tmp_path / "dualsys.being-made").mkdir()
-    (tmp_path / "another").mkdir()
-    with RunFolder("mine", root=tmp_path) as folder:
-        assert folder.path.stat().st_mode & 0o777 == 0o700
-        assert remove_stale_folders(tmp_path) == []
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "dualsys.being-made", "dualsys.mine"]
-        with pytest.raises(BridgeError, match="is alive"), RunFolder("mine", root=tmp_path):
-            pass
-        assert folder.path.exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "dualsys.being-made"]
-    with pytest.raises(BridgeError, match="shared memory"), RunFolder("mine", root=tmp_path / "nowhere"):
-        pass
-
-
-def test_a_folder_is_not_stale_at_any_moment_of_its_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another run cleans up at each step of this one's making."""
-    lock, removed = fcntl.flock, []
-
-    def clean_up_around(descriptor: int, operation: int) -> None:
-        monkeypatch.setattr(fcntl, "flock", lock)
-        removed.extend(remove_stale_folders(tmp_path))
-        lock(descriptor, operation)
-        removed.extend(remove_stale_folders(tmp_path))
-
-    monkeypatch.setattr(fcntl, "flock", clean_up_around)
-    with RunFolder("mine", root=tmp_path) as folder:
-        assert fcntl.flock is lock
-        assert removed == remove_stale_folders(tmp_path) == []
-        assert folder.path.exists()
 
 
 def test_realtime_settings_are_tried_and_told_never_required() -> None:

@@ -217,8 +217,7 @@ def test_too_large_a_payload_is_refused_before_the_slot_is_touched(shared: Path)
 
 
 def test_a_checksum_catches_what_the_lock_words_do_not(shared: Path) -> None:
-    with SharedSlots.attach(shared, write=True) as box:
-        box._with_crc = True
+    with SharedSlots.attach(shared, write=True, careful=True) as box:
         box.write(b"first", sequence=0, observation_stamp_s=0.0, time_to_live_s=1.0)
         reader = SharedSlots.attach(shared, write=False)
         assert reader.read() is not None
@@ -240,6 +239,7 @@ def test_a_checksum_catches_what_the_lock_words_do_not(shared: Path) -> None:
         (b"x" * 4096, "not a dualsys mailbox"),
         (struct.pack("=8sIIQ", b"dualsysM", 99, 4, 64) + bytes(4096), "has layout 99"),
         (struct.pack("=8sIIQ", b"dualsysM", 1, 4, 1 << 40) + bytes(4096), "header promises"),
+        (struct.pack("=8sIIQ", b"dualsysM", 1, 0, 64) + bytes(104), "header promises"),
     ],
 )
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -251,7 +251,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes, message: str)
 
 
 def test_missing_memory_and_missing_boxes_are_said_so(tmp_path: Path, shared: Path) -> None:
-    with pytest.raises(BridgeError, match="shared memory must be mounted"):
+    with pytest.raises(BridgeError, match=r"nowhere is missing: .*make it, or use a folder under /dev/shm"):
         SharedSlots.create(tmp_path / "nowhere" / "a.box", capacity=64)
     with pytest.raises(BridgeError, match="was it created"):
         SharedSlots.attach(tmp_path / "a.box", write=False)
@@ -265,7 +265,7 @@ def test_memory_that_cannot_be_had_is_refused_at_once_and_leaves_nothing(tmp_pat
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
     try:
-        with pytest.raises(BridgeError, match="cannot allocate"):
+        with pytest.raises(BridgeError, match=r"cannot allocate 0\.3 MiB \(File too large\)"):
             SharedSlots.create(tmp_path / "a.box", capacity=1 << 16)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -182,7 +182,7 @@ def test_a_status_that_is_not_an_object_is_refused() -> None:
 
 def test_an_array_cannot_promise_more_than_there_is() -> None:
     frame = FrameWriter(1)
-    frame._data += struct.pack("<II", 1, 2) + struct.pack("<qq", 2**27, 2**27)
+    frame._add(struct.pack("<II", 1, 2) + struct.pack("<qq", 2**27, 2**27))
     with pytest.raises(BridgeError, match="a field reaches to"):
         FrameReader(frame.finish(), 1).array("<f8", 2)
 

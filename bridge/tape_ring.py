@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
-from dualsys.bridge.fences import make_fence
+from dualsys.bridge.fences import is_strongly_ordered, make_fence
 from dualsys.bridge.tape_wire import decode_record, encode_record
 from dualsys.errors import BridgeError
 from dualsys.tape import Record
@@ -41,7 +41,7 @@ class TapeRing:
         self._raw = memoryview(self._map)
         self._words = self._raw[:_HEAD_BYTES].cast("Q")
         self._capacity = size - _HEAD_BYTES
-        self._fence = make_fence()
+        self._fence = make_fence(strongly_ordered=is_strongly_ordered())
         self._position = 0
         self.lost_bytes = 0
         """Of a reader: overwritten before they were read."""

@@ -8,7 +8,7 @@ missing, expired or dropped in training.
 Shape legend: B batch, A action rows, U actions, X states, K subgoal tokens, C their width, D width, T = 1 + A tokens.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange, repeat
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualsys.actor.config import FastVisionConfig, FlowActorConfig
-from dualsys.actor.layers import AdaptiveNorm, Block, sinusoidal_embedding
+from dualsys.actor.layers import AdaptiveNorm, Attention, Block, sinusoidal_embedding
 
 
 class Condition(NamedTuple):
@@ -49,6 +49,7 @@ class FastVision(nn.Module):
 
     def __init__(self, config: FastVisionConfig, width: int) -> None:
         super().__init__()
+        self.camera = config.camera
         layers: list[nn.Module] = []
         previous = 3
         for channels in config.channels:
@@ -75,6 +76,8 @@ class ActionExpert(nn.Module):
         super().__init__()
         width = config.width
         self.config = config
+        self.num_actions = num_actions
+        self.num_states = num_states
         self.action_in = nn.Linear(num_actions, width)
         self.state_in = nn.Sequential(nn.Linear(num_states, width), nn.GELU(), nn.Linear(width, width))
         self.position = nn.Parameter(torch.randn(1 + config.horizon, width) * 0.02)
@@ -93,7 +96,7 @@ class ActionExpert(nn.Module):
         nn.init.zeros_(self.action_out.bias)
 
     def forward(self, x_BAU: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
-        """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data). The whole, as training runs it.
+        """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data). As training runs it.
 
         Sampling takes it apart by what each part depends on: `remember` the subgoal once, `look` and `feel` once for
         each chunk, then ask for the `velocity` in each flow step.
@@ -109,7 +112,7 @@ class ActionExpert(nn.Module):
     def remember(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> Memory:
         """Keys and values of a subgoal. No row of the mask being True, it is the null subgoal."""
         context_BKD, read_BK = self._subgoal_context(subgoal_BKC, mask_BK)
-        pairs = [block.attention.keys_values(context_BKD) for block in self.blocks if block.cross]
+        pairs = [attention.keys_values(context_BKD) for attention in self.cross_attentions()]
         keys, values = (tuple(side) for side in zip(*pairs, strict=True))
         return Memory(keys, values, read_BK, mask_BK.any(dim=-1))
 
@@ -118,13 +121,17 @@ class ActionExpert(nn.Module):
         if self.vision is None:
             return memory
         seen_BSD = self._see(image_BCHW)
-        pairs = [block.attention.keys_values(seen_BSD) for block in self.blocks if block.cross]
+        pairs = [attention.keys_values(seen_BSD) for attention in self.cross_attentions()]
         keys, values = zip(*pairs, strict=True)
         return memory._replace(
             keys_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.keys_LBNKH, keys, strict=True)),
             values_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.values_LBNKH, values, strict=True)),
             mask_BK=F.pad(memory.mask_BK, (0, seen_BSD.shape[1]), value=True),
         )
+
+    def cross_attentions(self) -> list[Attention]:
+        """Those that read the subgoal, in order."""
+        return [block.attention for block in self._blocks() if block.cross]
 
     def feel(self, state_BX: Tensor) -> Tensor:
         """Token `(B, 1, D)` of the state."""
@@ -148,10 +155,13 @@ class ActionExpert(nn.Module):
         """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
         tokens_BTD = self._tokens(x_BAU, state_B1D)
         kept = iter(zip(memory.keys_LBNKH, memory.values_LBNKH, strict=True))
-        for block in self.blocks:
+        for block in self._blocks():
             tokens_BTD = block.advance(tokens_BTD, condition_BD, next(kept) if block.cross else None, memory.mask_BK)
         out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
         return out
+
+    def _blocks(self) -> list[Block]:
+        return [cast(Block, block) for block in self.blocks]
 
     def _tokens(self, x_BAU: Tensor, state_B1D: Tensor) -> Tensor:
         return torch.cat([state_B1D, self.action_in(x_BAU)], dim=1) + self.position

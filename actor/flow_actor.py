@@ -1,16 +1,18 @@
 """`FlowActor`: the actor protocol over an action expert."""
 
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.action_expert import ActionExpert
+from dualsys.actor.backends import build_sampler
 from dualsys.actor.config import FlowActorConfig
-from dualsys.actor.flow_matching import Solver, integrate
 from dualsys.actor.normalization import ControllerStatistics
+from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
@@ -31,12 +33,15 @@ class FlowActor:
         embodiment: EmbodimentSpec,
         subgoal_spec: SubgoalSpec,
         statistics: ControllerStatistics,
+        sampler: Sampler | None = None,
     ) -> None:
         self.expert = expert.eval()
         self.config: FlowActorConfig = expert.config
         self.statistics = statistics
         self._embodiment = embodiment
         self._subgoal_spec = subgoal_spec
+        self._sampler = EagerSampler(self.expert) if sampler is None else sampler
+        self._memories = SubgoalCache(self._sampler.remember)
         self._generator = torch.Generator()
         self.reset()
 
@@ -92,6 +97,21 @@ class FlowActor:
             statistics=self.statistics,
         )
 
+    def with_backend(self, backend: str) -> Self:
+        """The same actor, sampled by another engine, with the weights of now. See `dualsys.actor.backends`.
+
+        Raises:
+            ConfigError: an unknown backend, or one whose rows differ from eager's.
+            ExtraMissing: what it needs is not installed.
+        """
+        return type(self)(
+            self.expert,
+            embodiment=self._embodiment,
+            subgoal_spec=self._subgoal_spec,
+            statistics=self.statistics,
+            sampler=build_sampler(self.expert, backend),
+        )
+
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
         """Write weights and statistics into a folder; returns the manifest's entry."""
         folder = checkpoint.folder
@@ -122,9 +142,16 @@ class FlowActor:
     def reset(self, *, seed: int = 0) -> None:
         """Seed the noise."""
         self._generator.manual_seed(seed)
-        self._held_noise_BAU = self._draw_noise()
+        self._held_noise_AU = self._draw_noise()
 
-    @torch.inference_mode()
+    def prepare(self, subgoal: LatentSubgoal) -> None:
+        """Make ready, ahead of `act`, what depends on a subgoal alone. `act` gives the same rows without.
+
+        Raises:
+            SpecMismatch: for a subgoal of another shape than the spec's.
+        """
+        self._memory(*self._tokens(subgoal))
+
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:
@@ -135,18 +162,17 @@ class FlowActor:
         Raises:
             SpecMismatch: for a subgoal of another shape than the spec's.
         """
-        condition = self._condition(observation, subgoal)
-        noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
-        rows_BAU = integrate(
-            lambda x, t: self.expert(x, t, condition),
-            noise_BAU,
-            self.config.num_inference_steps,
-            Solver(self.config.solver),
+        tokens_KC, mask_K = self._tokens(subgoal)
+        used = subgoal if bool(mask_K.any()) else None
+        moment = Moment(
+            noise_AU=self._held_noise_AU if self.config.noise == "held" else self._draw_noise(),
+            state_X=self.statistics.state.normalize(observation.state).astype(np.float32),
+            age_s=0.0 if used is None else used.age_s(observation.stamp_s),
+            image_CHW=self._image(observation),
         )
-        rows_AU = rows_BAU[0].cpu().numpy().astype(np.float64)
+        rows_AU = self._sampler.sample(self._memory(tokens_KC, mask_K), moment).astype(np.float64)
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
-        used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
         return ActionChunk(
             rows=self.statistics.action.denormalize(rows_AU),
             dt_s=self.dt_s,
@@ -156,41 +182,29 @@ class FlowActor:
             subgoal_age_s=float("inf") if used is None else used.age_s(observation.stamp_s),
         )
 
-    def _draw_noise(self) -> Tensor:
+    def _draw_noise(self) -> Array:
         """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
-        return torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator).to(self._device)
+        noise: Array = torch.randn(self.horizon, self._embodiment.num_actions, generator=self._generator).numpy()
+        return noise
 
-    @property
-    def _device(self) -> torch.device:
-        return self.expert.position.device
+    def _memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
+        return self._memories.memory(self._sampler.version, tokens_KC, mask_K)
 
-    def _condition(self, observation: Observation, subgoal: LatentSubgoal | None) -> Condition:
-        state_X = self.statistics.state.normalize(observation.state).astype(np.float32)
+    def _tokens(self, subgoal: LatentSubgoal | None) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Copies of a subgoal's tokens and mask; without a subgoal, a mask without True."""
         spec = self._subgoal_spec
-        tokens_KC = torch.zeros(spec.num_tokens, spec.dim)
-        mask_K = torch.zeros(spec.num_tokens, dtype=torch.bool)
-        age = 0.0
-        if subgoal is not None:
-            if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
-                raise SpecMismatch(
-                    f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}"
-                )
-            tokens_KC = torch.from_numpy(np.array(subgoal.tokens, dtype=np.float32))
-            mask_K = torch.ones_like(mask_K) if subgoal.mask is None else torch.from_numpy(np.array(subgoal.mask))
-            age = subgoal.age_s(observation.stamp_s)
-        image_BCHW = self._image(observation)
-        return Condition(
-            state_BX=torch.from_numpy(state_X)[None].to(self._device),
-            subgoal_BKC=tokens_KC[None].to(self._device),
-            mask_BK=mask_K[None].to(self._device),
-            age_B=torch.tensor([age], dtype=torch.float32, device=self._device),
-            image_BCHW=None if image_BCHW is None else image_BCHW.to(self._device),
-        )
+        if subgoal is None:
+            return np.zeros((spec.num_tokens, spec.dim), dtype=np.float32), np.zeros(spec.num_tokens, dtype=bool)
+        if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
+            raise SpecMismatch(f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}")
+        tokens_KC: Array = np.array(subgoal.tokens, dtype=np.float32)
+        return tokens_KC, np.ones(spec.num_tokens, dtype=bool) if subgoal.mask is None else np.array(subgoal.mask)
 
-    def _image(self, observation: Observation) -> Tensor | None:
+    def _image(self, observation: Observation) -> Array | None:
         if self.config.vision is None:
             return None
-        return image_to_tensor(observation.images[self.config.vision.camera.name])[None]
+        image: Array = image_to_tensor(observation.images[self.config.vision.camera.name]).contiguous().numpy()
+        return image
 
 
 def image_to_tensor(image: np.ndarray) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -44,6 +43,7 @@ class Graph:
         self._constants: list[TensorProto] = []
         self._known: dict[int, tuple[Any, Wire]] = {}
         """Constants by the object they were made from, which is kept so that its identity stays its own."""
+        self._eight_bits: dict[int, tuple[Any, list[Wire]]] = {}
         self._inputs: list[Any] = []
         self._count = 0
 
@@ -105,6 +105,17 @@ class Graph:
         turned = self._known.get(id(weight_OI)) or self._store(weight_OI, weight_OI.detach().cpu().numpy().T)
         return self.node("Gemm", x, turned[1], self.constant(bias))
 
+    def gemm_int8(self, x: Wire, weight_OI: Tensor, bias: Tensor) -> Wire:
+        """The same with 8-bit weights, a scale for each output, and activations quantised to 8 bits as they come."""
+        if (known := self._eight_bits.get(id(weight_OI))) is None:
+            scale_O = weight_OI.detach().abs().amax(dim=1).clamp(min=1e-12) / 127.0
+            eight_IO = (weight_OI.detach() / scale_O[:, None]).round().to(torch.int8).T
+            zero_O = torch.zeros_like(scale_O, dtype=torch.int8)
+            known = (weight_OI, [self.constant(part.cpu().numpy()) for part in (eight_IO, scale_O, zero_O)])
+            self._eight_bits[id(weight_OI)] = known
+        inputs = (x, *known[1], self.constant(bias))
+        return self._add("DynamicQuantizeMatMul", inputs, 1, {"domain": _CONTRIB})[0]
+
     def conv(self, x: Wire, layer: nn.Conv2d) -> Wire:
         """A convolution with padding by a number."""
         assert layer.bias is not None
@@ -125,15 +136,13 @@ class Graph:
         return self._add("FastGelu", (x,), 1, {"domain": _CONTRIB})[0]
 
     def attend(self, query: Wire, key: Wire, value: Wire, *, num_heads: int, bias: Wire | None = None) -> Wire:
-        """Attention `(1, T, D)`; keys and values `(1, S, D)` or `(1, N, S, H)`; `bias (1, 1, T, S)` joins the logits."""
+        """Attention `(1, T, D)`; keys, values `(1, S, D)` or `(1, N, S, H)`; `bias (1, 1, T, S)` joins the logits."""
         inputs: tuple[Wire | None, ...] = (query, key, value)
         if bias is not None:
             inputs = (*inputs, None, None, bias)
         return self._add("MultiHeadAttention", inputs, 1, {"domain": _CONTRIB, "num_heads": num_heads})[0]
 
-    def _add(
-        self, kind: str, inputs: Sequence[Wire | None], count: int, attributes: dict[str, Any]
-    ) -> list[Wire]:
+    def _add(self, kind: str, inputs: Sequence[Wire | None], count: int, attributes: dict[str, Any]) -> list[Wire]:
         outputs = [self._fresh() for _ in range(count)]
         names = ["" if wire is None else wire.name for wire in inputs]
         self._nodes.append(helper.make_node(kind, names, outputs, **attributes))

@@ -80,7 +80,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         folder=Path("/"),
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
         planner=PartConfig(name=config.planner, checkpoint=checkpoint.folder),
-        actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder),
+        actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder, backend=config.actor_backend),
         embodiment=checkpoint.manifest.embodiment,
         subgoal=checkpoint.manifest.subgoal,
         core=config.core,

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from dualsys.actor.action_expert import ActionExpert, Memory
-from dualsys.actor.flow_matching import Solver, evaluation_times
-from dualsys.actor.sampling import Array, Moment, flow, on_device
+from dualsys.actor.sampling import Array, Moment, flow, on_device, tell_times
 
 
 class CompiledSampler:
@@ -26,11 +25,9 @@ class CompiledSampler:
         self._expert = expert
         self._device = expert.position.device
         self._gpu = self._device.type == "cuda"
-        config = expert.config
         # Not in inference mode: compiled graphs can't take tensors that were made there.
         with torch.no_grad():
-            times_E = evaluation_times(config.num_inference_steps, Solver(config.solver)).to(self._device)
-            self._told = [expert.tell_time(time[None]) for time in times_E]
+            self._told = tell_times(expert)
         self._compiled = torch.compile(self._flow, fullgraph=True, mode="reduce-overhead" if self._gpu else None)
 
     @torch.no_grad()

@@ -24,9 +24,10 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from dualsys.actor.action_expert import ActionExpert, FastVision
-from dualsys.actor.flow_matching import Solver, evaluation_times, integrate
+from dualsys.actor.flow_matching import Solver, integrate
 from dualsys.actor.layers import AdaptiveNorm, Block, embedding_rates
 from dualsys.actor.onnx_wires import Graph, Wire
+from dualsys.actor.sampling import tell_times
 
 
 def memory_graph(expert: ActionExpert) -> ModelProto:
@@ -82,7 +83,6 @@ class _Loop:
         # (L, N, S, H) is cut into L pieces of (1, N, S, H), which is how the attention takes keys and values.
         self._kept = list(zip(graph.split(keys, num_cross), graph.split(values, num_cross), strict=True))
         self._bias = graph.node("Expand", graph.reshape(bias, (1, 1, 1, -1)), graph.shape((1, 1, self._num_tokens, 1)))
-
         self._self_attention = {
             block: (
                 torch.cat([block.attention.to_q.weight, block.attention.to_kv.weight]),
@@ -103,8 +103,7 @@ class _Loop:
         token = graph.reshape(state, (1, -1))
         for layer in expert.state_in:
             token = _layer(graph, token, layer)
-        position_TD = expert.position
-        self._state_token = token + graph.constant(position_TD[:1])
+        self._state_token = token + graph.constant(expert.position[:1])
         self._scales_shifts = self._modulations(age, known)
 
     def velocity(self, x: Tensor, t_B: Tensor) -> Tensor:
@@ -123,7 +122,7 @@ class _Loop:
 
     def _modulations(self, age: Wire, known: Wire) -> Iterator[tuple[Wire, Wire]]:
         """Scale and shift `(D)` of each norm, in the order in which the evaluations use them."""
-        graph, expert, config = self._graph, self._expert, self._expert.config
+        graph, expert = self._graph, self._expert
         rates = graph.constant(embedding_rates(self._width, min_period=0.1, max_period=20.0))
         angle = graph.double(age * known) * rates
         sine, cosine = (graph.single(graph.node(name, angle)) for name in ("Sin", "Cos"))
@@ -131,15 +130,14 @@ class _Loop:
         aged = graph.reshape(features, (1, -1))
         for layer in expert.age_mlp:
             aged = _layer(graph, aged, layer)
-        times = evaluation_times(config.num_inference_steps, Solver(config.solver))
-        told = torch.cat([expert.tell_time(time[None]) for time in times])
-        active = graph.silu(aged + graph.constant(told))
+        told = tell_times(expert)
+        active = graph.silu(aged + graph.constant(torch.cat(told)))
         norms = _norms(expert)
         weight = torch.cat([norm.to_scale_shift.weight for norm in norms])
         bias = torch.stack([norm.to_scale_shift.bias for norm in norms]).clone()
         bias[:, : self._width] += 1.0  # the norm multiplies by 1 + scale
         flat = graph.reshape(graph.gemm(active, weight, bias.flatten()), (-1,))
-        pieces = iter(graph.split(flat, 2 * len(norms) * len(times)))
+        pieces = iter(graph.split(flat, 2 * len(norms) * len(told)))
         return zip(pieces, pieces, strict=True)
 
     def _norm(self, x: Wire) -> Wire:

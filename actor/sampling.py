@@ -53,12 +53,13 @@ class EagerSampler:
 
     def __init__(self, expert: ActionExpert) -> None:
         self._expert = expert
+        self._weights = [weight for weight in expert.parameters() if not weight.is_inference()]
+        self._told: tuple[Any, list[Tensor]] | None = None
 
     @property
     def version(self) -> tuple[int, str]:
         """Counts the writes to the weights, and names the device."""
-        weights = self._expert.parameters()
-        return sum(0 if weight.is_inference() else weight._version for weight in weights), str(_device(self._expert))
+        return sum(weight._version for weight in self._weights), str(_device(self._expert))
 
     @torch.inference_mode()
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
@@ -70,11 +71,22 @@ class EagerSampler:
     @torch.inference_mode()
     def sample(self, memory: Memory, moment: Moment) -> Array:
         """Rows."""
-        times_E = evaluation_times(self._expert.config.num_inference_steps, Solver(self._expert.config.solver))
-        told = [self._expert.tell_time(time[None]) for time in times_E.to(_device(self._expert))]
-        rows_BAU = flow(self._expert, told, memory, *on_device(moment, _device(self._expert)))
+        rows_BAU = flow(self._expert, self._times_told(), memory, *on_device(moment, _device(self._expert)))
         rows: Array = rows_BAU[0].cpu().numpy()
         return rows
+
+    def _times_told(self) -> list[Tensor]:
+        """Of each evaluation; the same for every chunk, as long as the weights are."""
+        version = self.version
+        if self._told is None or self._told[0] != version:
+            self._told = (version, tell_times(self._expert))
+        return self._told[1]
+
+
+def tell_times(expert: ActionExpert) -> list[Tensor]:
+    """What the expert makes of the flow time, `(1, D)` for each evaluation of the loop, in order."""
+    times_E = evaluation_times(expert.config.num_inference_steps, Solver(expert.config.solver))
+    return [expert.tell_time(time[None]) for time in times_E.to(_device(expert))]
 
 
 def flow(
@@ -86,7 +98,7 @@ def flow(
     age_B: Tensor,
     image_BCHW: Tensor | None,
 ) -> Tensor:
-    """The whole loop on tensors: `(B, A, U)` from noise. `told` has `tell_time` of each evaluation, in order."""
+    """The whole loop on tensors: `(B, A, U)` from noise. `told` comes from `tell_times`."""
     seen = expert.look(memory, image_BCHW)
     aged_BD = expert.tell_age(age_B, memory.present_B)
     state_B1D = expert.feel(state_BX)

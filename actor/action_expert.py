@@ -98,12 +98,12 @@ class ActionExpert(nn.Module):
     def forward(self, x_BAU: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
         """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data). As training runs it.
 
-        Sampling takes it apart by what each part depends on: `remember` the subgoal once, `look` and `feel` once for
-        each chunk, then ask for the `velocity` in each flow step.
+        Sampling takes it apart by what each part depends on: `remember` once for a subgoal, `look`, `state_token` and
+        `age_condition` once for a chunk, then `velocity` in each flow step.
         """
         context_BSD, mask_BS = self._context(condition)
-        condition_BD = self.tell_time(t_B) + self.tell_age(condition.age_B, condition.mask_BK.any(dim=-1))
-        tokens_BTD = self._tokens(x_BAU, self.feel(condition.state_BX))
+        condition_BD = self.time_condition(t_B) + self.age_condition(condition.age_B, condition.mask_BK.any(dim=-1))
+        tokens_BTD = self._tokens(x_BAU, self.state_token(condition.state_BX))
         for block in self.blocks:
             tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
         out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
@@ -133,17 +133,17 @@ class ActionExpert(nn.Module):
         """Those that read the subgoal, in order."""
         return [block.attention for block in self._blocks() if block.cross]
 
-    def feel(self, state_BX: Tensor) -> Tensor:
+    def state_token(self, state_BX: Tensor) -> Tensor:
         """Token `(B, 1, D)` of the state."""
         token_BD: Tensor = self.state_in(state_BX)
         return token_BD[:, None]
 
-    def tell_time(self, t_B: Tensor) -> Tensor:
+    def time_condition(self, t_B: Tensor) -> Tensor:
         """Share `(B, D)` of the flow time in the adaptive condition."""
         out: Tensor = self.time_mlp(sinusoidal_embedding(t_B, self.config.width, min_period=4e-3, max_period=4.0))
         return out
 
-    def tell_age(self, age_B: Tensor, present_B: Tensor) -> Tensor:
+    def age_condition(self, age_B: Tensor, present_B: Tensor) -> Tensor:
         """Share `(B, D)` of the subgoal's age, and of whether there is one, in the adaptive condition."""
         known_B = present_B.to(age_B.dtype)
         # Periods from 0.1 s (finer than any planner's jitter) to 20 s (beyond any usable age).

@@ -3,6 +3,9 @@
 On a GPU: bfloat16 under autocast, and CUDA graphs, so that the hundreds of small kernels of a loop are one launch. On a
 processor: float32; the first call takes tens of seconds, and the gain is small.
 
+CUDA graphs are recorded anew for each thread that calls; before torch 2.13 a thread other than the one that built the
+sampler is refused by torch (its issue 123177): with such a torch, `--mode processes`, not `threads`.
+
 The weights are those that the expert has when the sampler is built; later changes to them are not promised to show.
 """
 
@@ -12,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dualsys.actor.action_expert import ActionExpert, Memory
-from dualsys.actor.sampling import Array, Moment, flow, on_device, tell_times
+from dualsys.actor.sampling import Array, Moment, flow, on_device, time_conditions
 
 
 class CompiledSampler:
@@ -27,7 +30,7 @@ class CompiledSampler:
         self._gpu = self._device.type == "cuda"
         # Not in inference mode: compiled graphs can't take tensors that were made there.
         with torch.no_grad():
-            self._told = tell_times(expert)
+            self._told = time_conditions(expert)
         self._compiled = torch.compile(self._flow, fullgraph=True, mode="reduce-overhead" if self._gpu else None)
 
     @torch.no_grad()

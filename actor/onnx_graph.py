@@ -27,7 +27,7 @@ from dualsys.actor.action_expert import ActionExpert, FastVision
 from dualsys.actor.flow_matching import Solver, integrate
 from dualsys.actor.layers import AdaptiveNorm, Block, embedding_rates
 from dualsys.actor.onnx_wires import Graph, Wire
-from dualsys.actor.sampling import tell_times
+from dualsys.actor.sampling import time_conditions
 
 
 def memory_graph(expert: ActionExpert) -> ModelProto:
@@ -130,7 +130,7 @@ class _Loop:
         aged = graph.reshape(features, (1, -1))
         for layer in expert.age_mlp:
             aged = _layer(graph, aged, layer)
-        told = tell_times(expert)
+        told = time_conditions(expert)
         active = graph.silu(aged + graph.constant(torch.cat(told)))
         norms = _norms(expert)
         weight = torch.cat([norm.to_scale_shift.weight for norm in norms])

@@ -79,14 +79,14 @@ class EagerSampler:
         """Of each evaluation; the same for every chunk, as long as the weights are."""
         version = self.version
         if self._told is None or self._told[0] != version:
-            self._told = (version, tell_times(self._expert))
+            self._told = (version, time_conditions(self._expert))
         return self._told[1]
 
 
-def tell_times(expert: ActionExpert) -> list[Tensor]:
+def time_conditions(expert: ActionExpert) -> list[Tensor]:
     """What the expert makes of the flow time, `(1, D)` for each evaluation of the loop, in order."""
     times_E = evaluation_times(expert.config.num_inference_steps, Solver(expert.config.solver))
-    return [expert.tell_time(time[None]) for time in times_E.to(_device(expert))]
+    return [expert.time_condition(time[None]) for time in times_E.to(_device(expert))]
 
 
 def flow(
@@ -98,10 +98,10 @@ def flow(
     age_B: Tensor,
     image_BCHW: Tensor | None,
 ) -> Tensor:
-    """The whole loop on tensors: `(B, A, U)` from noise. `told` comes from `tell_times`."""
+    """The whole loop on tensors: `(B, A, U)` from noise. `told` comes from `time_conditions`."""
     seen = expert.look(memory, image_BCHW)
-    aged_BD = expert.tell_age(age_B, memory.present_B)
-    state_B1D = expert.feel(state_BX)
+    aged_BD = expert.age_condition(age_B, memory.present_B)
+    state_B1D = expert.state_token(state_BX)
     turn = iter(told)
     return integrate(
         lambda x, _: expert.velocity(x, next(turn) + aged_BD, state_B1D, seen),

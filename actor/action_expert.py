@@ -9,7 +9,7 @@ and samples the rest behind them (training-time real-time chunking, arXiv 2512.0
 Shape legend: B batch, A action rows, U actions, X states, K subgoal tokens, C their width, D width, T = 1 + A tokens.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange, repeat
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualsys.actor.config import FastVisionConfig, FlowActorConfig
-from dualsys.actor.layers import AdaptiveNorm, Block, sinusoidal_embedding
+from dualsys.actor.layers import AdaptiveNorm, Attention, Block, sinusoidal_embedding
 
 
 class Condition(NamedTuple):
@@ -35,11 +35,24 @@ class Condition(NamedTuple):
     """True where a row is given and free of noise; only for experts that have learned it."""
 
 
+class Memory(NamedTuple):
+    """What an expert keeps of a subgoal: it depends on nothing else, so it serves every flow step and every chunk."""
+
+    keys_LBNKH: tuple[Tensor, ...]
+    """Of each block that attends to the subgoal."""
+    values_LBNKH: tuple[Tensor, ...]
+    mask_BK: Tensor
+    """False where a token must not be read; all True for the null subgoal."""
+    present_B: Tensor
+    """False for the null subgoal."""
+
+
 class FastVision(nn.Module):
     """Strided convolutions to tokens; positions are learned because the grid is small and fixed."""
 
     def __init__(self, config: FastVisionConfig, width: int) -> None:
         super().__init__()
+        self.camera = config.camera
         layers: list[nn.Module] = []
         previous = 3
         for channels in config.channels:
@@ -66,6 +79,8 @@ class ActionExpert(nn.Module):
         super().__init__()
         width = config.width
         self.config = config
+        self.num_actions = num_actions
+        self.num_states = num_states
         self.action_in = nn.Linear(num_actions, width)
         self.state_in = nn.Sequential(nn.Linear(num_states, width), nn.GELU(), nn.Linear(width, width))
         self.position = nn.Parameter(torch.randn(1 + config.horizon, width) * 0.02)
@@ -86,42 +101,96 @@ class ActionExpert(nn.Module):
         nn.init.zeros_(self.action_out.bias)
 
     def forward(self, x_BAU: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
-        """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data)."""
+        """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data). As training runs it.
+
+        Sampling takes it apart by what each part depends on: `remember` once for a subgoal, `look`, `state_token` and
+        `age_condition` once for a chunk, then `velocity` in each flow step.
+        """
         context_BSD, mask_BS = self._context(condition)
-        condition_BD = self._adaptive(t_B, condition)
-        state_B1D = self.state_in(condition.state_BX)[:, None]
-        tokens_BTD = torch.cat([state_B1D, self._rows(x_BAU, condition)], dim=1) + self.position
+        condition_BD = self.time_condition(t_B) + self.age_condition(condition.age_B, condition.mask_BK.any(dim=-1))
+        tokens_BTD = self._tokens(x_BAU, self.state_token(condition.state_BX), condition.prefix_BA)
         for block in self.blocks:
             tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
         out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
         return out
 
-    def _rows(self, x_BAU: Tensor, condition: Condition) -> Tensor:
+    def remember(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> Memory:
+        """Keys and values of a subgoal. No row of the mask being True, it is the null subgoal."""
+        context_BKD, read_BK = self._subgoal_context(subgoal_BKC, mask_BK)
+        pairs = [attention.keys_values(context_BKD) for attention in self.cross_attentions()]
+        keys, values = (tuple(side) for side in zip(*pairs, strict=True))
+        return Memory(keys, values, read_BK, mask_BK.any(dim=-1))
+
+    def look(self, memory: Memory, image_BCHW: Tensor | None) -> Memory:
+        """The memory with what the actor's own eye sees beside the subgoal; unchanged for an expert without."""
+        if self.vision is None:
+            return memory
+        seen_BSD = self._see(image_BCHW)
+        pairs = [attention.keys_values(seen_BSD) for attention in self.cross_attentions()]
+        keys, values = zip(*pairs, strict=True)
+        return memory._replace(
+            keys_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.keys_LBNKH, keys, strict=True)),
+            values_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.values_LBNKH, values, strict=True)),
+            mask_BK=F.pad(memory.mask_BK, (0, seen_BSD.shape[1]), value=True),
+        )
+
+    def cross_attentions(self) -> list[Attention]:
+        """Those that read the subgoal, in order."""
+        return [block.attention for block in self._blocks() if block.cross]
+
+    def state_token(self, state_BX: Tensor) -> Tensor:
+        """Token `(B, 1, D)` of the state."""
+        token_BD: Tensor = self.state_in(state_BX)
+        return token_BD[:, None]
+
+    def time_condition(self, t_B: Tensor) -> Tensor:
+        """Share `(B, D)` of the flow time in the adaptive condition."""
+        out: Tensor = self.time_mlp(sinusoidal_embedding(t_B, self.config.width, min_period=4e-3, max_period=4.0))
+        return out
+
+    def age_condition(self, age_B: Tensor, present_B: Tensor) -> Tensor:
+        """Share `(B, D)` of the subgoal's age, and of whether there is one, in the adaptive condition."""
+        known_B = present_B.to(age_B.dtype)
+        # Periods from 0.1 s (finer than any planner's jitter) to 20 s (beyond any usable age).
+        age_BD = sinusoidal_embedding(age_B * known_B, self.config.width, min_period=0.1, max_period=20.0)
+        out: Tensor = self.age_mlp(torch.cat([age_BD * known_B[:, None], known_B[:, None]], dim=-1))
+        return out
+
+    def velocity(self, x_BAU: Tensor, condition_BD: Tensor, state_B1D: Tensor, memory: Memory) -> Tensor:
+        """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
+        tokens_BTD = self._tokens(x_BAU, state_B1D)
+        kept = iter(zip(memory.keys_LBNKH, memory.values_LBNKH, strict=True))
+        for block in self._blocks():
+            tokens_BTD = block.advance(tokens_BTD, condition_BD, next(kept) if block.cross else None, memory.mask_BK)
+        out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
+        return out
+
+    def _blocks(self) -> list[Block]:
+        return [cast(Block, block) for block in self.blocks]
+
+    def _tokens(self, x_BAU: Tensor, state_B1D: Tensor, prefix_BA: Tensor | None = None) -> Tensor:
         rows_BAD: Tensor = self.action_in(x_BAU)
-        if condition.prefix_BA is None:
-            return rows_BAD
-        if self.prefix_mark is None:
-            raise ValueError("this expert has not learned to continue a prefix")
-        return rows_BAD + condition.prefix_BA[..., None] * self.prefix_mark
+        if prefix_BA is not None:
+            if self.prefix_mark is None:
+                raise ValueError("this expert has not learned to continue a prefix")
+            rows_BAD = rows_BAD + prefix_BA[..., None] * self.prefix_mark
+        return torch.cat([state_B1D, rows_BAD], dim=1) + self.position
 
     def _context(self, condition: Condition) -> tuple[Tensor, Tensor]:
-        present_B = condition.mask_BK.any(dim=-1)
-        null_BKC = repeat(self.null_subgoal, "k c -> b k c", b=present_B.shape[0])
-        tokens_BKC = torch.where(present_B[:, None, None], condition.subgoal_BKC, null_BKC)
-        mask_BK = condition.mask_BK | ~present_B[:, None]
-        context_BKD = self.subgoal_in(tokens_BKC)
+        context_BKD, mask_BK = self._subgoal_context(condition.subgoal_BKC, condition.mask_BK)
         if self.vision is None:
             return context_BKD, mask_BK
-        if condition.image_BCHW is None:
-            raise ValueError("this expert has fast vision and needs an image")
-        seen_BSD = self.vision(condition.image_BCHW)
+        seen_BSD = self._see(condition.image_BCHW)
         return torch.cat([context_BKD, seen_BSD], dim=1), F.pad(mask_BK, (0, seen_BSD.shape[1]), value=True)
 
-    def _adaptive(self, t_B: Tensor, condition: Condition) -> Tensor:
-        width = self.config.width
-        present_B = condition.mask_BK.any(dim=-1).to(t_B.dtype)
-        time_BD = self.time_mlp(sinusoidal_embedding(t_B, width, min_period=4e-3, max_period=4.0))
-        # Periods from 0.1 s (finer than any planner's jitter) to 20 s (beyond any usable age).
-        age_BD = sinusoidal_embedding(condition.age_B * present_B, width, min_period=0.1, max_period=20.0)
-        out: Tensor = time_BD + self.age_mlp(torch.cat([age_BD * present_B[:, None], present_B[:, None]], dim=-1))
+    def _subgoal_context(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> tuple[Tensor, Tensor]:
+        present_B = mask_BK.any(dim=-1)
+        null_BKC = repeat(self.null_subgoal, "k c -> b k c", b=present_B.shape[0])
+        tokens_BKC = torch.where(present_B[:, None, None], subgoal_BKC, null_BKC)
+        return self.subgoal_in(tokens_BKC), mask_BK | ~present_B[:, None]
+
+    def _see(self, image_BCHW: Tensor | None) -> Tensor:
+        if image_BCHW is None or self.vision is None:
+            raise ValueError("this expert has fast vision and needs an image")
+        out: Tensor = self.vision(image_BCHW)
         return out

@@ -1,18 +1,20 @@
 """`FlowActor`: the actor protocol over an action expert."""
 
 from dataclasses import replace
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.backends import build_sampler
 from dualsys.actor.config import FlowActorConfig
-from dualsys.actor.flow_matching import Solver, VelocityField, integrate
-from dualsys.actor.guidance import Running, given, pulled, released, seeded
+from dualsys.actor.guidance import Running, sample_guided
 from dualsys.actor.normalization import ControllerStatistics
+from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
@@ -33,12 +35,15 @@ class FlowActor:
         embodiment: EmbodimentSpec,
         subgoal_spec: SubgoalSpec,
         statistics: ControllerStatistics,
+        sampler: Sampler | None = None,
     ) -> None:
         self.expert = expert.eval()
         self.config: FlowActorConfig = expert.config
         self.statistics = statistics
         self._embodiment = embodiment
         self._subgoal_spec = subgoal_spec
+        self._sampler = EagerSampler(self.expert) if sampler is None else sampler
+        self._memories = SubgoalCache(self._sampler.remember)
         self._generator = torch.Generator()
         self.reset()
 
@@ -94,6 +99,21 @@ class FlowActor:
             statistics=self.statistics,
         )
 
+    def with_backend(self, backend: str) -> Self:
+        """The same actor, sampled by another engine, with the weights of now. See `dualsys.actor.backends`.
+
+        Raises:
+            ConfigError: an unknown backend, or one whose rows differ from eager's.
+            ExtraMissing: what it needs is not installed.
+        """
+        return type(self)(
+            self.expert,
+            embodiment=self._embodiment,
+            subgoal_spec=self._subgoal_spec,
+            statistics=self.statistics,
+            sampler=build_sampler(self.expert, backend),
+        )
+
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
         """Write weights and statistics into a folder; returns the manifest's entry."""
         folder = checkpoint.folder
@@ -130,9 +150,16 @@ class FlowActor:
     def reset(self, *, seed: int = 0) -> None:
         """Seed the noise."""
         self._generator.manual_seed(seed)
-        self._held_noise_BAU = self._draw_noise()
+        self._held_noise_AU = self._draw_noise()
 
-    @torch.no_grad()  # not inference mode: the Jacobian of a guided chunk is taken in here
+    def prepare(self, subgoal: LatentSubgoal) -> None:
+        """Make ready, ahead of `act`, what depends on a subgoal alone. `act` gives the same rows without.
+
+        Raises:
+            SpecMismatch: for a subgoal of another shape than the spec's.
+        """
+        self._memory(*self._tokens(subgoal))
+
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
     ) -> ActionChunk:
@@ -145,11 +172,20 @@ class FlowActor:
         """
         if prefix is not None and prefix.guidance == "roll-forward":
             return self._rolled_forward(observation, subgoal, prefix)
-        condition = self._condition(observation, subgoal)
-        rows_AU = self._sample(condition, prefix)[0].cpu().numpy().astype(np.float64)
+        tokens_KC, mask_K = self._tokens(subgoal)
+        used = subgoal if bool(mask_K.any()) else None
+        moment = Moment(
+            noise_AU=self._held_noise_AU if self.config.noise == "held" else self._draw_noise(),
+            state_X=self.statistics.state.normalize(observation.state).astype(np.float32),
+            age_s=0.0 if used is None else used.age_s(observation.stamp_s),
+            image_CHW=self._image(observation),
+        )
+        if prefix is None:
+            rows_AU = self._sampler.sample(self._memory(tokens_KC, mask_K), moment).astype(np.float64)
+        else:
+            rows_AU = self._guided(tokens_KC, mask_K, moment, prefix)
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
-        used = subgoal if subgoal is not None and bool(condition.mask_BK.any()) else None
         return ActionChunk(
             rows=self.statistics.action.denormalize(rows_AU),
             dt_s=self.dt_s,
@@ -175,75 +211,61 @@ class FlowActor:
         age_s = chunk.subgoal_age_s - rows * self.dt_s
         return replace(chunk, rows=joined, start_stamp_s=observation.stamp_s, subgoal_age_s=age_s)
 
-    def _sample(self, condition: Condition, prefix: ActionPrefix | None) -> Tensor:
-        """Normalised rows `(1, A, U)`."""
-        noise_BAU = self._held_noise_BAU if self.config.noise == "held" else self._draw_noise()
-        field, start_BAU = self._field(condition), noise_BAU
-        if prefix is not None:
-            if prefix.guidance not in self.guidances:
-                offered = ", ".join(sorted(self.guidances))
-                raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
-            running = self._running(prefix)
-            match prefix.guidance:
-                case "identity" | "jacobian":
-                    field = pulled(field, running, jacobian=prefix.guidance == "jacobian")
-                case "freeze-and-ramp":
-                    field, start_BAU = released(field, running), seeded(noise_BAU, running)
-                case "trained-prefix":
-                    prefix_A = self._given(running)
-                    field = given(self._field(condition._replace(prefix_BA=prefix_A[None])), running, prefix_A)
-                    start_BAU = torch.where(prefix_A[:, None], running.rows_BAU, noise_BAU)
-        return integrate(field, start_BAU, self.config.num_inference_steps, Solver(self.config.solver))
-
-    def _field(self, condition: Condition) -> VelocityField:
-        return lambda x_BAU, t_B: cast(Tensor, self.expert(x_BAU, t_B, condition))
-
-    def _given(self, running: Running) -> Tensor:
-        """Which rows are given `(A,)`: those that will have been consumed, as far as it has learned to take them."""
-        count = min(running.delay, running.told, self.config.max_prefix)
-        return (torch.arange(self.horizon) < count).to(self._device)
+    def _guided(
+        self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_], moment: Moment, prefix: ActionPrefix
+    ) -> npt.NDArray[np.float64]:
+        """Normalised rows `(A, U)` that continue a prefix: eager, whatever the engine, since each step is changed."""
+        if prefix.guidance not in self.guidances:
+            offered = ", ".join(sorted(self.guidances))
+            raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
+        condition = Condition(
+            state_BX=self._here(moment.state_X),
+            subgoal_BKC=self._here(tokens_KC),
+            mask_BK=self._here(mask_K),
+            age_B=torch.tensor([moment.age_s], dtype=torch.float32, device=self._device),
+            image_BCHW=None if moment.image_CHW is None else self._here(moment.image_CHW),
+        )
+        running = self._running(prefix)
+        rows_BAU = sample_guided(self.expert, condition, self._here(moment.noise_AU), running, prefix.guidance)
+        rows_AU: npt.NDArray[np.float64] = rows_BAU[0].cpu().numpy().astype(np.float64)
+        return rows_AU
 
     def _running(self, prefix: ActionPrefix) -> Running:
         rows_AU = self.statistics.action.normalize(prefix.rows[: self.horizon]).astype(np.float32)
         padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.horizon - len(rows_AU), axis=0)])
-        rows_BAU = torch.from_numpy(padded_AU)[None].to(self._device)
-        return Running(rows_BAU=rows_BAU, told=len(rows_AU), delay=prefix.inference_delay)
+        return Running(rows_BAU=self._here(padded_AU), told=len(rows_AU), delay=prefix.inference_delay)
 
-    def _draw_noise(self) -> Tensor:
-        """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
-        return torch.randn(1, self.horizon, self._embodiment.num_actions, generator=self._generator).to(self._device)
+    def _here(self, array: npt.NDArray[Any]) -> Tensor:
+        """A batch of one, on the expert's device."""
+        return torch.from_numpy(np.array(array))[None].to(self._device)
 
     @property
     def _device(self) -> torch.device:
         return self.expert.position.device
 
-    def _condition(self, observation: Observation, subgoal: LatentSubgoal | None) -> Condition:
-        state_X = self.statistics.state.normalize(observation.state).astype(np.float32)
-        spec = self._subgoal_spec
-        tokens_KC = torch.zeros(spec.num_tokens, spec.dim)
-        mask_K = torch.zeros(spec.num_tokens, dtype=torch.bool)
-        age = 0.0
-        if subgoal is not None:
-            if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
-                raise SpecMismatch(
-                    f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}"
-                )
-            tokens_KC = torch.from_numpy(np.array(subgoal.tokens, dtype=np.float32))
-            mask_K = torch.ones_like(mask_K) if subgoal.mask is None else torch.from_numpy(np.array(subgoal.mask))
-            age = subgoal.age_s(observation.stamp_s)
-        image_BCHW = self._image(observation)
-        return Condition(
-            state_BX=torch.from_numpy(state_X)[None].to(self._device),
-            subgoal_BKC=tokens_KC[None].to(self._device),
-            mask_BK=mask_K[None].to(self._device),
-            age_B=torch.tensor([age], dtype=torch.float32, device=self._device),
-            image_BCHW=None if image_BCHW is None else image_BCHW.to(self._device),
-        )
+    def _draw_noise(self) -> Array:
+        """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
+        noise: Array = torch.randn(self.horizon, self._embodiment.num_actions, generator=self._generator).numpy()
+        return noise
 
-    def _image(self, observation: Observation) -> Tensor | None:
+    def _memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
+        return self._memories.memory(self._sampler.version, tokens_KC, mask_K)
+
+    def _tokens(self, subgoal: LatentSubgoal | None) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Copies of a subgoal's tokens and mask; without a subgoal, a mask without True."""
+        spec = self._subgoal_spec
+        if subgoal is None:
+            return np.zeros((spec.num_tokens, spec.dim), dtype=np.float32), np.zeros(spec.num_tokens, dtype=bool)
+        if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
+            raise SpecMismatch(f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}")
+        tokens_KC: Array = np.array(subgoal.tokens, dtype=np.float32)
+        return tokens_KC, np.ones(spec.num_tokens, dtype=bool) if subgoal.mask is None else np.array(subgoal.mask)
+
+    def _image(self, observation: Observation) -> Array | None:
         if self.config.vision is None:
             return None
-        return image_to_tensor(observation.images[self.config.vision.camera.name])[None]
+        image: Array = image_to_tensor(observation.images[self.config.vision.camera.name]).contiguous().numpy()
+        return image
 
 
 def image_to_tensor(image: np.ndarray) -> Tensor:

@@ -90,6 +90,18 @@ def integrate(velocity: VelocityField, noise: Tensor, num_steps: int, solver: So
     return x
 
 
+def evaluation_times(num_steps: int, solver: Solver = Solver.EULER) -> Tensor:
+    """Flow times `(E,)` at which `integrate` asks for the velocity, in its order: what can be made ready for them."""
+    times: list[Tensor] = []
+
+    def note(x: Tensor, t_B: Tensor) -> Tensor:
+        times.append(t_B)
+        return x
+
+    integrate(note, torch.zeros(1), num_steps, solver)
+    return torch.cat(times)
+
+
 def _euler(velocity: VelocityField, x: Tensor, t_B: Tensor, dt: float) -> Tensor:
     return x + dt * velocity(x, t_B)
 

@@ -22,7 +22,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from dualsys.actor.flow_matching import VelocityField
+from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.flow_matching import Solver, VelocityField, integrate
+from dualsys.messages import Guidance
 
 MAX_PULL = 5.0
 """`beta`: more only oscillates in few flow steps (the paper's value, for five of them)."""
@@ -105,3 +107,32 @@ def seeded(noise_BAU: Tensor, running: Running) -> Tensor:
     """Noise with the rows in its place where there are any."""
     told_A1 = (torch.arange(noise_BAU.shape[1]) < running.told)[:, None].to(noise_BAU.device)
     return torch.where(told_A1, running.rows_BAU, noise_BAU)
+
+
+@torch.no_grad()  # not inference mode: the Jacobian is taken in here
+def sample_guided(
+    expert: ActionExpert, condition: Condition, noise_BAU: Tensor, running: Running, guidance: Guidance
+) -> Tensor:
+    """Normalised rows `(B, A, U)` that continue running ones. Raises `ValueError` for `roll-forward`."""
+    config = expert.config
+
+    def field(x_BAU: Tensor, t_B: Tensor) -> Tensor:
+        velocity: Tensor = expert(x_BAU, t_B, condition)
+        return velocity
+
+    start_BAU = noise_BAU
+    guided: VelocityField = field
+    match guidance:
+        case "identity" | "jacobian":
+            guided = pulled(field, running, jacobian=guidance == "jacobian")
+        case "freeze-and-ramp":
+            guided, start_BAU = released(field, running), seeded(noise_BAU, running)
+        case "trained-prefix":
+            count = min(running.delay, running.told, config.max_prefix)
+            prefix_A = (torch.arange(config.horizon) < count).to(noise_BAU.device)
+            condition = condition._replace(prefix_BA=prefix_A[None])
+            guided = given(field, running, prefix_A)
+            start_BAU = torch.where(prefix_A[:, None], running.rows_BAU, noise_BAU)
+        case _:
+            raise ValueError(f"guidance {guidance!r} is not of the flow")
+    return integrate(guided, start_BAU, config.num_inference_steps, Solver(config.solver))

@@ -16,10 +16,16 @@ def sinusoidal_embedding(value_B: Tensor, dim: int, *, min_period: float, max_pe
 
     Computed in float64 as pi0 does, because the shortest period is 4e-3, then cast back.
     """
-    fraction = torch.linspace(0.0, 1.0, dim // 2, dtype=torch.float64, device=value_B.device)
-    period = min_period * (max_period / min_period) ** fraction
-    angle = value_B.double()[:, None] * (2.0 * math.pi / period)[None, :]
+    rates = embedding_rates(dim, min_period=min_period, max_period=max_period, device=value_B.device)
+    angle = value_B.double()[:, None] * rates[None, :]
     return torch.cat([angle.sin(), angle.cos()], dim=-1).to(value_B.dtype)
+
+
+def embedding_rates(dim: int, *, min_period: float, max_period: float, device: torch.device | None = None) -> Tensor:
+    """Angular rates `(dim / 2)` of `sinusoidal_embedding`, float64."""
+    fraction = torch.linspace(0.0, 1.0, dim // 2, dtype=torch.float64, device=device)
+    period = min_period * (max_period / min_period) ** fraction
+    return 2.0 * math.pi / period
 
 
 class Attention(nn.Module):
@@ -34,8 +40,16 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, context_BSC: Tensor, mask_BS: Tensor | None = None) -> Tensor:
         """`(B, T, D)`; `mask` is False where a context token must not be read."""
-        q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
+        return self.attend(x_BTD, *self.keys_values(context_BSC), mask_BS)
+
+    def keys_values(self, context_BSC: Tensor) -> tuple[Tensor, Tensor]:
+        """What `attend` reads of a context, `(B, N, S, H)` each: the same for every query, so it can be kept."""
         k_BNSH, v_BNSH = rearrange(self.to_kv(context_BSC), "b s (two n h) -> two b n s h", two=2, n=self.num_heads)
+        return k_BNSH, v_BNSH
+
+    def attend(self, x_BTD: Tensor, k_BNSH: Tensor, v_BNSH: Tensor, mask_BS: Tensor | None = None) -> Tensor:
+        """`(B, T, D)` from keys and values."""
+        q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
         mask = None if mask_BS is None else mask_BS[:, None, None, :]
         out_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNSH, v_BNSH, attn_mask=mask)
         out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
@@ -74,10 +88,17 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor, condition_BD: Tensor, context_BSC: Tensor, mask_BS: Tensor) -> Tensor:
         """`(B, T, D)`; a block without cross-attention leaves the context unread."""
+        kept = self.attention.keys_values(context_BSC) if self.cross else None
+        return self.advance(x_BTD, condition_BD, kept, mask_BS)
+
+    def advance(
+        self, x_BTD: Tensor, condition_BD: Tensor, kept: tuple[Tensor, Tensor] | None, mask_BS: Tensor
+    ) -> Tensor:
+        """`(B, T, D)`, given the keys and values of the context, None for a block without cross-attention."""
         normed_BTD = self.norm_attention(x_BTD, condition_BD)
-        if self.cross:
-            x_BTD = x_BTD + self.attention(normed_BTD, context_BSC, mask_BS)
-        else:
+        if kept is None:
             x_BTD = x_BTD + self.attention(normed_BTD, normed_BTD)
+        else:
+            x_BTD = x_BTD + self.attention.attend(normed_BTD, *kept, mask_BS)
         out: Tensor = x_BTD + self.feed_forward(self.norm_feed_forward(x_BTD, condition_BD))
         return out

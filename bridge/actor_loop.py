@@ -14,7 +14,7 @@ from dualsys.bridge.senses import Senses
 from dualsys.chunking import problem_of
 from dualsys.events import ChunkRequest
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
-from dualsys.protocols import Actor, Clock
+from dualsys.protocols import Actor, Clock, Preparing
 from dualsys.provenance import sign_chunk
 from dualsys.telemetry import RunLog
 
@@ -51,6 +51,7 @@ class ActorLoop:
         log: RunLog | None = None,
     ) -> None:
         self._actor = actor
+        self._preparing = actor if isinstance(actor, Preparing) else None
         self._senses = senses
         self._requests = requests
         self._subgoals = subgoals
@@ -59,14 +60,17 @@ class ActorLoop:
         self._clock = clock
         self._log = log
         self._answered = outbox.last_sequence
+        self._prepared: tuple[int, int] | None = None
+        """Epoch and sequence of the newest subgoal that was prepared."""
         self._episode: int | None = None
         self._latency_s = 0.0
-        self._counts = {"chunks": 0, "waits": 0, "failures": 0, "refused": 0}
+        self._counts = {"chunks": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
 
     def run(self, stop: threading.Event) -> None:
         """Act until told to stop."""
         while not stop.is_set():
-            self.step()
+            if not self.step():
+                self.prepare()
             self._reporter.report(self._status)
             stop.wait(POLL_S)
 
@@ -82,6 +86,29 @@ class ActorLoop:
             self._answered = max(self._answered, stamps.sequence)
             self._fail("failures", f"no chunk for request {stamps.sequence}: {type(error).__name__}: {error}", error)
             return False
+
+    def prepare(self) -> bool:
+        """Where no request waits: let the actor make ready for a new subgoal; whether it did.
+
+        Chunks are always made from the newest subgoal, prepared or not: one that came together with a request is
+        prepared by `act`.
+        """
+        stamps = None if self._preparing is None else self._subgoals.peek()
+        if self._preparing is None or stamps is None or (stamps.epoch, stamps.sequence) == self._prepared:
+            return False
+        # Tried once, whatever comes of it: `act` tries again, and tells.
+        self._prepared = (stamps.epoch, stamps.sequence)
+        try:
+            subgoal = self._subgoals.read()
+            if subgoal is None:
+                return False
+            self._preparing.prepare(subgoal)
+        except Exception as error:
+            reason = f"subgoal {stamps.sequence} could not be prepared: {type(error).__name__}: {error}"
+            self._fail("failures", reason, error)
+            return False
+        self._counts["prepared"] += 1
+        return True
 
     def _answer_newest(self) -> bool:
         request, sensed = self._requests.read(), self._senses.newest()

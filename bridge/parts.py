@@ -16,7 +16,8 @@ from dualsys import registry
 from dualsys.checkpoint import Checkpoint
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError, ConfigError
-from dualsys.protocols import Actor, Planner
+from dualsys.protocols import Accelerated, Actor, Planner
+from dualsys.settings import ActorBackend
 
 
 class PartConfig(BaseModel):
@@ -30,18 +31,28 @@ class PartConfig(BaseModel):
     """Folder or shipped name."""
     options: dict[str, Any] = {}
     """Keyword arguments where there is no checkpoint."""
+    backend: ActorBackend = "eager"
+    """What samples, of an actor that can choose (`dualsys.protocols.Accelerated`)."""
 
 
 def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
-    """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's."""
+    """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's, `ConfigError` for a backend."""
+    if part.backend != "eager":
+        raise ConfigError(f"planner {part.name!r}: backend {part.backend!r} is given, but only actors have backends")
     planner: Planner = _build(part, "planners")
     planner.subgoal_spec.require_same(subgoal, ours=f"planner {part.name!r}", theirs="the actor")
     return planner
 
 
 def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSpec) -> Actor:
-    """An actor. Raises `SpecMismatch` when it is for another robot or takes other subgoals than the system's."""
-    actor: Actor = _build(part, "actors")
+    """An actor on its backend.
+
+    Raises:
+        SpecMismatch: it is for another robot or takes other subgoals than the system's.
+        ConfigError: it has no such backend, or the backend gives other rows than eager.
+        ExtraMissing: what the backend needs is not installed.
+    """
+    actor: Actor = _on_its_backend(_build(part, "actors"), part)
     actor.embodiment.require_same(embodiment, ours=f"actor {part.name!r}", theirs="the robot")
     subgoal.require_same(actor.subgoal_spec, ours="the planner", theirs=f"actor {part.name!r}")
     return actor
@@ -62,6 +73,17 @@ def _build(part: PartConfig, kind: Literal["planners", "actors"]) -> Any:
     target = _resolve(part.name or entry.name, kind)
     from_checkpoint = getattr(target, "from_checkpoint", None)
     return _call(target, part, kind) if from_checkpoint is None else from_checkpoint(checkpoint)
+
+
+def _on_its_backend(actor: Actor, part: PartConfig) -> Actor:
+    if part.backend == "eager":
+        return actor
+    if not isinstance(actor, Accelerated):
+        raise ConfigError(
+            f"actor {part.name or type(actor).__name__!r} has no backend {part.backend!r}: it has no method "
+            "with_backend(name). Leave --actor-backend out"
+        )
+    return actor.with_backend(part.backend)
 
 
 def _call(target: Any, part: PartConfig, kind: Literal["planners", "actors"]) -> Any:

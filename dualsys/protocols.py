@@ -77,6 +77,27 @@ class Actor(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """An actor that can do in advance what depends on a subgoal alone: its host calls this between two requests.
+
+    What `act` returns must not depend on whether it was called, nor with which subgoals.
+    """
+
+    def prepare(self, subgoal: LatentSubgoal) -> None:
+        """Make ready for an `act` with this subgoal."""
+        ...
+
+
+@runtime_checkable
+class Accelerated(Protocol):
+    """An actor that can be run by several engines: what `--actor-backend` needs."""
+
+    def with_backend(self, backend: str) -> Actor:
+        """The same actor on another engine (`dualsys.settings.ActorBackend`). Raises `DualsysError` where it can't."""
+        ...
+
+
+@runtime_checkable
 class Robot(Protocol):
     """Something that senses and moves: hardware, or a simulation on the wall clock."""
 

@@ -80,7 +80,7 @@ class Controller:
         *,
         embodiment: EmbodimentSpec | None = None,
         planner: str = "",
-        actor: str = "",
+        actor: str | PartConfig = "",
         timing: TimingConfig | None = None,
         core: CoreConfig | None = None,
         safety: SafetyConfig | None = None,
@@ -96,7 +96,7 @@ class Controller:
             name_or_folder: `humanoid-table`, or a folder that `dualsys train` wrote.
             embodiment: Your robot; refused where the checkpoint is for another.
             planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
-            actor: The same for the actor.
+            actor: The same for the actor, or a `dualsys.bridge.parts.PartConfig`, which can name a backend, too.
             timing: As in the constructor, and so are `core`, `safety` and `log`.
             core: See there.
             safety: See there.
@@ -106,9 +106,12 @@ class Controller:
         Raises:
             CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
             SpecMismatch: planner and actor are not made for each other.
+            ConfigError: the actor has no such backend, or its backend gives other rows than eager.
         """
         manifest = Checkpoint.open(name_or_folder, embodiment=embodiment).manifest
-        system_1 = build_actor(PartConfig(name=actor, checkpoint=name_or_folder), manifest.embodiment, manifest.subgoal)
+        part = PartConfig(name=actor) if isinstance(actor, str) else actor
+        part = part if part.checkpoint is not None else part.model_copy(update={"checkpoint": name_or_folder})
+        system_1 = build_actor(part, manifest.embodiment, manifest.subgoal)
         system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
         use_one_torch_thread()
         return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log, tape=tape)

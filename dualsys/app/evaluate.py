@@ -18,11 +18,12 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
+from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.files import write_json
 from dualsys.protocols import Rendered
-from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
 
 
@@ -42,6 +43,8 @@ class EvalConfig:
     """Registered planner to use instead of the checkpoint's, such as `null`."""
     actor: str = ""
     """Registered actor to use instead of the checkpoint's."""
+    actor_backend: ActorBackend = "eager"
+    """What samples chunks: PyTorch (`eager`), ONNX Runtime on one core (`onnx`, `onnx-int8`), `torch.compile`."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12
@@ -151,7 +154,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         config.checkpoint,
         embodiment=environment.embodiment,
         planner=config.planner,
-        actor=config.actor,
+        actor=PartConfig(name=config.actor, backend=config.actor_backend),
         timing=config.timing(1.0 / environment.control_dt_s),
         core=config.core,
         safety=config.safety,

@@ -88,7 +88,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
         planner=PartConfig(name=config.planner, checkpoint=checkpoint.folder),
-        actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder),
+        actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder, backend=config.actor_backend),
         embodiment=checkpoint.manifest.embodiment,
         subgoal=checkpoint.manifest.subgoal,
         core=config.core,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dualsys.errors import ConfigError
-from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, SafetyConfig, TimingConfig
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -37,6 +37,8 @@ class RunConfig:
     """Registered planner, or `package.module:attribute`, to use instead of the checkpoint's."""
     actor: str = ""
     """Registered actor, or `package.module:attribute`, to use instead of the checkpoint's."""
+    actor_backend: ActorBackend = "eager"
+    """What samples chunks: PyTorch (`eager`), ONNX Runtime on one core (`onnx`, `onnx-int8`), `torch.compile`."""
     control_hz: float = 500.0
     """Rate of control ticks."""
     planner_hz: float = 5.0

@@ -8,6 +8,7 @@ from typing import Any
 from dualsys.app.controller import Controller
 from dualsys.app.film import VideoWriter
 from dualsys.app.run_config import VIDEO_HZ, RunConfig
+from dualsys.bridge.parts import PartConfig
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_measures import TickMeasures
@@ -60,7 +61,7 @@ def _make_controller(config: RunConfig, checkpoint: Checkpoint, tape: Tape | Non
     return Controller.from_checkpoint(
         checkpoint.folder,
         planner=config.planner,
-        actor=config.actor,
+        actor=PartConfig(name=config.actor, backend=config.actor_backend),
         timing=config.timing(),
         core=config.core,
         safety=config.safety,

@@ -8,7 +8,7 @@ from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
 from dualsys.guidance import Guided
 from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance, LatentSubgoal, Observation
-from dualsys.protocols import Actor
+from dualsys.protocols import Actor, Preparing
 from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
 
 
@@ -36,6 +36,8 @@ def check_actor(actor: Any, *, instruction: str = "", seed: int = 0) -> None:
         kept = all(np.array_equal(a, b) for a, b in zip(rows, copies, strict=True))
         require(kept, f"{name}.act() overwrote the rows of an earlier chunk")
         runs.append(copies)
+    if isinstance(actor, Preparing):
+        _check_preparing(actor, cases, runs[0], name, seed)
     same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other rows after reset(seed={seed}) on the same input: not reproducible")
     for guidance in sorted(actor.guidances) if isinstance(actor, Guided) else ():
@@ -58,6 +60,24 @@ def _check_guidance(
         same_start = chunk.start_stamp_s == observation.stamp_s
         require(same_start, f"{where} gave start_stamp_s {chunk.start_stamp_s}, expected the observation's")
         require(np.array_equal(prefix.rows, before), f"{where} wrote into the prefix")
+
+
+def _check_preparing(
+    actor: Any, cases: list[tuple[Observation, LatentSubgoal | None]], rows: list[FloatArray], name: str, seed: int
+) -> None:
+    """What `prepare` was called with changes nothing."""
+    actor.reset(seed=seed)
+    for case, expected in zip(cases, rows, strict=True):
+        for subgoal in (case[1], _other(actor)):
+            if subgoal is not None:
+                actor.prepare(subgoal)
+        same = np.array_equal(_run(actor, *case, name), expected)
+        require(same, f"{name} gave other rows after prepare(subgoal): what it prepares must not change what it does")
+
+
+def _other(actor: Any) -> LatentSubgoal:
+    spec = actor.subgoal_spec
+    return LatentSubgoal(tokens=np.ones((spec.num_tokens, spec.dim), dtype=np.float32), observation_stamp_s=0.0)
 
 
 def _check_specs(actor: Any, name: str) -> None:

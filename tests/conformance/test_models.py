@@ -15,7 +15,7 @@ from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.scripted import NullPlanner, ReplayPlanner, ScriptedPlanner
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
-from dualsys.protocols import Actor, Planner
+from dualsys.protocols import Accelerated, Actor, Planner
 from dualsys.testing import check_actor, check_planner, fake_embodiment
 
 ARM: EmbodimentSpec = fake_embodiment(2).model_copy(update={"cameras": (CameraSpec(name="head", height=32, width=32),)})
@@ -75,3 +75,11 @@ def test_planners_conform(name: str) -> None:
 @pytest.mark.parametrize("name", ["hold", "flow"])
 def test_actors_conform(name: str) -> None:
     check_actor(_actor(name), instruction=WORDS)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
+def test_actors_conform_on_other_backends(backend: str) -> None:
+    """`compiled` does, too: in the test that compiles one, `tests/unit/actor/test_backends.py`."""
+    actor = _actor("flow")
+    assert isinstance(actor, Accelerated)
+    check_actor(actor.with_backend(backend), instruction=WORDS)

@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("planner", "actor", "bridge", "sim_envs")
 SOURCE_FOLDERS = ("dualsys", "tests", "benchmarks", "examples", "tools")
-HEAVY = ("torch", "ray", "transformers", "mujoco", "dm_control", "pyarrow", "av", "gymnasium", "matplotlib")
+HEAVY = (
+    "torch",
+    "ray",
+    "transformers",
+    "mujoco",
+    "dm_control",
+    "pyarrow",
+    "av",
+    "gymnasium",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+)
 MAX_LINES = {"tests": 400}
 """Lines of a file by its folder; elsewhere 300."""
 

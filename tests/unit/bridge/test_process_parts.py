@@ -42,6 +42,15 @@ def test_parts_are_built_by_name_and_checked_against_the_system() -> None:
         build_actor(PartConfig(name=PARTS + "reaching_actor"), fake_embodiment(4), bridge_parts.SPEC)
 
 
+def test_a_backend_is_for_actors_that_have_some() -> None:
+    with pytest.raises(ConfigError, match=r"reaching_actor' has no backend 'onnx'.*Leave --actor-backend out"):
+        build_actor(PartConfig(name=PARTS + "reaching_actor", backend="onnx"), fake_embodiment(), bridge_parts.SPEC)
+    with pytest.raises(ConfigError, match="only actors have backends"):
+        build_planner(PartConfig(name=PARTS + "planner", backend="onnx"), bridge_parts.SPEC)
+    with pytest.raises(ValidationError, match="backend"):
+        PartConfig(name=PARTS + "reaching_actor", backend="onx")
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [

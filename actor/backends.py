@@ -1,0 +1,113 @@
+"""Which engine samples: a sampler by its name, checked against the reference before anybody gets it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dualsys.actor.action_expert import ActionExpert
+from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
+from dualsys.errors import ConfigError, ExtraMissing, unknown_name
+
+TOLERANCES = {"eager": 0.0, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "compiled on a GPU": 5e-2}
+"""Largest difference from eager that is accepted, as a share of the rows' own size: root mean square over root mean
+square, for the worst of the cases. Eight bits, and bfloat16's seven, are worth what they say here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far a sampler is from the reference."""
+
+    difference: float
+    """Worst relative difference over the cases."""
+    case: str
+    """The case that has it."""
+
+
+def build_sampler(expert: ActionExpert, backend: str) -> Sampler:
+    """A sampler that was checked.
+
+    Args:
+        expert: What to sample.
+        backend: `eager`; `onnx`, `onnx-int8` (ONNX Runtime, one core; the extra `fast`); `compiled` (`torch.compile`).
+
+    Raises:
+        ConfigError: an unknown name, or a sampler whose rows differ from eager's by more than its tolerance.
+        ExtraMissing: ONNX Runtime is not installed.
+    """
+    sampler = _make(expert, backend)
+    gpu = backend == "compiled" and expert.position.device.type == "cuda"
+    require_parity(sampler, expert, backend, tolerance=TOLERANCES["compiled on a GPU" if gpu else backend])
+    return sampler
+
+
+def require_parity(sampler: Sampler, expert: ActionExpert, backend: str, *, tolerance: float) -> None:
+    """Refuse a sampler that differs from eager. Raises `ConfigError` naming the difference."""
+    found = measure_parity(sampler, expert)
+    # "Not within", so that a difference that is no number is refused, too.
+    if not found.difference <= tolerance:
+        raise ConfigError(
+            f"actor backend {backend!r} gives other rows than eager: {found.difference:.2g} of their size with "
+            f"{found.case}, at most {tolerance:.2g} is accepted. Use --actor-backend eager; if the weights have not "
+            "changed since it was built, this is a defect: please report it"
+        )
+
+
+def measure_parity(sampler: Sampler, expert: ActionExpert) -> Parity:
+    """Compare with eager on fixed random inputs: several subgoals, one with a mask, and none."""
+    reference = EagerSampler(expert)
+    differences = {}
+    for name, tokens_KC, mask_K, moment in _cases(expert):
+        asked, expected = (engine.sample(engine.remember(tokens_KC, mask_K), moment) for engine in (sampler, reference))
+        differences[name] = _relative(asked, expected)
+    # A difference that is no number is the worst of all.
+    worst = max(differences, key=lambda name: np.nan_to_num(differences[name], nan=np.inf))
+    return Parity(difference=differences[worst], case=worst)
+
+
+def _relative(asked: Array, expected: Array) -> float:
+    size = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
+    error = float(np.sqrt(np.mean(np.square(asked.astype(np.float64) - expected))))
+    return error / size if size else error
+
+
+def _cases(expert: ActionExpert) -> list[tuple[str, Array, Any, Moment]]:
+    rng = np.random.default_rng(0)
+    count, dim = expert.null_subgoal.shape
+    camera = None if expert.config.vision is None else expert.config.vision.camera
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    def moment(age_s: float) -> Moment:
+        image = None if camera is None else rng.uniform(-1, 1, (3, camera.height, camera.width)).astype(np.float32)
+        noise = normal(expert.config.horizon, expert.num_actions)
+        return Moment(noise, normal(expert.num_states), age_s, image)
+
+    whole, none = np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
+    part = np.arange(count) < -(-count // 2)
+    return [
+        ("a fresh subgoal", normal(count, dim), whole, moment(0.1)),
+        ("an old subgoal", normal(count, dim), whole, moment(1.9)),
+        ("a subgoal that is half masked", normal(count, dim), part, moment(0.4)),
+        ("the null subgoal", normal(count, dim), none, moment(0.0)),
+    ]
+
+
+def _make(expert: ActionExpert, backend: str) -> Sampler:
+    match backend:
+        case "eager":
+            return EagerSampler(expert)
+        case "onnx" | "onnx-int8":
+            try:
+                from dualsys.actor.onnx_sampler import OnnxSampler
+            except ImportError as error:
+                raise ExtraMissing(
+                    f"actor backend {backend!r} needs ONNX Runtime; install it with: pip install 'dualsys[fast]'"
+                ) from error
+            return OnnxSampler(expert, int8=backend == "onnx-int8")
+        case "compiled":
+            from dualsys.actor.compiled_sampler import CompiledSampler
+
+            return CompiledSampler(expert)
+    raise ConfigError(unknown_name("actor backend", backend, ("eager", "onnx", "onnx-int8", "compiled")))

@@ -1,0 +1,155 @@
+"""`Sampler`: carries noise to rows of motion. One noun, several engines; `EagerSampler` is the reference.
+
+The work is split by what it depends on. `remember` needs the subgoal alone, so it can run as soon as a subgoal arrives;
+`sample` needs the moment, too. Engines are chosen by name in `dualsys.actor.backends`.
+
+Shape legend: A action rows, U actions, X states, K subgoal tokens, C their width, E evaluations of the field, D width.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dualsys.actor.action_expert import ActionExpert, Memory
+from dualsys.actor.flow_matching import Solver, evaluation_times, integrate
+
+Array: TypeAlias = npt.NDArray[np.float32]
+
+
+class Moment(NamedTuple):
+    """What changes with every chunk; normalised, float32."""
+
+    noise_AU: Array
+    state_X: Array
+    age_s: float = 0.0
+    """Of the subgoal; unread for the null subgoal."""
+    image_CHW: Array | None = None
+    """In [-1, 1]; only for experts with fast vision."""
+
+
+class Sampler(Protocol):
+    """Rows from noise, for one expert."""
+
+    @property
+    def version(self) -> Any:
+        """Of the weights: what was remembered under another one is forgotten."""
+        ...
+
+    def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
+        """What depends on the subgoal alone, in a form of the sampler's own. A mask without True: the null subgoal."""
+        ...
+
+    def sample(self, memory: Any, moment: Moment) -> Array:
+        """Rows `(A, U)`, normalised."""
+        ...
+
+
+class EagerSampler:
+    """PyTorch as it stands, wherever the expert is and with whatever weights it has at the time."""
+
+    def __init__(self, expert: ActionExpert) -> None:
+        self._expert = expert
+        self._weights = [weight for weight in expert.parameters() if not weight.is_inference()]
+        self._told: tuple[Any, list[Tensor]] | None = None
+
+    @property
+    def version(self) -> tuple[int, str]:
+        """Counts the writes to the weights, and names the device."""
+        return sum(weight._version for weight in self._weights), str(_device(self._expert))
+
+    @torch.inference_mode()
+    def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
+        """Keys and values."""
+        device = _device(self._expert)
+        tokens, mask = torch.from_numpy(tokens_KC)[None], torch.from_numpy(mask_K)[None]
+        return self._expert.remember(tokens.to(device), mask.to(device))
+
+    @torch.inference_mode()
+    def sample(self, memory: Memory, moment: Moment) -> Array:
+        """Rows."""
+        rows_BAU = flow(self._expert, self._times_told(), memory, *on_device(moment, _device(self._expert)))
+        rows: Array = rows_BAU[0].cpu().numpy()
+        return rows
+
+    def _times_told(self) -> list[Tensor]:
+        """Of each evaluation; the same for every chunk, as long as the weights are."""
+        version = self.version
+        if self._told is None or self._told[0] != version:
+            self._told = (version, time_conditions(self._expert))
+        return self._told[1]
+
+
+def time_conditions(expert: ActionExpert) -> list[Tensor]:
+    """What the expert makes of the flow time, `(1, D)` for each evaluation of the loop, in order."""
+    times_E = evaluation_times(expert.config.num_inference_steps, Solver(expert.config.solver))
+    return [expert.time_condition(time[None]) for time in times_E.to(_device(expert))]
+
+
+def flow(
+    expert: ActionExpert,
+    told: list[Tensor],
+    memory: Memory,
+    noise_BAU: Tensor,
+    state_BX: Tensor,
+    age_B: Tensor,
+    image_BCHW: Tensor | None,
+) -> Tensor:
+    """The whole loop on tensors: `(B, A, U)` from noise. `told` comes from `time_conditions`."""
+    seen = expert.look(memory, image_BCHW)
+    aged_BD = expert.age_condition(age_B, memory.present_B)
+    state_B1D = expert.state_token(state_BX)
+    turn = iter(told)
+    return integrate(
+        lambda x, _: expert.velocity(x, next(turn) + aged_BD, state_B1D, seen),
+        noise_BAU,
+        expert.config.num_inference_steps,
+        Solver(expert.config.solver),
+    )
+
+
+def on_device(moment: Moment, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Noise, state, age and image as a batch of one."""
+    noise, state = torch.from_numpy(moment.noise_AU)[None].to(device), torch.from_numpy(moment.state_X)[None].to(device)
+    age = torch.tensor([moment.age_s], dtype=torch.float32, device=device)
+    return noise, state, age, None if moment.image_CHW is None else torch.from_numpy(moment.image_CHW)[None].to(device)
+
+
+class _Known(NamedTuple):
+    version: Any
+    tokens_KC: Array
+    mask_K: npt.NDArray[np.bool_]
+    memory: Any
+
+    def is_of(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> bool:
+        return np.array_equal(self.mask_K, mask_K) and np.array_equal(self.tokens_KC, tokens_KC)
+
+
+class SubgoalCache:
+    """Remembers the newest subgoal and the null subgoal, told apart by what is in them."""
+
+    def __init__(self, remember: Callable[[Array, npt.NDArray[np.bool_]], Any]) -> None:
+        self._remember = remember
+        self._newest: _Known | None = None
+        self._null: _Known | None = None
+
+    def memory(self, version: Any, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
+        """The memory of a subgoal, made when it is not there. The arrays are kept: hand over copies."""
+        null = not mask_K.any()
+        known = self._null if null else self._newest
+        # Compared by content, which costs microseconds: whoever fills one buffer again and again is right, too.
+        if known is not None and known.version == version and (null or known.is_of(tokens_KC, mask_K)):
+            return known.memory
+        made = _Known(version, tokens_KC, mask_K, self._remember(tokens_KC, mask_K))
+        if null:
+            self._null = made
+        else:
+            self._newest = made
+        return made.memory
+
+
+def _device(expert: ActionExpert) -> torch.device:
+    return expert.position.device

@@ -34,9 +34,23 @@ class PartConfig(BaseModel):
 
 def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
     """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's."""
-    planner: Planner = _build(part, "planners")
+    planner = make_planner(part)
     planner.subgoal_spec.require_same(subgoal, ours=f"planner {part.name!r}", theirs="the actor")
     return planner
+
+
+def make_planner(part: PartConfig) -> Planner:
+    """A planner, whatever subgoals it emits: whoever uses it checks that."""
+    planner: Planner = _build(part, "planners")
+    return planner
+
+
+def planner_digest(part: PartConfig) -> str:
+    """Which planner a checkpoint holds, as a short hash; empty without a checkpoint."""
+    if part.checkpoint is None:
+        return ""
+    checkpoint = Checkpoint.open(part.checkpoint)
+    return checkpoint.module_digest(checkpoint.manifest.planner)
 
 
 def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSpec) -> Actor:

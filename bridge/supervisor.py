@@ -200,7 +200,7 @@ class Supervisor:
 
     def _note(self, kind: str, **fields: Any) -> None:
         """Tell of something, in the log too."""
-        _LOGGER.log(logging.INFO if kind == "start" else logging.WARNING, "%s: %s", kind, fields)
+        _LOGGER.log(logging.WARNING if kind in ("fault", "restart") else logging.INFO, "%s: %s", kind, fields)
         try:
             if self._log is not None:
                 self._log.event(kind, stamp_s=self._clock.now_s(), **fields)

@@ -47,6 +47,13 @@ class RestartBudget:
 
     def exhausted(self) -> str:
         """Why there is no restart left, in words."""
-        if self.in_a_row >= self._config.max_in_a_row:
-            return f"{self.in_a_row} restarts in a row did not help"
-        return f"{self._config.max_restarts} restarts within {self._config.window_s:g} s did not help"
+        config = self._config
+        if 0 in (config.max_restarts, config.max_in_a_row):
+            return "no restart is allowed"
+        if self.in_a_row >= config.max_in_a_row:
+            return f"{_restarts(self.in_a_row)} in a row did not help"
+        return f"{_restarts(config.max_restarts)} within {config.window_s:g} s did not help"
+
+
+def _restarts(count: int) -> str:
+    return f"{count} restart{'s' if count != 1 else ''}"

@@ -4,8 +4,7 @@ The tick runs at 100 Hz here, so that a deadline is missed by a stall, not by th
 """
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,21 @@ import pytest
 
 from dualsys.bridge.launchers import LauncherName
 from dualsys.bridge.processes import run_processes
-from dualsys.bridge.progress import Progress
 from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
 from dualsys.bridge.system import SystemConfig
 from dualsys.errors import BridgeError
 from dualsys.settings import PlannerLifeConfig, RestartConfig
 from dualsys.telemetry import read_log
 from tests.integration import bridge_system
+from tests.integration.misfortune import TICKS_BEFORE, Misfortune, Statuses, kill, restarts
 
 RUN_ID = f"survival-{os.getpid()}"
 FOLDER = SHARED_MEMORY / f"{PREFIX}{RUN_ID}"
 ROOT = Path(__file__).parents[2]
-TICKS_BEFORE = 150
-"""Ticks that are watched before anything happens."""
-
 FEW_RESTARTS = {
     "max_failed_starts": 2,
     "planner_life": PlannerLifeConfig(restart=RestartConfig(max_restarts=2)),
 }
-
-Statuses = Mapping[str, dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -50,53 +44,10 @@ def system(**changes: Any) -> SystemConfig:
     return bridge_system.reach_system(**(values | changes))
 
 
-class Misfortune:
-    """Does harm once, after a while, and ends the run when a condition holds; counts the deadlines missed around it."""
-
-    def __init__(self, harm: Callable[[Statuses], None], until: Callable[[Statuses], bool]) -> None:
-        self._harm, self._until = harm, until
-        self._looks: list[tuple[int, int]] = []
-        self._harmed_at: int | None = None
-        self._ended = False
-
-    def __call__(self, progress: Progress) -> None:
-        tick = progress.statuses.get("tick", {})
-        if not tick.get("running"):
-            return
-        self._looks.append((tick["count"], tick["misses"]))
-        if self._harmed_at is None:
-            if tick["count"] >= TICKS_BEFORE and tick["chunks"] >= 3 and tick["subgoals"] >= 3:
-                self._harmed_at = len(self._looks) - 1
-                self._harm(progress.statuses)
-        elif not self._ended and tick["count"] >= self.ticks_before + TICKS_BEFORE and self._until(progress.statuses):
-            self._ended = True
-            os.kill(tick["pid"], signal.SIGTERM)
-
-    @property
-    def ticks_before(self) -> int:
-        assert self._harmed_at is not None
-        return self._looks[self._harmed_at][0]
-
-    def check(self) -> None:
-        """The tick served its deadlines after the harm as well as in the same time before."""
-        assert self._harmed_at is not None
-        ticks, before = self._looks[self._harmed_at]
-        after = next(misses for count, misses in self._looks if count >= ticks + TICKS_BEFORE) - before
-        assert after <= before + 2
-
-
 def run(config: SystemConfig, misfortune: Misfortune, launcher: LauncherName = "subprocess") -> dict[str, Any]:
     report = run_processes(config, run_id=RUN_ID, launcher=launcher, on_progress=misfortune).report
     misfortune.check()
     return report
-
-
-def kill(statuses: Statuses, name: str) -> None:
-    os.kill(statuses[name]["pid"], signal.SIGKILL)
-
-
-def restarts(statuses: Statuses, name: str) -> int:
-    return int(statuses["supervisor"]["restarts"][name])
 
 
 @pytest.mark.parametrize("part", ["planner", "actor"])

@@ -21,7 +21,7 @@ FaultKind = Literal["kill", "hang"]
 """`kill`: SIGKILL. `hang`: SIGSTOP, which nobody notices but by the age of what it writes."""
 
 _SIGNALS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
-_START_S = 15.0
+_START_S = 20.0
 """What a planner may take to be back, for the length of a run."""
 
 
@@ -47,7 +47,8 @@ class Saboteur:
             return
         self.counts.append((now_s, tick["misses"]))
         life = progress.statuses["supervisor"]["planner"]
-        if life["state"] != "ready":
+        # A standby that still loads is none yet.
+        if life["state"] != "ready" or not all(host["loaded"] for host in life["hosts"]):
             self._well_since_s = None
         elif self._well_since_s is None:
             self._well_since_s = now_s

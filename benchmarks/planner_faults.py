@@ -3,10 +3,10 @@
     python -m benchmarks.planner_faults
 
 Runs `dualsys run --mode processes` again and again. Each time the planner has been well for a while it gets SIGKILL, or
-SIGSTOP, which only the age of its signs of life tells. Printed for each kind of fault, without and with a standby: ticks
-missed in the seconds before and after, the worst gap between two commands, commands outside the arm's limits, and how
-long until subgoals of a new planner came, which for a hang includes the time after which it counts as one. What one
-would have without the separation stands in the last column: the ticks that a loop which waits for its planner would miss.
+SIGSTOP, which only the age of its signs of life tells. Printed for each kind of fault, without and with a standby:
+ticks missed before and after, the worst gap between two commands, commands outside the arm's limits, and how long until new
+subgoals came from another planner (for a hang, that includes the age at which it counts as one). What one would have
+without the separation stands in the last column: the ticks that a loop which waits for its planner would have missed.
 """
 
 import shutil
@@ -120,7 +120,7 @@ def _run(config: PlannerFaultsConfig, number: int, standbys: int, kinds: list[Fa
 def _line(session: dict[str, Any]) -> str:
     figures = summarize(session["faults"])
     return (
-        f"{session['standbys']} standbys, {figures['count']} faults: misses {figures['misses_before']} before, "
+        f"standbys {session['standbys']}, faults {figures['count']}: misses {figures['misses_before']} before, "
         f"{figures['misses_after']} after (median), recovery {_seconds(figures['recovery_p50_s'])} (median), "
         f"{session['limits']['outside']} of {session['limits']['commands']} commands outside limits"
     )
@@ -131,7 +131,7 @@ def result(config: PlannerFaultsConfig, sessions: list[dict[str, Any]]) -> dict[
     faults = [fault for session in sessions for fault in session["faults"]]
     arrangements = sorted({fault["standbys"] for fault in faults})
     groups = {
-        f"{kind}, {standbys} standbys": summarize(
+        group_name(kind, standbys): summarize(
             [fault for fault in faults if (fault["kind"], fault["standbys"]) == (kind, standbys)]
         )
         for kind, standbys in product(("kill", "hang"), arrangements)
@@ -165,12 +165,11 @@ def result_table(figures: dict[str, Any], control_hz: float = RunConfig(task="")
     """A row for each kind of fault and arrangement."""
     window_s = figures["config"]["seconds"]
     table = Table(
-        title="planner killed and hung",
+        title=f"planner killed and hung; ticks missed in {window_s:g} s before and after",
         caption=f"{figures['commands_outside_limits']} of {figures['commands']} commands outside the limits",
     )
     columns = (
-        "fault", "times", f"missed {window_s:g} s before", f"missed {window_s:g} s after", "worst gap", "recovered",
-        "recovery p50", "max", "waiting",
+        "fault", "times", "before", "after", "worst gap", "back", "p50", "max", "waiting",
     )  # fmt: skip
     for name in columns:
         table.add_column(name, justify="left" if name == "fault" else "right")
@@ -185,9 +184,14 @@ def result_table(figures: dict[str, Any], control_hz: float = RunConfig(task="")
             f"{group['recovered']}/{group['count']}",
             _seconds(p50_s),
             _seconds(group["recovery_max_s"]),
-            "-" if p50_s is None else f"{int(p50_s * control_hz)} missed",
+            "-" if p50_s is None else f"{int(p50_s * control_hz)}",
         )
     return table
+
+
+def group_name(kind: str, standbys: int) -> str:
+    """What a kind of fault is called in the table."""
+    return f"{kind}, {standbys} standby" if standbys == 1 else f"{kind}, {standbys or 'no'} standbys"
 
 
 def _seconds(value: float | None) -> str:
@@ -202,15 +206,15 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     recoveries, misses = figure.subplots(1, 2)
     groups = list(figures["groups"])
     for place, name in enumerate(groups):
-        faults = [fault for fault in figures["faults"] if f"{fault['kind']}, {fault['standbys']} standbys" == name]
+        faults = [fault for fault in figures["faults"] if group_name(fault["kind"], fault["standbys"]) == name]
         values = sorted(fault["recovery_s"] for fault in faults if fault["recovery_s"] is not None)
-        shares = [(index + 1) / len(faults) for index in range(len(values))]
-        recoveries.step(values, shares, where="post", label=name, color=f"C{place}")
+        shares = [index / len(faults) for index in range(len(values) + 1)]
+        recoveries.step([0.0, *values], shares, where="post", label=name, color=f"C{place}", marker=".")
         before, after = ([fault[f"misses_{when}"] for fault in faults] for when in ("before", "after"))
         misses.plot(before, after, "o", alpha=0.5, color=f"C{place}", label=name)
     recoveries.set_xlabel("seconds from the fault to a new planner's subgoal")
     recoveries.set_ylabel("share of faults")
-    recoveries.set_xlim(left=0)
+    recoveries.set_ylim(0, 1.03)
     recoveries.legend(loc="lower right", fontsize="small")
     largest = max((max(fault["misses_before"], fault["misses_after"]) for fault in figures["faults"]), default=0)
     misses.plot([0, largest + 2], [2, largest + 4], ":", color="#999999", label="before + 2")

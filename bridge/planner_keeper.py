@@ -196,8 +196,14 @@ class PlannerKeeper:
     def summary(self) -> dict[str, Any]:
         """How the planner is, for a status: small, and the same while nothing happens."""
         hosts = [
-            {"state": life.state, "restarts": life.restarts, "hangs": life.hangs, "reason": life.reason}
-            for life in self._lives
+            {
+                "state": life.state,
+                "loaded": welcomed is not None,
+                "restarts": life.restarts,
+                "hangs": life.hangs,
+                "reason": life.reason,
+            }
+            for life, welcomed in zip(self._lives, self._welcomed, strict=True)
         ]
         best = min(hosts, key=lambda host: host["state"] != self.state)
         return {

@@ -4,9 +4,9 @@
 
 Runs `dualsys run --mode processes` again and again. Each time the planner has been well for a while it gets SIGKILL, or
 SIGSTOP, which only the age of its signs of life tells. Printed for each kind of fault, without and with a standby:
-ticks missed before and after, the worst gap between two commands, commands outside the arm's limits, and how long until new
-subgoals came from another planner (for a hang, that includes the age at which it counts as one). What one would have
-without the separation stands in the last column: the ticks that a loop which waits for its planner would have missed.
+ticks missed before and after, the worst gap between two commands, commands outside the arm's limits, and how long until
+new subgoals came from another planner (for a hang, that includes the age at which it counts as one). What one would
+have without the separation stands in the last column: the ticks that a loop which waits for its planner would miss.
 """
 
 import shutil

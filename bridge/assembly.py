@@ -44,6 +44,7 @@ def make_planner_loop(
     *,
     log: RunLog | None = None,
     wait: threading.Event | None = None,
+    max_failures: int | None = None,
 ) -> PlannerLoop:
     """The planner's loop; adopts the subgoal box, once it is free where there is an event to `wait` until."""
     clock = MonotonicClock()
@@ -54,7 +55,7 @@ def make_planner_loop(
         reporter=Reporter(boxes.writer(status_box("planner"), wait=wait), clock),
         clock=clock,
         hz=config.planner_hz,
-        max_failures=config.max_planner_failures,
+        max_failures=max_failures,
         log=log,
     )
 

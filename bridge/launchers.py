@@ -1,85 +1,220 @@
-"""Who starts the planner's host and starts it again when it dies: Ray, or this machine's own subprocesses."""
+"""Who runs the planner's hosts: this machine's own subprocesses, or Ray. `planner_keeper` says when one is started."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, final
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, final
 
-from dualsys.bridge.child import Child
+from dualsys.bridge.own_process import OwnProcess
 from dualsys.bridge.planner_server import PLANNER_LOG
+from dualsys.bridge.process_life import SETUP_FAILED
+from dualsys.bridge.reporter import Status
 from dualsys.bridge.system import SystemConfig
 
 LauncherName = Literal["ray", "subprocess"]
 
 
-@final
-class Launcher:
-    """Keeps one planner's host running.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a host ended."""
 
-    Args:
-        children: What runs it; those after the first are standbys.
-        stop_within_s: Time they have to end by themselves.
-    """
+    reason: str
+    set_up: bool = True
+    """False: it said that it could not be set up; at the start of a run there is nothing to wait for."""
 
-    def __init__(self, children: Sequence[Child], *, stop_within_s: float) -> None:
-        self._children = children
-        self._stop_within_s = stop_within_s
 
-    def start(self) -> None:
-        """Begin; returns at once."""
-        for child in self._children:
-            child.start()
+class PlannerHosts(Protocol):
+    """Runs the hosts of a planner, each known by its index; those beyond the one that plans are standbys."""
 
-    def watch(self) -> str | None:
-        """Start again what has died; what happened, if something did. Called often."""
-        return "; ".join(filter(None, [child.watch() for child in self._children])) or None
+    count: int
 
-    @property
-    def failure(self) -> str | None:
-        """What one said that could not be set up."""
-        return next((child.tail() for child in self._children if child.failed_for_good), None)
+    def look(self) -> None:
+        """Take in what has happened. Called several times a second, before the others are asked."""
+        ...
 
-    @property
-    def given_up(self) -> bool:
-        """Whether there will never be a planner again."""
-        return all(child.given_up for child in self._children)
+    def start(self, index: int) -> None:
+        """Start a host that doesn't run; returns at once. Raises `OSError` where the system can't."""
+        ...
 
-    @property
-    def restarts(self) -> int:
-        """How often one was started again."""
-        return sum(child.restarts for child in self._children)
+    def end(self, index: int) -> End | None:
+        """How a host ended, None while it runs or is being started."""
+        ...
+
+    def pid(self, index: int) -> int | None:
+        """Its process, None while it isn't known."""
+        ...
+
+    def kill(self, index: int) -> None:
+        """End a host that runs, whatever it does. Returns at once."""
+        ...
+
+    def orders(self) -> Status:
+        """What a process that acts for it has to know; empty where there is none."""
+        ...
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM: Ray's driver ends the planner and the local cluster. Returns at once."""
-        for child in self._children:
-            child.ask_to_stop()
+        """Have all end. Returns at once."""
+        ...
 
     def stop(self) -> None:
         """End them; returns when no process is left."""
-        for child in self._children:
-            child.stop(within_s=self._stop_within_s)
+        ...
 
 
-def make_launcher(name: LauncherName, config: SystemConfig, *, ray_address: str | None = None) -> Launcher:
-    """A launcher for a run.
+@final
+class SubprocessHosts:
+    """Hosts as children of the supervisor.
 
     Args:
-        name: `ray`: the host is a Ray actor, from a driver process of its own. `subprocess`: for tests, and for boards
-            without Ray.
         config: The run.
+    """
+
+    def __init__(self, config: SystemConfig) -> None:
+        self.count = 1 + config.planner_standbys
+        arguments, log = [str(config.folder / "config.json")], config.folder / PLANNER_LOG
+        logs = [log if index == 0 else log.with_stem(f"{log.stem}.standby{index}") for index in range(self.count)]
+        self._processes = [OwnProcess("dualsys.bridge.planner_host", arguments, log=log) for log in logs]
+
+    def look(self) -> None:
+        """Nothing: the system tells."""
+
+    def start(self, index: int) -> None:
+        """Start a process."""
+        self._processes[index].start()
+
+    def end(self, index: int) -> End | None:
+        """Its exit status, in words."""
+        process = self._processes[index]
+        status = process.exit_status
+        if status is None:
+            return None
+        process.clean_up()
+        return End(reason=f"its process {_ended(status, process)}", set_up=status != SETUP_FAILED)
+
+    def pid(self, index: int) -> int | None:
+        """Its process."""
+        return self._processes[index].pid
+
+    def kill(self, index: int) -> None:
+        """SIGKILL."""
+        self._processes[index].kill()
+
+    def orders(self) -> Status:
+        """Nobody acts for it."""
+        return {}
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        for process in self._processes:
+            process.ask_to_stop()
+
+    def stop(self) -> None:
+        """End them."""
+        for process in self._processes:
+            process.stop(within_s=10.0)
+
+
+@final
+class RayHosts:
+    """Hosts as Ray actors, placed by a driver in a process of its own (`ray_driver`), which dies when Ray's head does.
+
+    The driver is told which start of each host is wanted, and tells what became of it. It is started with the first
+    host that is wanted. When it dies, all its hosts have ended, and the next one that is wanted starts another driver.
+
+    Args:
+        config: The run.
+        said: Reads the newest status of the driver.
         ray_address: A cluster to join; None: a local one, for this run.
     """
-    file = str(config.folder / "config.json")
-    if name == "subprocess":
-        log, count = config.folder / PLANNER_LOG, 1 + config.planner_standbys
-        hosts = [_child("planner_host", [file], log, config) for _ in range(count)]
-        return Launcher(hosts, stop_within_s=10.0)
-    arguments = [file] if ray_address is None else [file, ray_address]
-    # A driver that dies takes its local cluster along; a new one starts another.
-    driver = _child("ray_driver", arguments, config.folder / "ray_driver.log", config)
-    return Launcher([driver], stop_within_s=30.0)
+
+    def __init__(self, config: SystemConfig, said: Callable[[], Status], ray_address: str | None = None) -> None:
+        self.count = 1 + config.planner_standbys
+        arguments = [str(config.folder / "config.json")] + ([] if ray_address is None else [ray_address])
+        self._driver = OwnProcess("dualsys.bridge.ray_driver", arguments, log=config.folder / "ray_driver.log")
+        self._said = said
+        self._starts = [0] * self.count
+        self._wanted = [False] * self.count
+        self._ends: list[End | None] = [None] * self.count
+        self._reports: list[dict[str, Any]] = [{}] * self.count
+
+    def look(self) -> None:
+        """Take in what the driver says, or its death."""
+        status = self._driver.exit_status
+        if status is not None:
+            end = End(reason=f"Ray's driver {_ended(status, self._driver)}", set_up=status != SETUP_FAILED)
+            for index in range(self.count):
+                self._leave(index, end)
+            self._driver.clean_up()
+            return
+        said = self._said()
+        for index, report in enumerate(said.get("hosts", []) if said.get("pid") == self._driver.pid else []):
+            if report["start"] == self._starts[index] and self._wanted[index]:
+                self._reports[index] = report
+                if report["ended"] is not None:
+                    self._leave(index, End(reason=report["ended"], set_up=report["set_up"]))
+
+    def start(self, index: int) -> None:
+        """Want a host, and the driver with it."""
+        if self._driver.pid is None:
+            self._driver.start()
+        self._starts[index] += 1
+        self._wanted[index], self._ends[index], self._reports[index] = True, None, {}
+
+    def end(self, index: int) -> End | None:
+        """What Ray or the driver's end has told."""
+        return self._ends[index]
+
+    def pid(self, index: int) -> int | None:
+        """What the driver has told."""
+        pid = self._reports[index].get("pid")
+        return None if pid is None else int(pid)
+
+    def kill(self, index: int) -> None:
+        """SIGKILL where the process is known; the driver has Ray end it in any case."""
+        self._leave(index, End(reason="was killed"))
+
+    def _leave(self, index: int, end: End) -> None:
+        """A host has ended, or will: not even one that outlives its driver may hold the planner's place."""
+        if not self._wanted[index]:
+            return
+        pid = self.pid(index)
+        if pid is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        self._wanted[index], self._ends[index], self._reports[index] = False, end, {}
+
+    def orders(self) -> Status:
+        """Which start of each host is wanted, and by which driver."""
+        hosts = [{"start": start, "wanted": wanted} for start, wanted in zip(self._starts, self._wanted, strict=True)]
+        return {"driver": self._driver.pid, "hosts": hosts}
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM: the driver ends the hosts and the local cluster."""
+        self._driver.ask_to_stop()
+
+    def stop(self) -> None:
+        """End them."""
+        self._driver.stop(within_s=30.0)
 
 
-def _child(module: str, arguments: list[str], log: Path, config: SystemConfig) -> Child:
-    return Child(
-        f"dualsys.bridge.{module}", arguments, log=log, restart=True, max_failed_starts=config.max_failed_starts
-    )
+def make_hosts(
+    name: LauncherName, config: SystemConfig, said: Callable[[], Status], *, ray_address: str | None = None
+) -> PlannerHosts:
+    """The hosts of a run.
+
+    Args:
+        name: `ray`: Ray actors, from a driver process of its own. `subprocess`: for tests, and for boards without Ray.
+        config: The run.
+        said: Reads the newest status of Ray's driver.
+        ray_address: A cluster to join; None: a local one, for this run.
+    """
+    return SubprocessHosts(config) if name == "subprocess" else RayHosts(config, said, ray_address)
+
+
+def _ended(status: int, process: OwnProcess) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    words = process.last_words()
+    return f"ended with status {status}" + (f": {words}" if words else "")

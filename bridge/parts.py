@@ -36,12 +36,26 @@ class PartConfig(BaseModel):
 
 
 def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
-    """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's, `ConfigError` for a backend."""
+    """A planner. Raises `SpecMismatch` when it emits other subgoals than the system's."""
+    planner = make_planner(part)
+    planner.subgoal_spec.require_same(subgoal, ours=f"planner {part.name!r}", theirs="the actor")
+    return planner
+
+
+def make_planner(part: PartConfig) -> Planner:
+    """A planner, whatever subgoals it emits: whoever uses it checks that. Raises `ConfigError` for a backend."""
     if part.backend != "eager":
         raise ConfigError(f"planner {part.name!r}: backend {part.backend!r} is given, but only actors have backends")
     planner: Planner = _build(part, "planners")
-    planner.subgoal_spec.require_same(subgoal, ours=f"planner {part.name!r}", theirs="the actor")
     return planner
+
+
+def planner_digest(part: PartConfig) -> str:
+    """Which planner a checkpoint holds, as a short hash; empty without a checkpoint."""
+    if part.checkpoint is None:
+        return ""
+    checkpoint = Checkpoint.open(part.checkpoint)
+    return checkpoint.module_digest(checkpoint.manifest.planner)
 
 
 def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSpec) -> Actor:

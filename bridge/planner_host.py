@@ -1,7 +1,7 @@
 """The planner's process: `python -m dualsys.bridge.planner_host CONFIG.json`.
 
-Ray launches, places and restarts the same host in production (`planner_server`); this plain entry serves tests and
-boards without Ray. It goes on from the sequence it finds and counts the epoch up: a restarted planner is a newer one.
+Ray places and runs the same host in production (`planner_server`); this plain entry serves tests and boards without
+Ray. It goes on from the sequence it finds and counts the epoch up: a restarted planner is a newer one.
 
 A host that finds a living planner in its place has loaded everything and waits: it is a standby, and plans within
 milliseconds of the other's death.
@@ -16,7 +16,8 @@ import numpy as np
 
 from dualsys.bridge.assembly import make_planner_loop
 from dualsys.bridge.boxes import SharedBoxes, status_box
-from dualsys.bridge.parts import build_planner
+from dualsys.bridge.handshake import Hello, say_hello
+from dualsys.bridge.parts import make_planner, planner_digest
 from dualsys.bridge.process_life import run_process, use_one_torch_thread
 from dualsys.bridge.system import SystemConfig
 from dualsys.errors import BridgeError
@@ -27,12 +28,8 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def load_planner(config: SystemConfig) -> Planner:
-    """The planner, built from its checkpoint and warmed up.
-
-    Raises:
-        DualsysError: where it can't be built or emits other subgoals than the system's.
-    """
-    planner = build_planner(config.planner, config.subgoal)
+    """The planner, built from its checkpoint and warmed up. Raises `DualsysError` where it can't be built."""
+    planner = make_planner(config.planner)
     use_one_torch_thread()
     try:
         planner.plan(config.embodiment.fake_observation(np.random.default_rng(0)))
@@ -43,11 +40,12 @@ def load_planner(config: SystemConfig) -> Planner:
 
 
 def run_planner(config: SystemConfig, planner: Planner, stop: threading.Event) -> None:
-    """Wait until no other planner is in place, then plan until told to stop.
+    """Shake hands, wait until no other planner is in place, then plan until told to stop.
 
     Raises:
-        BridgeError: after too many failures in a row, or when stopped while waiting.
+        BridgeError: stopped while waiting.
     """
+    say_hello(config.folder, Hello.of(planner.subgoal_spec, planner_digest(config.planner)), stop)
     boxes = SharedBoxes(config.folder)
     loop = make_planner_loop(config, boxes, planner, wait=stop)
     if config.log_folder is None:
@@ -65,11 +63,9 @@ def host(config: SystemConfig, stop: threading.Event) -> None:
     planner = load_planner(config)
     try:
         run_planner(config, planner, stop)
-    except BridgeError as error:
-        if stop.is_set():
-            return
-        # Not a failure of the set-up: another start, with a fresh planner, may help.
-        sys.exit(f"BridgeError: {error}")
+    except BridgeError:
+        if not stop.is_set():
+            raise
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
 
+_PROBLEM_CHARACTERS = 300
+"""What a status has room for of a reason; the log has it all."""
+
 
 class PlannerLoop:
     """Runs a planner. A plan that fails or can't be used is counted and the one before stands.
@@ -27,7 +30,7 @@ class PlannerLoop:
         reporter: Where counters go.
         clock: Time of the stamps.
         hz: Plans a second; starts due while one is made are skipped and counted.
-        max_failures: Failed plans in a row after which the loop gives up.
+        max_failures: Failed plans in a row after which the loop gives up; None: whoever watches it decides.
         log: Gets every subgoal, where there is one.
     """
 
@@ -40,7 +43,7 @@ class PlannerLoop:
         reporter: Reporter,
         clock: Clock,
         hz: float,
-        max_failures: int = 20,
+        max_failures: int | None = None,
         log: RunLog | None = None,
     ) -> None:
         self._planner = planner
@@ -55,6 +58,7 @@ class PlannerLoop:
         self._sequence = outbox.last_sequence
         self._episode: int | None = None
         self._failures_in_a_row = 0
+        self._problem = ""
         self._counts = {"plans": 0, "waits": 0, "failures": 0, "refused": 0, "skipped": 0}
 
     def log_to(self, log: RunLog) -> None:
@@ -118,12 +122,20 @@ class PlannerLoop:
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
         self._counts[counter] += 1
         self._failures_in_a_row += 1
+        self._problem = reason[:_PROBLEM_CHARACTERS]
         self._outbox.beat()
         _LOGGER.warning("no subgoal from this plan: %s", reason, exc_info=error)
         if self._log is not None:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="planner", detail=reason)
-        if self._failures_in_a_row >= self._max_failures:
+        if self._max_failures is not None and self._failures_in_a_row >= self._max_failures:
             raise BridgeError(f"the planner failed {self._failures_in_a_row} times in a row; the last: {reason}")
 
     def _status(self) -> dict[str, Any]:
-        return {"ready": True, "epoch": self._outbox.epoch, "sequence": self._sequence, **self._counts}
+        return {
+            "ready": True,
+            "epoch": self._outbox.epoch,
+            "sequence": self._sequence,
+            "failures_in_a_row": self._failures_in_a_row,
+            "problem": self._problem,
+            **self._counts,
+        }

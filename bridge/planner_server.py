@@ -1,6 +1,7 @@
-"""`PlannerServer`: the planner's host as a Ray actor, in a process of its own, which Ray starts again when it dies.
+"""`PlannerServer`: the planner's host as a Ray actor, in a process of its own.
 
-It publishes from a thread of its own, so that a subgoal never waits for a Ray call; Ray's calls only ask how it is.
+Its one long call, `serve`, loads the planner and plans in a thread of the actor's pool: no subgoal waits for a call.
+Ray doesn't start it again: the supervisor decides when (`planner_keeper`), as for any other host.
 """
 
 import logging
@@ -9,18 +10,17 @@ import threading
 from pathlib import Path
 from typing import Any, final
 
-from dualsys.bridge.planner_host import load_planner, run_planner
+from dualsys.bridge.planner_host import host
 from dualsys.bridge.system import SystemConfig
-from dualsys.protocols import Planner
+from dualsys.errors import DualsysError
 
 _LOGGER = logging.getLogger(__name__)
 
 PLANNER_LOG = "planner.log"
-_THREAD_FAILED = 3
 
 ACTOR_OPTIONS: dict[str, Any] = {
     "num_cpus": 0,  # With a CPU asked for, a busy node would leave it pending for ever, without a word.
-    "max_restarts": -1,
+    "max_restarts": 0,  # Ray's own restarts know neither back-off nor an end.
     "max_task_retries": 0,  # A call that was under way at a death belongs to an old observation: never again.
     "max_concurrency": 3,
 }
@@ -33,32 +33,35 @@ class PlannerServer:
 
     Args:
         config_path: The run's configuration file.
-
-    Raises:
-        DualsysError: where the planner can't be built; Ray reports it to whoever asks.
+        index: Which host of the run it is.
     """
 
-    def __init__(self, config_path: str) -> None:
-        config = SystemConfig.load(Path(config_path))
-        logging.basicConfig(
-            filename=config.folder / PLANNER_LOG,
-            format="%(asctime)s %(name)s %(levelname)s %(message)s",
-            level=logging.INFO,
-            force=True,
-        )
-        planner = load_planner(config)
+    def __init__(self, config_path: str, index: int = 0) -> None:
+        self._config_path = Path(config_path)
+        self._index = index
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(config, planner), name="planner", daemon=True)
-        self._thread.start()
 
-    def _run(self, config: SystemConfig, planner: Planner) -> None:
-        try:
-            run_planner(config, planner, self._stop)
-        except BaseException:
-            _LOGGER.exception("the planner's loop ended")
-            # A process without its loop is of no use: Ray starts another.
-            os._exit(_THREAD_FAILED)
-
-    def health(self) -> int:
+    def pid(self) -> int:
         """Its process."""
         return os.getpid()
+
+    def serve(self) -> tuple[str, bool]:
+        """Load and plan until the end; why it ended, and whether it had been set up. What it raises is told so, too."""
+        try:
+            config = SystemConfig.load(self._config_path)
+            log = config.folder / PLANNER_LOG
+            logging.basicConfig(
+                filename=log if self._index == 0 else log.with_stem(f"{log.stem}.standby{self._index}"),
+                format="%(asctime)s %(name)s %(levelname)s %(message)s",
+                level=logging.INFO,
+                force=True,
+            )
+            host(config, self._stop)
+        except DualsysError as error:
+            _LOGGER.exception("the planner could not be set up")
+            return f"{type(error).__name__}: {error}", False
+        except Exception as error:
+            # Ray would have to unpickle it elsewhere, where its class may not be.
+            _LOGGER.exception("the planner's host ended")
+            return f"{type(error).__name__}: {error}", True
+        return "told to stop", True

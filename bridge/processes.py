@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dualsys.bridge.launchers import LauncherName, make_launcher
+from dualsys.bridge.launchers import LauncherName
 from dualsys.bridge.progress import OnProgress
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.scene import ScenePose
@@ -55,9 +55,8 @@ def run_processes(
     """
     with _sigterm_as_exit(), RunFolder(run_id) as folder:
         config = config.model_copy(update={"folder": folder.path})
-        planner = make_launcher(launcher, config, ray_address=ray_address)
         try:
-            report = Supervisor(config, planner, on_progress, deck).run()
+            report = Supervisor(config, launcher, on_progress, ray_address=ray_address, deck=deck).run()
         except BaseException:
             _keep_output(config)
             raise

@@ -3,6 +3,7 @@
 It only looks after the others: nothing that moves depends on it from one moment to the next. Once all are ready, no
 other process's end ends the run: each is started again, at longer and longer intervals, and at last given up, while
 the tick goes on with what it has (see `dualsys.staleness`). Only the tick's own end, or its hanging, is the run's.
+The planner has rules of its own (`planner_keeper`).
 """
 
 import json
@@ -13,9 +14,10 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final, final
 
-from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box
+from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box, subgoal_box
 from dualsys.bridge.child import Child
-from dualsys.bridge.launchers import Launcher
+from dualsys.bridge.launchers import LauncherName, make_hosts
+from dualsys.bridge.planner_keeper import PlannerKeeper
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
@@ -32,11 +34,8 @@ _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
 _TICK_OVERTIME_S = 60.0
-_HANG_FIELDS: Final = {
-    "planner": "planner_hangs_after_s",
-    "actor": "actor_hangs_after_s",
-    "camera": "actor_hangs_after_s",
-}
+_CHILDREN: Final = ("actor", "camera")
+"""Whose hangs and restarts are the supervisor's own business."""
 
 
 @final
@@ -45,16 +44,23 @@ class Supervisor:
 
     Args:
         config: The run; its folder exists, and its file and boxes are written by `start`.
-        launcher: Who looks after the planner.
+        launcher: Who runs the planner.
         on_progress: Called several times a second with what the processes say.
+        ray_address: Cluster for the Ray launcher; None: a local one.
         deck: Takes over what the tick records, where its configuration has room for it.
     """
 
     def __init__(
-        self, config: SystemConfig, launcher: Launcher, on_progress: OnProgress, deck: TapeDeck | None = None
+        self,
+        config: SystemConfig,
+        launcher: LauncherName,
+        on_progress: OnProgress,
+        *,
+        ray_address: str | None = None,
+        deck: TapeDeck | None = None,
     ) -> None:
         self._config = config
-        self._launcher = launcher
+        self._hosts = make_hosts(launcher, config, lambda: self._status("launcher"), ray_address=ray_address)
         self._on_progress = on_progress
         self._deck = deck
         self._tape: TapeRing | None = None
@@ -64,17 +70,16 @@ class Supervisor:
                 f"dualsys.bridge.{name}_process",
                 [str(config.folder / "config.json")],
                 log=config.folder / f"{name}.log",
-                restart=name != "tick",
-                max_failed_starts=config.max_failed_starts,
+                restart=None if name == "tick" else config.child_restart,
             )
-            for name in ("tick", "actor", "camera")
+            for name in ("tick", *_CHILDREN)
         }
         self._began_s = monotonic()
         self._go = False
         self._clock = MonotonicClock()
         self._epochs: dict[str, int] = {}
         self._log: RunLog | None = None
-        self._hangs = dict.fromkeys(_HANG_FIELDS, 0)
+        self._hangs = dict.fromkeys(_CHILDREN, 0)
 
     def run(self) -> dict[str, Any]:
         """Start everything, let it run for its time, stop everything; the run's figures.
@@ -98,10 +103,18 @@ class Supervisor:
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), self._clock)
         if self._config.log_folder is not None:
             self._log = RunLog(self._config.log_folder / "supervisor.jsonl", buffered_lines=1)
+        self._keeper = PlannerKeeper(
+            self._config,
+            self._hosts,
+            subgoals=self._boxes.reader(subgoal_box(self._config)),
+            status=lambda: self._status("planner"),
+            clock=self._clock,
+            note=self._note,
+        )
         self._publish()
         for child in self._children.values():
             child.start()
-        self._launcher.start()
+        self._keeper.look()
 
     def _wait_until_ready(self) -> None:
         """Wait for the tick, the actor, the cameras, and a first sign from the planner."""
@@ -126,16 +139,21 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        self._published = self._care()
-        self._reporter.publish({"go": self._go, **self._published})
+        self._published = self._news()
+        self._reporter.publish(self._published)
+
+    def _news(self) -> dict[str, Any]:
+        """What is told to all: whether to go, the planner's life, and what had to be done for the others."""
+        return {"go": self._go, "orders": self._hosts.orders(), "planner": self._keeper.summary(), **self._care()}
 
     def _care(self) -> dict[str, Any]:
         """What had to be done for the others."""
-        patients = {name: self._children[name] for name in ("actor", "camera")} | {"launcher": self._launcher}
+        patients, planner = {name: self._children[name] for name in _CHILDREN}, self._keeper.summary()
+        given_up = [name for name, patient in patients.items() if patient.given_up]
         return {
-            "restarts": {name: patient.restarts for name, patient in patients.items()},
-            "hangs": dict(self._hangs),
-            "given_up": [name for name, patient in patients.items() if patient.given_up],
+            "restarts": {name: child.restarts for name, child in patients.items()} | {"planner": planner["restarts"]},
+            "hangs": self._hangs | {"planner": planner["hangs"]},
+            "given_up": given_up + (["planner"] if planner["state"] == "failed" else []),
         }
 
     def _watch(self) -> None:
@@ -156,11 +174,9 @@ class Supervisor:
         for name, what in [(name, child.watch()) for name, child in self._children.items()]:
             if what is not None:
                 self._note("fault", part=name, detail=what)
-        what = self._launcher.watch()
-        if what is not None:
-            self._note("fault", part="planner", detail=what)
+        self._keeper.look()
         self._look_for_restarts()
-        if self._care() != self._published:
+        if self._news() != self._published:
             self._publish()
 
     def _require_set_up(self) -> None:
@@ -168,15 +184,18 @@ class Supervisor:
         for name, child in self._children.items():
             if child.failed_for_good and child.exit_status != 0:
                 raise BridgeError(f"the {name} process ended with status {child.exit_status}; it said:\n{child.tail()}")
-        if self._launcher.failure is not None:
-            raise BridgeError(f"the planner could not be started; its launcher said:\n{self._launcher.failure}")
+        problem = self._keeper.set_up_problem
+        if not problem and self._keeper.state == "failed":
+            problem = self._keeper.summary()["reason"]
+        if problem:
+            raise BridgeError(f"the planner could not be started: {problem}\n{self._logs()}")
 
     def _look_for_hangs(self) -> None:
         """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
-        for name, field in _HANG_FIELDS.items():
+        for name in _CHILDREN:
             box = self._statuses[name]
             age_s, pid = box.heartbeat_age_s(), box.living_writer()
-            if pid is None or age_s <= getattr(self._config, field):
+            if pid is None or age_s <= self._config.actor_hangs_after_s:
                 continue
             self._hangs[name] += 1
             self._note("fault", part=name, detail=f"process {pid} gave no sign of life for {age_s:.0f} s: killed")
@@ -185,7 +204,7 @@ class Supervisor:
 
     def _look_for_restarts(self) -> None:
         """Note who has come back, whoever started it."""
-        for name in _HANG_FIELDS:
+        for name in ("planner", *_CHILDREN):
             epoch, before = self._statuses[name].epoch, self._epochs.get(name, 0)
             if epoch > before:
                 self._epochs[name] = epoch
@@ -204,7 +223,7 @@ class Supervisor:
         """Tell of something, in the log too."""
         if kind == "fault" and self._deck is not None:
             self._deck.fault(fields["part"])
-        _LOGGER.log(logging.INFO if kind == "start" else logging.WARNING, "%s: %s", kind, fields)
+        _LOGGER.log(logging.WARNING if kind in ("fault", "restart") else logging.INFO, "%s: %s", kind, fields)
         try:
             if self._log is not None:
                 self._log.event(kind, stamp_s=self._clock.now_s(), **fields)
@@ -245,6 +264,7 @@ class Supervisor:
         report["planner"] |= {
             "pid": statuses["planner"].get("pid"),
             "restarts": max(self._statuses["planner"].epoch - 1, 0),
+            "life": self._keeper.report(),
         }
         report["actor"] |= {"pid": statuses["actor"].get("pid"), "restarts": self._children["actor"].restarts}
         report["processes"] = statuses
@@ -257,11 +277,11 @@ class Supervisor:
         """The tick first: nothing moves once it has ended; then those that feed it."""
         self._children["tick"].stop(within_s=_STOP_TICK_WITHIN_S)
         self._record()
-        self._launcher.ask_to_stop()
-        for name in ("actor", "camera"):
+        self._hosts.ask_to_stop()
+        for name in _CHILDREN:
             self._children[name].ask_to_stop()
-        for name in ("actor", "camera"):
+        for name in _CHILDREN:
             self._children[name].stop(within_s=_STOP_WITHIN_S)
-        self._launcher.stop()
+        self._hosts.stop()
         if self._log is not None:
             self._log.close()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
-from dualsys.settings import CoreConfig, SafetyConfig
+from dualsys.settings import CoreConfig, PlannerLifeConfig, RestartConfig, SafetyConfig
 from dualsys.tape import TapeHead
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -66,14 +66,14 @@ class SystemConfig(BaseModel):
     """Room in shared memory for the newest records of the tick (`dualsys.tape`); 0: none are kept."""
     planner_standbys: int = Field(default=0, ge=0, le=4)
     """Further planners that have loaded everything and wait for the one that plans to die."""
-    max_planner_failures: int = Field(default=20, gt=0)
-    """Failed plans in a row after which the planner's process gives up and is started anew."""
-    planner_hangs_after_s: Rate = 30.0
-    """A planner without a sign of life for this long is killed, for its launcher to start another: Ray sees no hang."""
+    planner_life: PlannerLifeConfig = PlannerLifeConfig()
+    """When a planner counts as stale or hung, and how often it is started again."""
+    ray_head_gone_after_s: Rate = 10.0
+    """Ray's head without an answer for this long is taken for dead: a local cluster is started anew."""
     actor_hangs_after_s: Rate = 10.0
-    """The same for the actor and the cameras."""
+    """An actor or a camera without a sign of life for this long is killed and started again."""
     max_failed_starts: int = Field(default=20, gt=0)
-    """Starts in a row that may fail before a process is given up; the tick goes on without it all the same."""
+    """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
     ready_within_s: Rate = 300.0
     """How long everything may take to load before the run is given up."""
     subgoal_capacity: int = Field(default=4 * 2**20, gt=0)
@@ -84,6 +84,12 @@ class SystemConfig(BaseModel):
         if self.state_hz > self.control_hz:
             raise ValueError(f"state_hz {self.state_hz} exceeds control_hz {self.control_hz}: the tick publishes it")
         return self
+
+    @property
+    def child_restart(self) -> RestartConfig:
+        """How the actor and the cameras are started again: nothing moves without them, so no limit within a time."""
+        most = self.max_failed_starts
+        return RestartConfig(longest_delay_s=5.0, max_restarts=most, max_in_a_row=most)
 
     @property
     def max_commands(self) -> int:

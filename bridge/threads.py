@@ -14,7 +14,6 @@ from typing import Any
 
 from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_planner_loop, make_tick_loop, rehearse
 from dualsys.bridge.boxes import LocalBoxes, status_box
-from dualsys.bridge.child import FIRST_DELAY_S, LAST_DELAY_S
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.processes import RunResult
 from dualsys.bridge.progress import OnProgress, Progress
@@ -31,6 +30,9 @@ from dualsys.telemetry import RunLog
 _LOGGER = logging.getLogger(__name__)
 
 READY_WITHIN_S = 120.0
+FIRST_DELAY_S = 0.1
+LAST_DELAY_S = 5.0
+"""Delay before a thread that failed begins again; it doubles from one to the other."""
 _JOIN_WITHIN_S = 10.0
 _PROGRESS_PERIOD_S = 0.25
 _RECORD_PERIOD_S = 0.1
@@ -68,7 +70,8 @@ def run_threads(
         tick = make_tick_loop(config, boxes, environment, tape=ring)
         rehearse(config, environment)
         tick.prepare()
-        planner_loop = make_planner_loop(config, boxes, planner, log=logs[0])
+        max_failures = config.planner_life.max_failures
+        planner_loop = make_planner_loop(config, boxes, planner, log=logs[0], max_failures=max_failures)
         actor_loop = make_actor_loop(config, boxes, actor, logs[1])
         crew.start("camera", lambda stop: _draw(config, boxes, stop))
         crew.start("planner", planner_loop.run)

@@ -12,6 +12,7 @@ No torch here: a truncated or foreign file is refused from its header alone, bef
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -29,6 +30,8 @@ MANIFEST = "config.json"
 STATISTICS = "statistics.json"
 TOKENIZER = "tokenizer"
 _MAX_HEADER_BYTES = 100_000_000
+_DIGEST_BLOCK_BYTES = 2**20
+_DIGEST_BYTES = 256 * _DIGEST_BLOCK_BYTES
 _VERSIONED = ("dualsys", "torch", "transformers", "numpy", "mujoco", "dm-control", "ray", "safetensors")
 
 
@@ -112,6 +115,25 @@ class Checkpoint:
         digest = hashlib.sha256(json.dumps([entry.model_dump() for entry in entries], sort_keys=True).encode())
         for path in files:
             digest.update(f"{path.relative_to(self.folder)} {_digest(path)}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def module_digest(self, entry: ModuleEntry) -> str:
+        """Short hash of one module's configuration and weights.
+
+        Of weights above 256 MiB, blocks of 1 MiB spread evenly over them are read instead of all: a planner that is
+        started again must not wait for 14 GB to be hashed.
+        """
+        digest = hashlib.sha256(entry.model_dump_json().encode())
+        if entry.weights is not None:
+            with (self.folder / entry.weights).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(str(size).encode())
+                step = (
+                    _DIGEST_BLOCK_BYTES if size <= _DIGEST_BYTES else -(-size // (_DIGEST_BYTES // _DIGEST_BLOCK_BYTES))
+                )
+                for offset in range(0, size, step):
+                    file.seek(offset)
+                    digest.update(file.read(_DIGEST_BLOCK_BYTES))
         return digest.hexdigest()[:16]
 
     def parse(self, model: type[Model], value: Any, *, where: str) -> Model:

@@ -105,6 +105,40 @@ class SafetyConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class RestartConfig:
+    """How soon and how often what dies is started again. The first restart after a healthy time is at once."""
+
+    first_delay_s: NotNegative = 0.5
+    """Delay of the second restart in a row; it doubles from one to the next."""
+    longest_delay_s: NotNegative = 8.0
+    """Where the doubling ends."""
+    max_restarts: Annotated[int, Field(ge=0)] = 5
+    """Restarts within `window_s` without a healthy time between them."""
+    window_s: Positive = 60.0
+    """See `max_restarts`."""
+    max_in_a_row: Annotated[int, Field(ge=0)] = 20
+    """Restarts without a healthy time between them, however long they take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class PlannerLifeConfig:
+    """When a planner counts as healthy, stale, hung or failed (see `dualsys.planner_life`)."""
+
+    stale_after_s: Positive = 2.0
+    """Without a new subgoal for this long a planner that was ready is stale."""
+    hangs_after_s: Positive = 30.0
+    """Without a sign of life for this long it is hung, and killed: neither Ray nor the kernel notices a hang."""
+    starts_within_s: Positive = 300.0
+    """The same while it loads."""
+    max_failures: Annotated[int, Field(gt=0)] = 20
+    """Failed or refused plans in a row after which it is killed and started anew."""
+    healthy_s: Positive = 5.0
+    """Ready for this long, it is healthy: the restarts before count no more."""
+    restart: RestartConfig = field(default_factory=RestartConfig)
+    """How soon and how often it is started again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class TimingConfig:
     """Rates of the planner and the tick, and the latencies that the virtual clock gives both systems.
 

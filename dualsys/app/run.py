@@ -102,7 +102,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         state_hz=min(100.0, config.control_hz),
         video_hz=VIDEO_HZ if config.video is not None else 0.0,
         planner_standbys=config.planner_standbys,
-        planner_hangs_after_s=config.planner_hang_s,
+        planner_life=config.planner_life,
         log_folder=log,
     )
 

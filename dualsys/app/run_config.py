@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dualsys.errors import ConfigError
-from dualsys.settings import ActorBackend, CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, SafetyConfig, TimingConfig
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -60,8 +60,8 @@ class RunConfig:
     """Ray cluster to join; without it a local one is started for the run (processes)."""
     planner_standbys: int = 0
     """Further planners, loaded and waiting for the one that plans to die (processes)."""
-    planner_hang_s: float = 30.0
-    """A planner without a sign of life for this long is killed and started again (processes)."""
+    planner_life: PlannerLifeConfig = field(default_factory=PlannerLifeConfig)
+    """When the planner counts as stale or hung, and how often it is started again (processes)."""
     realtime_priority: int = 80
     """SCHED_FIFO priority that the tick asks for; 0: none (processes)."""
     realtime_cpu: int = -1
@@ -79,7 +79,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
-        rates = (self.seconds, self.control_hz, self.planner_hz, self.camera_hz, self.planner_hang_s)
+        rates = (self.seconds, self.control_hz, self.planner_hz, self.camera_hz)
         if not all(value > 0 for value in rates):
             raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
         if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:

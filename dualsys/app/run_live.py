@@ -59,9 +59,10 @@ def progress_line(progress: Progress) -> str:
         waiting = f", waiting for {', '.join(progress.waiting)}" if progress.waiting else ""
         return f"{progress.seconds:6.1f} s  starting{waiting}"
     tick = progress.statuses.get("tick", {})
+    life = _life(progress)
     return (
         f"{progress.seconds:6.1f} s  tick {tick.get('hz', 0):.1f} Hz, {tick.get('misses', 0)} missed; "
-        f"planner {tick.get('planner_hz', 0):.1f} Hz; actor {tick.get('actor_hz', 0):.1f} Hz; "
+        f"planner {tick.get('planner_hz', 0):.1f} Hz{_after_comma(life)}; actor {tick.get('actor_hz', 0):.1f} Hz; "
         f"{tick.get('successes', 0)}/{tick.get('episodes', 0)} episodes"
     )
 
@@ -83,6 +84,7 @@ def progress_table(progress: Progress, seconds: float) -> Table:
         "",
         f"missed {tick.get('misses', 0)}; limited: {limited}",
     )
+    life = _life(progress)
     faults = planner.get("failures", 0) + planner.get("refused", 0)
     age_s = tick.get("planner_age_s")
     table.add_row(
@@ -90,7 +92,7 @@ def progress_table(progress: Progress, seconds: float) -> Table:
         _hz(tick.get("planner_hz")),
         str(tick.get("subgoals", planner.get("plans", 0))),
         "" if age_s is None else f"{1e3 * age_s:.0f} ms",
-        f"start {planner.get('epoch', 1)}, process {planner.get('pid', '-')}, failed {faults}",
+        f"start {planner.get('epoch', 1)}, process {planner.get('pid', '-')}, failed {faults}{_after_comma(life)}",
     )
     latency_s = actor.get("latency_s")
     table.add_row(
@@ -106,6 +108,19 @@ def progress_table(progress: Progress, seconds: float) -> Table:
     return table
 
 
+def _life(progress: Progress) -> str:
+    """How the planner is, with the reason where it is not well; empty where nobody keeps it (threads, inline)."""
+    planner = progress.statuses.get("supervisor", {}).get("planner")
+    if planner is None:
+        return ""
+    state = str(planner["state"])
+    return state if state in ("starting", "ready") or not planner["reason"] else f"{state} ({planner['reason'][:80]})"
+
+
+def _after_comma(words: str) -> str:
+    return f", {words}" if words else ""
+
+
 def print_report(report: dict[str, Any]) -> None:
     """The figures of a run, for people."""
     tick, planner, actor = report["tick"], report["planner"], report["actor"]
@@ -113,11 +128,17 @@ def print_report(report: dict[str, Any]) -> None:
     table = Table(title=f"success {report['successes']}/{report['episodes']}", show_header=False)
     table.add_row("tick", f"{tick['hz']:.2f} Hz, {tick['count']} ticks, {tick['misses']} missed")
     table.add_row("lateness", " ".join(f"{name} {_number(late[name])}" for name in late) + " us")
-    table.add_row("planner", f"{planner['hz']:.2f} Hz, restarts {planner['restarts']}")
+    table.add_row("planner", f"{planner['hz']:.2f} Hz, restarts {planner['restarts']}{_end_of(planner)}")
     table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s")
     table.add_row("actor", f"{actor['hz']:.2f} Hz")
     table.add_row("limited", ", ".join(f"{name} {count}" for name, count in report["limited"].items()) or "nothing")
     Console().print(table)
+
+
+def _end_of(planner: dict[str, Any]) -> str:
+    """What there is to say of a planner that was not well at the end."""
+    life = planner.get("life", {"state": "ready"})
+    return "" if life["state"] in ("starting", "ready") else f"; {life['state']} at the end: {life['reason']}"
 
 
 def _hz(value: float | None) -> str:

@@ -1,11 +1,15 @@
 """Parts that the integration tests' processes build by name: `tests.integration.bridge_parts:FUNCTION`."""
 
+import os
+import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dualsys.bridge import handshake
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
@@ -108,6 +112,49 @@ class HangingPlanner:
         if self._left < 0:
             time.sleep(3600)
         return self._planner.plan(observation)
+
+
+class MarkedPlanner(KnownPlanner):
+    """Plans well until there is a file at a path; from then on every plan goes wrong, each in the next of some ways.
+
+    `memory`: it asks for more than its address space may hold. `exit`: its process ends in the constructor. `spec`,
+    `wire`: a host that is built then has other subgoals, or is of another version.
+    """
+
+    def __init__(self, marker: str, ways: list[str]) -> None:
+        super().__init__(SPEC)
+        self._marker, self._ways, self._failed = Path(marker), ways, 0
+        if "memory" in ways:
+            limit_memory(256 * 2**20)
+        if not self._marker.exists():
+            return
+        if "exit" in ways:
+            os._exit(7)
+        if "spec" in ways:
+            self.subgoal_spec = SubgoalSpec(num_tokens=5, dim=8)
+        if "wire" in ways:
+            setattr(handshake, "WIRE_VERSION", 99)  # noqa: B010 - the module means it as a constant
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """A subgoal, or what is wrong with it."""
+        subgoal = super().plan(observation)
+        if not self._marker.exists():
+            return subgoal
+        way = self._ways[self._failed % len(self._ways)]
+        self._failed += 1
+        if way == "error":
+            raise ValueError("it does not know what it sees")
+        if way == "memory":
+            np.ones(2**30, dtype=np.uint8)
+        if way == "shape":
+            return replace(subgoal, tokens=subgoal.tokens[:, 1:])
+        return replace(subgoal, tokens=np.full_like(subgoal.tokens, np.nan))
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Have this process fail to get more than so many bytes beyond what it has."""
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + more_bytes, resource.RLIM_INFINITY))
 
 
 class OtherPlanner(KnownPlanner):

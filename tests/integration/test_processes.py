@@ -19,6 +19,7 @@ from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_file import read_tape
 from dualsys.errors import BridgeError
 from dualsys.replay import replay
+from dualsys.settings import PlannerLifeConfig
 from tests.integration import bridge_system
 
 RUN_ID = f"test-{os.getpid()}"
@@ -187,7 +188,7 @@ def test_a_killed_tick_leaves_its_last_seconds(tmp_path: Path) -> None:
 
 def test_a_hung_planner_is_killed_and_started_again() -> None:
     hanging = bridge_system.PARTS + "HangingPlanner"
-    config = bridge_system.reach_system(seconds=100.0, planner_hangs_after_s=0.7)
+    config = bridge_system.reach_system(seconds=100.0, planner_life=PlannerLifeConfig(hangs_after_s=0.7))
     config = config.model_copy(update={"planner": config.planner.model_copy(update={"name": hanging})})
     report = run(config, Watcher(lambda statuses: statuses["planner"]["epoch"] >= 2)).report
     assert report["planner"]["restarts"] >= 1
@@ -195,7 +196,9 @@ def test_a_hung_planner_is_killed_and_started_again() -> None:
 
 def test_a_planner_that_always_fails_is_given_up_and_started_again_while_the_arm_is_driven() -> None:
     config = bridge_system.reach_system(
-        seconds=100.0, planner=bridge_system.part("failing_planner", failures=["error"]), max_planner_failures=2
+        seconds=100.0,
+        planner=bridge_system.part("failing_planner", failures=["error"]),
+        planner_life=PlannerLifeConfig(max_failures=2),
     )
     watcher = Watcher(lambda statuses: statuses["planner"]["epoch"] >= 2 and statuses["tick"]["chunks"] > 0)
     report = run(config, watcher).report

@@ -219,7 +219,7 @@ def test_processes_mode_with_ray_survives_a_killed_planner(
     assert victims
     assert report["planner"]["restarts"] == 1
     assert report["planner"]["pid"] != victims[0]
-    assert report["processes"]["launcher"]["state"] == "alive"
+    assert report["planner"]["life"]["state"] == "ready"
     epochs = [look["epoch"] for look in seen]
     assert epochs == sorted(epochs)
     assert epochs[-1] == 2

@@ -22,6 +22,7 @@ from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import RealtimeConfig, SystemConfig
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
 from dualsys.errors import BridgeError, ConfigError, SpecMismatch
+from dualsys.settings import RestartConfig
 from dualsys.testing import ReachEnvironment, fake_embodiment
 from tests.integration import bridge_parts
 from tests.unit.bridge.loop_parts import system
@@ -84,7 +85,7 @@ def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(
 ) -> None:
     module = tmp_path / "dying.py"
     module.write_text("import sys\nprint('here', flush=True)\nsys.exit(7)\n")
-    child = Child("dying", [], log=tmp_path / "log", restart=True)
+    child = Child("dying", [], log=tmp_path / "log", restart=RestartConfig())
     monkeypatch.chdir(tmp_path)
     child.start()
     deadline = time.monotonic() + 20
@@ -101,7 +102,7 @@ def test_a_child_that_dies_is_started_again_and_one_that_is_ended_is_not(
 def test_a_child_that_never_starts_well_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hopeless.py").write_text("import sys\nsys.exit(2)\n")
     monkeypatch.chdir(tmp_path)
-    child = Child("hopeless", [], log=tmp_path / "log", restart=True, max_failed_starts=2)
+    child = Child("hopeless", [], log=tmp_path / "log", restart=RestartConfig(max_restarts=2))
     child.start()
     told = []
     deadline = time.monotonic() + 20
@@ -110,9 +111,9 @@ def test_a_child_that_never_starts_well_is_given_up(tmp_path: Path, monkeypatch:
         time.sleep(0.01)
     assert child.restarts == 2
     assert told == [
-        "hopeless ended with status 2; restart in 0.1 s",
-        "hopeless ended with status 2; restart in 0.2 s",
-        "hopeless ended with status 2; given up after 2 starts in a row",
+        "hopeless ended with status 2; restart at once",
+        "hopeless ended with status 2; restart in 0.5 s",
+        "hopeless ended with status 2; given up: 2 restarts within 60 s did not help",
     ]
     assert child.watch() is None
 
@@ -121,7 +122,7 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "stubborn.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)\n"
     )
-    child = Child("stubborn", [], log=tmp_path / "log", restart=False)
+    child = Child("stubborn", [], log=tmp_path / "log", restart=None)
     monkeypatch.chdir(tmp_path)
     child.start()
     while child.tail() != "up":
@@ -243,7 +244,7 @@ def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path, monkeypatch: py
     )
     monkeypatch.chdir(tmp_path)
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-    child = Child("parent_of_one", [], log=tmp_path / "log", restart=False)
+    child = Child("parent_of_one", [], log=tmp_path / "log", restart=None)
     try:
         child.start()
         while not child.tail():

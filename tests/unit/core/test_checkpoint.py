@@ -136,3 +136,30 @@ def test_unknown_names_suggest(tmp_path: Path) -> None:
         Checkpoint.open("humanoid-tabel")
     with pytest.raises(CheckpointError, match="no config"):
         Checkpoint.open(tmp_path)
+
+
+def test_a_modules_digest_is_of_its_configuration_and_its_weights(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    manifest = checkpoint.manifest
+    before = checkpoint.module_digest(manifest.actor)
+    assert before == checkpoint.module_digest(manifest.actor) != checkpoint.module_digest(manifest.planner)
+    assert before != checkpoint.module_digest(manifest.actor.model_copy(update={"config": {"width": 1}}))
+    with (folder / "actor.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    assert before != checkpoint.module_digest(manifest.actor)
+
+
+def test_of_large_weights_blocks_over_all_of_them_are_read(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    entry, size = checkpoint.manifest.actor, 3 * 2**30
+
+    def digest_with(offset: int | None) -> str:
+        with (folder / "actor.safetensors").open("wb") as file:
+            file.truncate(size)  # sparse: nothing is written
+            if offset is not None:
+                file.seek(offset)
+                file.write(bytes(range(1, 200)) * 2**17)  # longer than what lies between two blocks
+        return checkpoint.module_digest(entry)
+
+    assert len({digest_with(offset) for offset in (None, 0, size // 2, size - 2**25)}) == 4

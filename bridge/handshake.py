@@ -1,0 +1,138 @@
+"""What a planner's host says of itself before it may plan, and whether the supervisor lets it.
+
+    planner.<pid>.hello.json     host -> supervisor: version, wire and mailbox layout, subgoal spec, digest
+    planner.<pid>.welcome        supervisor -> host: plan (an empty file; a host that is refused is killed)
+
+Plain JSON in the run's folder, not a mailbox: hosts of another layout must still be understood. A host that waits as a
+standby has shaken hands before, so that its turn costs no time.
+"""
+
+import json
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dualsys import __version__
+from dualsys.bridge.box_file import LAYOUT_VERSION
+from dualsys.bridge.frames import WIRE_VERSION
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import BridgeError
+from dualsys.files import replacing
+
+_LOGGER = logging.getLogger(__name__)
+
+_MAX_HELLO_BYTES = 64 * 2**10
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a host is. Unknown keys of a later version are left unread."""
+
+    version: str
+    """Of dualsys."""
+    wire: int
+    """Layout of the frames."""
+    mailbox: int
+    """Layout of the boxes."""
+    subgoal: dict[str, Any]
+    """The planner's spec, as plain values: one of another version need not fit this one's class."""
+    digest: str
+    """Which weights; empty for a planner without any."""
+
+    @classmethod
+    def of(cls, spec: SubgoalSpec, digest: str) -> Self:
+        """What this process is."""
+        return cls(
+            version=__version__,
+            wire=WIRE_VERSION,
+            mailbox=LAYOUT_VERSION,
+            subgoal=spec.model_dump(mode="json"),
+            digest=digest,
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Hello of a file. Raises `BridgeError` for what is none."""
+        try:
+            value = json.loads(text)
+            hello = cls(**{name: value[name] for name in cls.__slots__})
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise BridgeError(f"the planner's host says what cannot be read ({error}): {text[:200]!r}") from error
+        return hello
+
+    def problem(self, spec: SubgoalSpec, digest: str | None) -> str | None:
+        """Why it must not plan here, naming both sides; None where it may.
+
+        Args:
+            spec: What the actor takes.
+            digest: Weights of the first host of the run; None before there was one.
+        """
+        ours = Hello.of(spec, digest if digest is not None else self.digest)
+        for name, word in (("wire", "wire version"), ("mailbox", "mailbox layout")):
+            theirs, mine = getattr(self, name), getattr(ours, name)
+            if theirs != mine:
+                return (
+                    f"it speaks {word} {theirs} (dualsys {self.version}), this run {word} {mine} (dualsys "
+                    f"{ours.version}): install one version on both sides"
+                )
+        if self.subgoal != ours.subgoal:
+            return f"SpecMismatch: it gives subgoals of {self.subgoal}, the actor takes {ours.subgoal}"
+        if self.digest != ours.digest:
+            return (
+                f"its weights are {self.digest or 'none'}, those that the run began with {ours.digest or 'none'}: the "
+                "actor was loaded for the latter; start the run anew"
+            )
+        if self.version != ours.version:
+            _LOGGER.warning("the planner's host runs dualsys %s, this run %s", self.version, ours.version)
+        return None
+
+
+def say_hello(folder: Path, hello: Hello, stop: threading.Event) -> None:
+    """Tell the supervisor what this process is, and wait for its welcome.
+
+    Raises:
+        BridgeError: told to stop before it came.
+    """
+    with replacing(_hello_file(folder, os.getpid())) as partial:
+        partial.write_text(json.dumps({name: getattr(hello, name) for name in Hello.__slots__}))
+    welcome = _welcome_file(folder, os.getpid())
+    while not welcome.exists():
+        if stop.wait(_POLL_S):
+            raise BridgeError("stopped before the supervisor had let it plan")
+    _LOGGER.info("let in by the supervisor: %s", hello)
+
+
+def read_hello(folder: Path, pid: int) -> Hello | None:
+    """What a host has said; None before it has. Raises `BridgeError` for what can't be read."""
+    file = _hello_file(folder, pid)
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_HELLO_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BridgeError(f"the hello of the planner's host, {file}, cannot be read: {error}") from error
+    return Hello.parse(data.decode(errors="replace"))
+
+
+def welcome(folder: Path, pid: int) -> None:
+    """Let a host plan."""
+    _welcome_file(folder, pid).touch()
+
+
+def forget(folder: Path, pid: int) -> None:
+    """Remove what a host that has ended has said: another may get its number."""
+    _hello_file(folder, pid).unlink(missing_ok=True)
+    _welcome_file(folder, pid).unlink(missing_ok=True)
+
+
+def _hello_file(folder: Path, pid: int) -> Path:
+    return folder / f"planner.{pid}.hello.json"
+
+
+def _welcome_file(folder: Path, pid: int) -> Path:
+    return folder / f"planner.{pid}.welcome"

@@ -1,6 +1,7 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault --> DecisionCore.handle --> command, request
+    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault, EmergencyStop, EmergencyReset
+        --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
 three drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` never raises, whatever an event holds:
@@ -8,7 +9,7 @@ what can't be used is refused, counted, and what was good before goes on.
 """
 
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from dualsys.events import ChunkArrived as ChunkArrived
 from dualsys.events import ChunkRequest as ChunkRequest
 from dualsys.events import CoreStatus as CoreStatus
 from dualsys.events import Decision as Decision
+from dualsys.events import EmergencyReset as EmergencyReset
+from dualsys.events import EmergencyStop as EmergencyStop
 from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
@@ -27,12 +30,17 @@ from dualsys.events import Phase as Phase
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
+from dualsys.input_ages import InputAges
 from dualsys.messages import ActionChunk, Command, CommandSource, FloatArray
+from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
-from dualsys.settings import CoreConfig
-from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness
+from dualsys.settings import CoreConfig, StaleAction
+from dualsys.staleness import FUTURE_S
+
+_STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
+"""What is done about an old input, by whether the motion stands still, and whether the input is used all the same."""
 
 
 @final
@@ -62,6 +70,8 @@ class DecisionCore:
         self._requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
         self._chunk_sequence = -1
         self._target: FloatArray | None = None
+        self._max_velocity = embodiment.max_velocity
+        self._stopped = False
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
@@ -70,8 +80,7 @@ class DecisionCore:
         self._phase: Phase = "idle"
         self._playhead = Playhead(now_s)
         self._pending: ActionChunk | None = None
-        self._state_stamp_s: float | None = None
-        self._subgoal: SubgoalArrived | None = None
+        self._ages = InputAges(self.config)
         self._requester.restart()
 
     def handle(self, event: Event) -> Decision:
@@ -88,11 +97,15 @@ class DecisionCore:
             case ChunkArrived():
                 self._take_chunk(incoming)
             case Started():
-                self._start(incoming)
+                self._begin(incoming, "starts")
             case Fault():
                 self._count("faults")
                 if isinstance(incoming.kind, str) and incoming.kind == "actor":
                     self._requester.in_flight = None
+            case EmergencyStop():
+                self._stop()
+            case EmergencyReset() if self._stopped:
+                self._stopped = not self._begin(incoming, "stop_resets")
             case _:
                 self._count("bad_events")
         return Decision(command=command, request=request)
@@ -101,36 +114,43 @@ class DecisionCore:
         """Phase, freshness of each input as of the newest tick, and all counters."""
         return CoreStatus(
             phase=self._phase,
-            subgoal=self._subgoal_freshness(),
-            state=self._state_freshness(),
-            chunk=self._chunk_freshness(),
+            subgoal=self._ages.subgoal_freshness(self._now_s),
+            state=self._ages.state_freshness(self._now_s),
+            chunk=self._ages.chunk_freshness(self._now_s, self._playhead.chunk),
             counts=dict(self._counts),
         )
 
-    def _start(self, event: Started) -> None:
+    def _begin(self, event: Started | EmergencyReset, count: str) -> bool:
+        """Begin to move from rest at a pose; whether it is one."""
         if not is_number(event.now_s) or not _is_vector(event.position, self._num_actions):
             self._count("bad_events")
-            return
-        self._count("starts")
+            return False
+        self._count(count)
         self._restart(float(event.now_s))
         self._phase = "start"
         self._target = np.array(event.position, dtype=np.float64)
+        return True
+
+    def _stop(self) -> None:
+        """Latch the emergency stop."""
+        self._counts["stops"] += not self._stopped
+        self._stopped = True
 
     def _observe(self, event: Observed) -> None:
         usable = is_number(event.stamp_s) and _is_vector(event.state, self._num_states)
-        known_s = self._state_stamp_s
+        known_s = self._ages.state_stamp_s
         # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
         older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
         if not usable or older:
             self._count("observations_refused")
             return
         self._count("observations")
-        self._state_stamp_s = float(event.stamp_s)
+        self._ages.state_stamp_s = float(event.stamp_s)
 
     def _take_subgoal(self, event: SubgoalArrived) -> None:
         usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
         usable = usable and is_duration(event.time_to_live_s)
-        known = self._subgoal
+        known = self._ages.subgoal
         newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
         if not newer or event.observation_stamp_s < self._started_s:
             self._count("subgoals_refused")
@@ -138,7 +158,7 @@ class DecisionCore:
         self._count("subgoals")
         if known is not None and event.epoch != known.epoch:
             self._count("planner_restarts")
-        self._subgoal = event
+        self._ages.subgoal = event
 
     def _take_chunk(self, event: ChunkArrived) -> None:
         chunk, asked = event.chunk, self._requester.in_flight
@@ -168,10 +188,9 @@ class DecisionCore:
         else:
             self._count("ticks")
         self._ticked_s = self._now_s
-        held = self._inputs_hold()
-        self._playhead.advance(self._now_s, 0.0 if held or self._chunk_holds() else elapsed_s)
+        self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
         self._swap_pending()
-        source, limited = self._choose_target(held or self._chunk_holds())
+        source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
         self._count(f"{self._phase}_ticks")
         return self._command(source, limited), self._ask()
 
@@ -188,30 +207,39 @@ class DecisionCore:
             return gap_s
         return elapsed_s
 
-    def _inputs_hold(self) -> bool:
-        """Whether the state or the subgoal is so old that motion stops at the last target."""
-        state_holds = action_for(self._state_freshness(), self.config.state) == "hold"
-        return state_holds or action_for(self._subgoal_freshness(), self.config.subgoal) == "hold"
-
-    def _chunk_holds(self) -> bool:
-        """Whether the chunk that is played is too old for it."""
-        return action_for(self._chunk_freshness(), self.config.chunk) == "hold"
+    def _motion_time_s(self, elapsed_s: float) -> float:
+        """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
+        if self._stopped or self._ages.action(self._now_s, self._playhead.chunk) in _STILL:
+            return 0.0
+        pace = self._ages.pace(self._now_s, self._playhead.chunk)
+        self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
+        return elapsed_s * pace
 
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         if self._pending is None:
             return
-        problem = self._playhead.swap(self._pending, self._policy)
+        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self._policy)
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         self._pending = None
 
-    def _choose_target(self, held: bool) -> tuple[CommandSource, tuple[str, ...]]:
+    def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
+        """Whether a chunk is none that can be meant, seen from the row that is due now."""
+        assert self._target is not None
+        return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
+
+    def _choose_target(self, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
+        if action == "stop" and self._playhead.chunk is not None:
+            self._stop()
+        if self._stopped:
+            self._phase = "stopped"
+            return "stop", ("stale",) if action in _STILL else ()
         if self._playhead.chunk is None:
             self._phase = "start"
             return "start", ()
-        if held:
+        if action in _STILL:
             self._phase = "held"
-            return "hold", ("stale",)
+            return "hold" if action == "hold" else "damp", ("stale",)
         self._target = self._playhead.target()
         if self._playhead.starved:
             self._phase = "starved"
@@ -240,30 +268,15 @@ class DecisionCore:
 
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if action_for(self._state_freshness(), self.config.state) == "hold":
+        if self._stopped or self._ages.state_action(self._now_s) in _STILL:
             return None
         waited_s = self._now_s - self._started_s
-        if not self._requester.begun and self._subgoal is None and waited_s < self.config.first_subgoal_wait_s:
+        if not self._requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:
             return None
         if not self._requester.is_due(self._now_s):
             return None
-        keep = self._subgoal is not None and action_for(self._subgoal_freshness(), self.config.subgoal) == "keep"
+        keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._now_s) in _USED
         return self._requester.ask(self._now_s, use_subgoal=keep)
-
-    def _state_freshness(self) -> Freshness:
-        if self._state_stamp_s is None:
-            return "expired"
-        return freshness(self._now_s - self._state_stamp_s, self.config.state)
-
-    def _subgoal_freshness(self) -> Freshness:
-        if self._subgoal is None:
-            return "expired"
-        age_s = self._now_s - self._subgoal.observation_stamp_s
-        return freshness(age_s, self.config.subgoal, time_to_live_s=self._subgoal.time_to_live_s)
-
-    def _chunk_freshness(self) -> Freshness:
-        chunk = self._playhead.chunk
-        return "expired" if chunk is None else freshness(self._now_s - chunk.start_stamp_s, self.config.chunk)
 
     def _count(self, name: str) -> None:
         self._counts[name] += 1

@@ -19,8 +19,9 @@ FloatArray = NDArray[np.float64]
 TokenArray = NDArray[np.float32]
 ImageArray = NDArray[np.uint8]
 
-CommandSource = Literal["actor", "hold", "start"]
-"""Where a command's target came from: a chunk's row, the last target held, or the pose at reset."""
+CommandSource = Literal["actor", "hold", "start", "damp", "stop"]
+"""Where a command's target came from: a chunk's row, the last target held, or the pose at reset. `damp` and `stop`:
+from nowhere, the motion is brought to rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,7 +117,8 @@ class Command:
     subgoal_age_s: float = float("inf")
     chunk_age_s: float = float("inf")
     limited: tuple[str, ...] = ()
-    """What the safety gate changed: any of `finite`, `position`, `velocity`, `acceleration`, `stale`."""
+    """What was changed: `finite`, `position`, `velocity`, `acceleration`, `jerk`, `clearance` by the safety gate,
+    `stale` by an old input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

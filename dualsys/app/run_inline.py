@@ -11,6 +11,7 @@ from dualsys.app.run_config import VIDEO_HZ, RunConfig
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
+from dualsys.clearance import clearance_of
 from dualsys.clock import Grid, Ticker
 from dualsys.messages import Command
 from dualsys.protocols import Rendered
@@ -37,7 +38,7 @@ def run_inline(
         on_progress: Called now and then.
     """
     with ExitStack() as stack:
-        controller = stack.enter_context(_make_controller(config, checkpoint))
+        controller = stack.enter_context(_make_controller(config, checkpoint, environment))
         log = controller.log
         video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
         if log is not None:
@@ -52,7 +53,7 @@ def run_inline(
         return report
 
 
-def _make_controller(config: RunConfig, checkpoint: Checkpoint) -> Controller:
+def _make_controller(config: RunConfig, checkpoint: Checkpoint, environment: Any) -> Controller:
     return Controller.from_checkpoint(
         checkpoint.folder,
         planner=config.planner,
@@ -61,6 +62,7 @@ def _make_controller(config: RunConfig, checkpoint: Checkpoint) -> Controller:
         core=config.core,
         safety=config.safety,
         log=config.log,
+        clearance=clearance_of(environment, config.safety),
     )
 
 

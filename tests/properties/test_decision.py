@@ -218,7 +218,8 @@ def test_the_command_is_the_interpolation_of_the_rows_at_any_tick_times(
 ) -> None:
     """The curve through the rows (held to its own oracles) at (now - start) / dt, whatever the rate and its jitter."""
     rows = np.random.default_rng(seed).uniform(-1, 1, (horizon, 2))
-    core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0), SkipByDelay())
+    anything = CoreConfig(first_subgoal_wait_s=0.0, outlier_reach_s=0.0, outlier_speed=0.0)
+    core = DecisionCore(ARM, anything, SkipByDelay())
     core.handle(Started(now_s=0.0, position=np.zeros(2)))
     core.handle(Observed(stamp_s=0.0, state=np.zeros(2)))
     request = core.handle(Tick(now_s=0.0)).request

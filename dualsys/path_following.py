@@ -23,7 +23,7 @@ import numpy as np
 
 from dualsys.braking import stopping_steps
 from dualsys.messages import FloatArray
-from dualsys.motion_limits import MotionLimits
+from dualsys.motion_limits import FAR, MotionLimits
 
 _TINY, _NOTHING = 1e-200, 1e-100
 """Stand for zero speed and for a demand on acceleration that is none: the formulas then need no cases."""
@@ -57,7 +57,8 @@ def path_velocity(
     same = velocity * ahead
     least = max(float(((same - limits.step) / speed).max()), 0.0)
     fastest = float((limits.max_velocity / speed).min())
-    room = np.maximum(np.where(wanted > 0, limits.upper - position, position - limits.lower), 0.0)
+    room = np.where(wanted > 0, limits.upper - position, position - limits.lower)
+    room = np.where(way == 0.0, FAR, np.maximum(room, np.abs(way)))  # the target is within the limits
     can_stop = stopping_steps(demand * float((room / (speed * limits.dt_s)).min())) / demand
     most = min(float(((same + limits.step) / speed).min()), fastest, can_stop, 1.0)
     if least > most:

@@ -14,6 +14,8 @@ from dualsys.decision import (
     CoreStatus,
     Decision,
     DecisionCore,
+    EmergencyReset,
+    EmergencyStop,
     Fault,
     Observed,
     Started,
@@ -87,6 +89,8 @@ ANYTHING = st.one_of(
     st.builds(SubgoalArrived, sequence=ODDITIES, epoch=ODDITIES, observation_stamp_s=ODDITIES, time_to_live_s=ODDITIES),
     st.builds(ChunkArrived, chunk=chunks(), now_s=ODDITIES),
     st.builds(Tick, now_s=ODDITIES),
+    st.builds(EmergencyStop, now_s=ODDITIES, reason=ODDITIES),
+    st.builds(EmergencyReset, now_s=ODDITIES, position=ARRAYS),
     st.builds(Fault, now_s=ODDITIES, kind=st.sampled_from(["actor", "planner", ""]) | ODDITIES),
     ODDITIES,
 )
@@ -100,6 +104,8 @@ CONFIGS = st.builds(
         [
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="null", on_expired="null"),
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_expired="hold"),
+            StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="slow", on_expired="damp"),
+            StalenessConfig(fresh_s=0.0, usable_s=0.1, expire_s=0.1, on_stale="slow", on_expired="stop"),
         ]
     ),
 )

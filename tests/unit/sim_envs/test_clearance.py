@@ -159,7 +159,7 @@ def test_the_humanoids_distances_are_mujocos_own(table: Any) -> None:
                     distance = mujoco.mj_geomDistance(model, data, one, other, 0.1, ends)
                     index = int(met).bit_length() - 1
                     expected[index] = min(expected[index], distance)
-        np.testing.assert_allclose(got, expected, atol=1e-5)
+        np.testing.assert_allclose(got, expected, atol=2e-4)
         nearest = min(nearest, float(got.min()))
     assert nearest < 0.05, "the postures came near something"
 

@@ -1,22 +1,25 @@
 """Following a target along a straight path: all joints are slowed together, so that the path isn't bent.
 
-Each limit of each joint bounds one number, the share of the way to the target that is gone in this tick:
+Each limit of each joint bounds one number, the share of the way to the target that is to be gone in this tick:
 
                          velocity limits, room to stop before position limits
                          |
     now ....................................... target
-            |        |
-            least and most that the acceleration limits allow
 
-Where there is such a share, the step goes towards the target, and as far as it may. Where there is none (the target
-jumped aside while the joints were moving, and no joint can turn at once), all joints brake together along the way they
-were going, in a straight line too, until there is one. So every step is parallel to the way to the newest target, or to
-the step before it, and then no longer than that.
+So the wanted velocity points at the target, whatever limits make of its size. It is taken up as far as every joint's
+acceleration allows, by one share again: the new velocity lies between the last and the wanted one. On the way from rest
+to a target both point along the same line, and no step leaves it. Where a target turns aside in full motion no joint can
+turn at once, and the path does so in a curve, in the plane of the line it was on and the way to the target:
+
+    target        o
+                 /
+               .'       the line, then a curve, then a line
+    now ----.-'
 
 Braking together is always possible. With `x = max |v| / (a dt)` over the joints, the velocities `v (1 - k / x)`, k = 1,
 2, ... keep every acceleration limit and end at rest; joint `i` travels `|v_i| dt D(x) / x` in it (`D` as in
 `dualsys.braking`), which is checked against its room before any step is taken. Braking by one tick leaves `x - 1` and
-the rest of the same motion, so it was checked, too.
+the rest of the same motion, so it was checked, too: it is what is done where a step doesn't pass the check.
 """
 
 import numpy as np
@@ -48,23 +51,29 @@ def path_velocity(
         target: Target now, within the position limits.
     """
     way = target - position
-    wanted = way / limits.dt_s
-    speed = np.maximum(np.abs(wanted), _TINY)
-    ahead = np.copysign(1.0, wanted)
-    demand = float((speed / limits.step).max())
-    if demand < _NOTHING:
+    whole = way / limits.dt_s
+    demand = float((np.abs(whole) / limits.step).max())
+    fastest = float((limits.max_velocity / np.maximum(np.abs(whole), _TINY)).min())
+    share = min(_share_that_settles(limits, position, before, target, demand), fastest)
+    share = min(share, _share_that_can_stop(limits, position, whole))
+    change = whole * share - velocity
+    taken = min(float((limits.step / np.maximum(np.abs(change), _TINY)).min()), 1.0)
+    turned = whole * share if taken == 1.0 else velocity + taken * change
+    if taken < 1.0 and _share_that_can_stop(limits, position, turned) < 1.0 - 1e-12:
         return braked(limits, velocity), False
-    same = velocity * ahead
-    least = max(float(((same - limits.step) / speed).max()), 0.0)
-    fastest = float((limits.max_velocity / speed).min())
-    room = np.where(wanted > 0, limits.upper - position, position - limits.lower)
-    room = np.where(way == 0.0, FAR, np.maximum(room, np.abs(way)))  # the target is within the limits
-    can_stop = stopping_steps(demand * float((room / (speed * limits.dt_s)).min())) / demand
-    most = min(float(((same + limits.step) / speed).min()), fastest, can_stop, 1.0)
-    if least > most:
-        return braked(limits, velocity), False
-    share = min(max(_share_that_settles(limits, position, before, target, demand), least), most)
-    return wanted * share, share == fastest
+    return turned, share == fastest
+
+
+def _share_that_can_stop(limits: MotionLimits, position: FloatArray, velocity: FloatArray) -> float:
+    """Share of a velocity from which braking together ends before all position limits."""
+    speed = np.abs(velocity)
+    ticks = float((speed / limits.step).max())
+    if ticks < _NOTHING:
+        return 1.0
+    room = np.maximum(np.where(velocity > 0, limits.upper - position, position - limits.lower), 0.0)
+    room = np.where(speed == 0.0, FAR, room)
+    left = float((room / (np.maximum(speed, _TINY) * limits.dt_s)).min())
+    return min(stopping_steps(ticks * left) / ticks, 1.0)
 
 
 def _share_that_settles(
@@ -73,7 +82,7 @@ def _share_that_settles(
     """Share after which the target can be met without passing it, if it goes on as it went: a wish, not a limit."""
     behind = before - position
     lag = float((np.abs(behind) / (limits.step * limits.dt_s)).max())
-    if lag <= 1.0:
+    if lag <= 1.0 or demand < _NOTHING:
         return 1.0
     catch_up = stopping_steps(lag) / lag
     weight = 1.0 / limits.step

@@ -8,8 +8,8 @@ Each limit of each joint bounds one number, the share of the way to the target t
 
 So the wanted velocity points at the target, whatever limits make of its size. It is taken up as far as every joint's
 acceleration allows, by one share again: the new velocity lies between the last and the wanted one. On the way from rest
-to a target both point along the same line, and no step leaves it. Where a target turns aside in full motion no joint can
-turn at once, and the path does so in a curve, in the plane of the line it was on and the way to the target:
+to a target both point along the same line, and no step leaves it. Where a target turns aside in full motion no joint
+can turn at once, and the path does so in a curve, in the plane of the line it was on and the way to the target:
 
     target        o
                  /

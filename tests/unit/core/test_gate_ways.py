@@ -47,7 +47,7 @@ def test_a_target_that_jumps_aside_is_turned_to_by_all_joints_together() -> None
     gate = _gate(follow="path")
     for _ in range(12):
         before = gate.apply(np.array([0.9, 0.0]))[0]
-    goal = before + [0.0, 0.5]
+    goal = np.array([before[0], 0.5])
     path = np.array([before, *(gate.apply(goal)[0] for _ in range(100))])
     change = (path[1] - before) / DT_S - [2.0, 0.0]
     np.testing.assert_allclose(np.abs(change).max(), 20 * DT_S)

@@ -67,7 +67,11 @@ def _parts(config: TickCostConfig, log: RunLog) -> dict[str, Callable[[int], obj
     rng = np.random.default_rng(0)
     wild = [rng.uniform(-2, 2, config.joints) for _ in range(config.calls)]
     following, limiting = (SafetyGate(arm, dt_s, SafetyConfig()) for _ in range(2))
-    following.reset(smooth[0])
+    along, eased = (
+        SafetyGate(arm, dt_s, config) for config in (SafetyConfig(follow="path"), SafetyConfig(max_jerk=1e3))
+    )
+    for gate in (following, along, eased):
+        gate.reset(smooth[0])
     lower, upper = arm.lower, arm.upper
     recorder = CommandRecorder(config.calls, config.joints)
     command = Command(target=smooth[0], stamp_s=0.1, source="actor", chunk_sequence=3, row=1.5, limited=("velocity",))
@@ -75,6 +79,8 @@ def _parts(config: TickCostConfig, log: RunLog) -> dict[str, Callable[[int], obj
         "decision core: state and tick": _decide(config, dt_s),
         "gate: target within limits": lambda i: following.apply(smooth[i]),
         "gate: wild target": lambda i: limiting.apply(wild[i]),
+        "gate: wild target, straight path": lambda i: along.apply(wild[i]),
+        "gate: wild target, jerk limit": lambda i: eased.apply(wild[i]),
         "numpy.clip instead of the gate": lambda i: np.clip(wild[i], lower, upper),
         "recorder: remember a command": lambda i: recorder.record(command),
         "a line of JSON instead": lambda i: log.command(command),

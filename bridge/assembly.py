@@ -26,6 +26,7 @@ from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.chunk_policies import build_policy
+from dualsys.clearance import clearance_of
 from dualsys.clock import MonotonicClock
 from dualsys.decision import DecisionCore
 from dualsys.guidance import require_guidance
@@ -91,14 +92,18 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
 
 
 def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape: Tape | None = None) -> TickLoop:
-    """The tick's loop; adopts the boxes it writes. Raises `SpecMismatch` where the environment is another robot."""
+    """The tick's loop; adopts the boxes it writes.
+
+    Raises `SpecMismatch` where the environment is another robot, `ConfigError` where it is asked for clearance that it
+    doesn't know.
+    """
     clock = MonotonicClock()
     robot = SimulatedRobot(environment, control_hz=config.control_hz)
     config.embodiment.require_same(robot.embodiment, ours="the run", theirs="the environment")
     return TickLoop(
         robot,
         DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
-        SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety),
+        SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety, clearance_of(environment, config.safety)),
         TickBoxes(
             episode=boxes.writer(EPISODE),
             state=boxes.writer(STATE),

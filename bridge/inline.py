@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import ChunkArrived, ChunkRequest, Decision, DecisionCore, Fault, Observed, Started, Tick
+from dualsys.decision import (
+    ChunkArrived,
+    ChunkRequest,
+    Decision,
+    DecisionCore,
+    EmergencyReset,
+    EmergencyStop,
+    Fault,
+    Observed,
+    Started,
+    Tick,
+)
 from dualsys.errors import ConfigError
 from dualsys.guidance import require_guidance
 from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
@@ -86,6 +97,7 @@ class InlineDriver:
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
         self._subgoal_sequence = 0
+        self._seen: Observation | None = None
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
@@ -116,6 +128,7 @@ class InlineDriver:
     def step(self, observation: Observation) -> Command:
         """Command for the moment of an observation. Images are accessed only when a model is started."""
         now_s = observation.stamp_s
+        self._seen = observation
         self._deliver(now_s)
         self.core.handle(Observed(stamp_s=now_s, state=observation.state))
         self._start_planner(observation)
@@ -130,6 +143,32 @@ class InlineDriver:
         if self._tape is not None:
             self._tape.add(command)
         return command
+
+    def stop(self, reason: str = "") -> None:
+        """Emergency stop: from the next `step` on the motion comes to rest, and stays so until `reset_stop`."""
+        self._note("stop", reason)
+        self.core.handle(EmergencyStop(now_s=self._now_s, reason=reason))
+
+    def reset_stop(self) -> None:
+        """End an emergency stop: the next `step` begins to move, from rest where the newest observation saw the robot.
+
+        Without a stop it does nothing. Raises `ConfigError` before the first `step`.
+        """
+        if self._seen is None:
+            raise ConfigError("reset_stop() before the first step(): nobody knows yet where the robot is")
+        if self.core.status().phase != "stopped":
+            return
+        self._note("stop_reset", "")
+        position = self.gate.resume(self.core.embodiment.position_in(self._seen.state))
+        self.core.handle(EmergencyReset(now_s=self._now_s, position=position))
+
+    @property
+    def _now_s(self) -> float:
+        return 0.0 if self._seen is None else self._seen.stamp_s
+
+    def _note(self, kind: str, reason: str) -> None:
+        if self._log is not None:
+            self._log.event(kind, stamp_s=self._now_s, reason=reason)
 
     def _deliver(self, now_s: float) -> None:
         """Hand over what is ready by now, in the order it became ready; of two at once the subgoal first."""

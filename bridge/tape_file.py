@@ -14,7 +14,17 @@ from typing import IO, Any, Self, final
 import numpy as np
 
 from dualsys.errors import TapeError
-from dualsys.events import ChunkArrived, ChunkRequest, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.events import (
+    ChunkArrived,
+    ChunkRequest,
+    EmergencyReset,
+    EmergencyStop,
+    Fault,
+    Observed,
+    Started,
+    SubgoalArrived,
+    Tick,
+)
 from dualsys.messages import ActionChunk, ActionPrefix, Command
 from dualsys.tape import Record, TapeHead
 
@@ -25,13 +35,15 @@ TOPICS: dict[type, str] = {
     ChunkArrived: "/chunk",
     Tick: "/tick",
     Fault: "/fault",
+    EmergencyStop: "/emergency_stop",
+    EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
 _NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
 _ARRAYS = frozenset({"position", "state", "rows", "target"})
-_TEXTS = frozenset({"kind", "detail", "source", "guidance"})
+_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance"})
 _METADATA = "dualsys"
 
 

@@ -10,11 +10,21 @@ import numpy as np
 from dualsys.bridge.frames import FrameReader, FrameWriter
 from dualsys.bridge.wire import ChunkCodec, RequestCodec
 from dualsys.errors import BridgeError
-from dualsys.events import ChunkArrived, ChunkRequest, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.events import (
+    ChunkArrived,
+    ChunkRequest,
+    EmergencyReset,
+    EmergencyStop,
+    Fault,
+    Observed,
+    Started,
+    SubgoalArrived,
+    Tick,
+)
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND = range(64, 72)
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET = range(64, 74)
 _CHUNKS, _REQUESTS = ChunkCodec(), RequestCodec()
 
 
@@ -50,6 +60,28 @@ def _encode_started(record: Started) -> bytes:
 
 def _decode_started(frame: FrameReader) -> Started:
     return Started(now_s=frame.number(), position=frame.array("<f8", 1))
+
+
+def _encode_stop(record: EmergencyStop) -> bytes:
+    frame = FrameWriter(_STOP)
+    frame.number(record.now_s)
+    frame.text(record.reason[:1000])
+    return frame.finish()
+
+
+def _decode_stop(frame: FrameReader) -> EmergencyStop:
+    return EmergencyStop(now_s=frame.number(), reason=frame.text())
+
+
+def _encode_reset(record: EmergencyReset) -> bytes:
+    frame = FrameWriter(_RESET)
+    frame.number(record.now_s)
+    frame.array(np.asarray(record.position, dtype=np.float64), "<f8")
+    return frame.finish()
+
+
+def _decode_reset(frame: FrameReader) -> EmergencyReset:
+    return EmergencyReset(now_s=frame.number(), position=frame.array("<f8", 1))
 
 
 def _encode_observed(record: Observed) -> bytes:
@@ -169,6 +201,8 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
     Command: _encode_command,
+    EmergencyStop: _encode_stop,
+    EmergencyReset: _encode_reset,
 }
 _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _STARTED: _decode_started,
@@ -179,4 +213,6 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
     _COMMAND: _decode_command,
+    _STOP: _decode_stop,
+    _RESET: _decode_reset,
 }

@@ -110,3 +110,10 @@ def is_number(value: Any) -> bool:
     """Whether a value is a real number of a size that can be a time in seconds."""
     number: Any = value
     return isinstance(value, (int, float, np.integer, np.floating)) and bool(abs(number) < 1e12)
+
+
+def is_vector(value: Any, length: int) -> bool:
+    """Whether a value is a finite vector of that length."""
+    if not isinstance(value, np.ndarray) or value.shape != (length,) or value.dtype.kind not in "fiu":
+        return False
+    return bool(np.isfinite(value).all())

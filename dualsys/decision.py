@@ -1,18 +1,19 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault --> DecisionCore.handle --> command, request
+    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault, EmergencyStop, EmergencyReset
+        --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
-three drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` never raises, whatever an event holds:
-what can't be used is refused, counted, and what was good before goes on.
+drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` never raises, whatever an event holds: what
+can't be used is refused, counted, and what was good before goes on.
 """
 
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number, problem_of
+from dualsys.chunking import is_duration, is_number, is_vector, problem_of
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -20,6 +21,8 @@ from dualsys.events import ChunkArrived as ChunkArrived
 from dualsys.events import ChunkRequest as ChunkRequest
 from dualsys.events import CoreStatus as CoreStatus
 from dualsys.events import Decision as Decision
+from dualsys.events import EmergencyReset as EmergencyReset
+from dualsys.events import EmergencyStop as EmergencyStop
 from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
@@ -27,13 +30,18 @@ from dualsys.events import Phase as Phase
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
-from dualsys.messages import ActionChunk, Command, CommandSource, FloatArray
+from dualsys.input_ages import InputAges
+from dualsys.messages import ActionChunk, ActionPrefix, Command, CommandSource, FloatArray
+from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
-from dualsys.settings import CoreConfig
-from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness
+from dualsys.settings import CoreConfig, StaleAction
+from dualsys.staleness import FUTURE_S
 from dualsys.tape import Tape
+
+_STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
+"""What is done about an old input, by whether the motion stands still, and whether the input is used all the same."""
 
 
 @final
@@ -64,9 +72,11 @@ class DecisionCore:
         self._tape = tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
-        self._requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
+        self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
         self._chunk_sequence = -1
         self._target: FloatArray | None = None
+        self._max_velocity = embodiment.max_velocity
+        self._stopped = False
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
@@ -76,19 +86,22 @@ class DecisionCore:
         self._playhead = Playhead(now_s)
         self._pending: ActionChunk | None = None
         self._seam = 0.0
-        self._state_stamp_s: float | None = None
-        self._subgoal: SubgoalArrived | None = None
-        self._requester.restart()
+        self._ages = InputAges(self.config)
+        self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
         """Take in one event. Never raises."""
         if self._tape is not None:
             self._tape.add(event)
-        command, request = None, None
-        incoming: Any = event
+        command, request = self._take_in(event)
+        if self._tape is not None and request is not None:
+            self._tape.add(request)
+        return Decision(command=command, request=request)
+
+    def _take_in(self, incoming: Any) -> tuple[Command | None, ChunkRequest | None]:
         match incoming:
             case Tick():
-                command, request = self._tick(incoming)
+                return self._tick(incoming)
             case Observed():
                 self._observe(incoming)
             case SubgoalArrived():
@@ -96,55 +109,60 @@ class DecisionCore:
             case ChunkArrived():
                 self._take_chunk(incoming)
             case Started():
-                self._start(incoming)
+                self._begin(incoming, "starts")
             case Fault():
                 self._count("faults")
                 if isinstance(incoming.kind, str) and incoming.kind == "actor":
-                    self._requester.in_flight = None
+                    self.requester.in_flight = None
+            case EmergencyStop():
+                self._stop()
+            case EmergencyReset() if self._stopped:
+                self._stopped = not self._begin(incoming, "stop_resets")
             case _:
                 self._count("bad_events")
-        if self._tape is not None and request is not None:
-            self._tape.add(request)
-        return Decision(command=command, request=request)
-
-    def count_requests_from(self, sequence: int) -> None:
-        """Number of the next request: that of the run which a tape was cut from."""
-        self._requester.sequence = sequence
+        return None, None
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""
         return CoreStatus(
             phase=self._phase,
-            subgoal=self._subgoal_freshness(),
-            state=self._state_freshness(),
-            chunk=self._chunk_freshness(),
+            subgoal=self._ages.subgoal_freshness(self._now_s),
+            state=self._ages.state_freshness(self._now_s),
+            chunk=self._ages.chunk_freshness(self._now_s, self._playhead.chunk),
             counts=dict(self._counts),
         )
 
-    def _start(self, event: Started) -> None:
-        if not is_number(event.now_s) or not _is_vector(event.position, self._num_actions):
+    def _begin(self, event: Started | EmergencyReset, count: str) -> bool:
+        """Begin to move from rest at a pose; whether it is one."""
+        if not is_number(event.now_s) or not is_vector(event.position, self._num_actions):
             self._count("bad_events")
-            return
-        self._count("starts")
+            return False
+        self._count(count)
         self._restart(float(event.now_s))
         self._phase = "start"
         self._target = np.array(event.position, dtype=np.float64)
+        return True
+
+    def _stop(self) -> None:
+        """Latch the emergency stop."""
+        self._counts["stops"] += not self._stopped
+        self._stopped = True
 
     def _observe(self, event: Observed) -> None:
-        usable = is_number(event.stamp_s) and _is_vector(event.state, self._num_states)
-        known_s = self._state_stamp_s
+        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
+        known_s = self._ages.state_stamp_s
         # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
         older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
         if not usable or older:
             self._count("observations_refused")
             return
         self._count("observations")
-        self._state_stamp_s = float(event.stamp_s)
+        self._ages.state_stamp_s = float(event.stamp_s)
 
     def _take_subgoal(self, event: SubgoalArrived) -> None:
         usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
         usable = usable and is_duration(event.time_to_live_s)
-        known = self._subgoal
+        known = self._ages.subgoal
         newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
         if not newer or event.observation_stamp_s < self._started_s:
             self._count("subgoals_refused")
@@ -152,17 +170,17 @@ class DecisionCore:
         self._count("subgoals")
         if known is not None and event.epoch != known.epoch:
             self._count("planner_restarts")
-        self._subgoal = event
+        self._ages.subgoal = event
 
     def _take_chunk(self, event: ChunkArrived) -> None:
-        chunk, asked = event.chunk, self._requester.in_flight
+        chunk, asked = event.chunk, self.requester.in_flight
         if not isinstance(chunk, ActionChunk) or not is_number(event.now_s):
             self._count("bad_events")
             return
         if asked is None or not is_number(chunk.request) or chunk.request != asked.sequence:
             self._count("chunks_refused_request")
             return
-        self._requester.in_flight = None
+        self.requester.in_flight = None
         if not is_number(chunk.sequence) or chunk.sequence <= self._chunk_sequence:
             self._count("chunks_refused_sequence")
             return
@@ -182,10 +200,9 @@ class DecisionCore:
         else:
             self._count("ticks")
         self._ticked_s = self._now_s
-        held = self._inputs_hold()
-        self._playhead.advance(self._now_s, 0.0 if held or self._chunk_holds() else elapsed_s)
+        self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
         self._swap_pending()
-        source, limited = self._choose_target(held or self._chunk_holds())
+        source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
         self._count(f"{self._phase}_ticks")
         return self._command(source, limited), self._ask()
 
@@ -202,32 +219,41 @@ class DecisionCore:
             return gap_s
         return elapsed_s
 
-    def _inputs_hold(self) -> bool:
-        """Whether the state or the subgoal is so old that motion stops at the last target."""
-        state_holds = action_for(self._state_freshness(), self.config.state) == "hold"
-        return state_holds or action_for(self._subgoal_freshness(), self.config.subgoal) == "hold"
-
-    def _chunk_holds(self) -> bool:
-        """Whether the chunk that is played is too old for it."""
-        return action_for(self._chunk_freshness(), self.config.chunk) == "hold"
+    def _motion_time_s(self, elapsed_s: float) -> float:
+        """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
+        if self._stopped or self._ages.action(self._now_s, self._playhead.chunk) in _STILL:
+            return 0.0
+        pace = self._ages.pace(self._now_s, self._playhead.chunk)
+        self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
+        return elapsed_s * pace
 
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
         if self._pending is None:
             return
-        problem = self._playhead.swap(self._pending, self.policy)
+        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         self._pending = None
 
-    def _choose_target(self, held: bool) -> tuple[CommandSource, tuple[str, ...]]:
+    def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
+        """Whether a chunk is none that can be meant, seen from the row that is due now."""
+        assert self._target is not None
+        return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
+
+    def _choose_target(self, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
+        if action == "stop" and self._playhead.chunk is not None:
+            self._stop()
+        if self._stopped:
+            self._phase = "stopped"
+            return "stop", ("stale",) if action in _STILL else ()
         if self._playhead.chunk is None:
             self._phase = "start"
             return "start", ()
-        if held:
+        if action in _STILL:
             self._phase = "held"
-            return "hold", ("stale",)
+            return "hold" if action == "hold" else "damp", ("stale",)
         self._target = self._playhead.target()
         if self._playhead.starved:
             self._phase = "starved"
@@ -257,39 +283,20 @@ class DecisionCore:
 
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if action_for(self._state_freshness(), self.config.state) == "hold":
+        if self._stopped or self._ages.state_action(self._now_s) in _STILL:
             return None
         waited_s = self._now_s - self._started_s
-        if not self._requester.begun and self._subgoal is None and waited_s < self.config.first_subgoal_wait_s:
+        if not self.requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:
             return None
-        if not self._requester.is_due(self._now_s):
+        if not self.requester.is_due(self._now_s):
             return None
-        keep = self._subgoal is not None and action_for(self._subgoal_freshness(), self.config.subgoal) == "keep"
-        guidance = self.policy.guidance
-        prefix = None if guidance is None or self._chunk_holds() else self._playhead.prefix(guidance)
-        return self._requester.ask(self._now_s, use_subgoal=keep, prefix=prefix)
+        keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._now_s) in _USED
+        return self.requester.ask(self._now_s, use_subgoal=keep, prefix=self._running())
 
-    def _state_freshness(self) -> Freshness:
-        if self._state_stamp_s is None:
-            return "expired"
-        return freshness(self._now_s - self._state_stamp_s, self.config.state)
-
-    def _subgoal_freshness(self) -> Freshness:
-        if self._subgoal is None:
-            return "expired"
-        age_s = self._now_s - self._subgoal.observation_stamp_s
-        return freshness(age_s, self.config.subgoal, time_to_live_s=self._subgoal.time_to_live_s)
-
-    def _chunk_freshness(self) -> Freshness:
-        chunk = self._playhead.chunk
-        return "expired" if chunk is None else freshness(self._now_s - chunk.start_stamp_s, self.config.chunk)
+    def _running(self) -> ActionPrefix | None:
+        """What runs while a chunk is made, for policies that tell the actor."""
+        stands = self._ages.action(self._now_s, self._playhead.chunk) in _STILL
+        return None if self.policy.guidance is None or stands else self._playhead.prefix(self.policy.guidance)
 
     def _count(self, name: str) -> None:
         self._counts[name] += 1
-
-
-def _is_vector(value: Any, length: int) -> bool:
-    """Whether a value is a finite vector of that length."""
-    if not isinstance(value, np.ndarray) or value.shape != (length,) or value.dtype.kind not in "fiu":
-        return False
-    return bool(np.isfinite(value).all())

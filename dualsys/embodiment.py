@@ -31,15 +31,19 @@ class Joint(Spec):
     max_velocity: float | None = None
     """None: not limited."""
     max_acceleration: float | None = None
+    max_jerk: float | None = None
+    """Needs an acceleration limit; see `dualsys.jerk_filter` for what it costs."""
     unit: Literal["rad", "m", "1"] = "rad"
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if not self.lower < self.upper:
             raise ValueError(f"joint {self.name!r}: lower {self.lower} is not below upper {self.upper}")
-        for rate in (self.max_velocity, self.max_acceleration):
+        for rate in (self.max_velocity, self.max_acceleration, self.max_jerk):
             if rate is not None and not rate > 0:
                 raise ValueError(f"joint {self.name!r}: a rate limit must be positive, got {rate}")
+        if self.max_jerk is not None and self.max_acceleration is None:
+            raise ValueError(f"joint {self.name!r}: a jerk limit needs an acceleration limit; give max_acceleration")
         return self
 
 
@@ -117,6 +121,11 @@ class EmbodimentSpec(Spec):
         limits = [np.inf if j.max_acceleration is None else j.max_acceleration for j in self.joints]
         return np.array(limits, dtype=np.float64)
 
+    @property
+    def max_jerk(self) -> FloatArray:
+        """Jerk limits `(nu,)`, infinite where there is none."""
+        return np.array([np.inf if j.max_jerk is None else j.max_jerk for j in self.joints], dtype=np.float64)
+
     def check_observation(self, observation: Observation, *, cameras: bool = True) -> None:
         """Refuse an observation that doesn't fit. Raises `InvalidObservation`; `cameras=False` leaves images unread."""
         state = observation.state
@@ -179,7 +188,11 @@ class EmbodimentSpec(Spec):
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change with anything in the spec."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+        fields = self.model_dump(mode="json")
+        for joint in fields["joints"]:
+            if joint["max_jerk"] is None:  # robots recorded before there were jerk limits keep their digits
+                del joint["max_jerk"]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def require_same(self, other: "EmbodimentSpec", *, ours: str, theirs: str) -> None:
         """Refuse another embodiment. Raises `SpecMismatch` naming both and the first differences."""

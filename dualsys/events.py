@@ -7,8 +7,9 @@ from typing import Literal
 from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray
 from dualsys.staleness import Freshness
 
-Phase = Literal["idle", "start", "playing", "starved", "held"]
-"""`idle`: not started. `start`: the start pose is held. `starved`: the chunk ran out. `held`: an input is too old."""
+Phase = Literal["idle", "start", "playing", "starved", "held", "stopped"]
+"""`idle`: not started. `start`: the start pose is held. `starved`: the chunk ran out. `held`: an input is too old.
+`stopped`: an emergency stop is latched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +66,24 @@ class Fault:
     detail: str = ""
 
 
-Event = Started | Observed | SubgoalArrived | ChunkArrived | Tick | Fault
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmergencyStop:
+    """Come to rest and stay there, whatever else comes, a new start included, until an `EmergencyReset`."""
+
+    now_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmergencyReset:
+    """Somebody has looked and wants the motion to begin anew, from rest. Means nothing without a stop."""
+
+    now_s: float
+    position: FloatArray
+    """Position of the commanded joints `(nu,)` that motion begins from: what `SafetyGate.resume` gave."""
+
+
+Event = Started | Observed | SubgoalArrived | ChunkArrived | Tick | Fault | EmergencyStop | EmergencyReset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

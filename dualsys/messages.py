@@ -22,8 +22,9 @@ ImageArray = NDArray[np.uint8]
 Guidance = Literal["identity", "jacobian", "freeze-and-ramp", "trained-prefix", "roll-forward"]
 """How an actor is to continue the rows that run while it computes; see `dualsys.guidance`."""
 
-CommandSource = Literal["actor", "hold", "start"]
-"""Where a command's target came from: a chunk's row, the last target held, or the pose at reset."""
+CommandSource = Literal["actor", "hold", "start", "damp", "stop"]
+"""Where a command's target came from: a chunk's row, the last target held, or the pose at reset. `damp` and `stop`:
+from nowhere, the motion is brought to rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +122,8 @@ class Command:
     seam: float = 0.0
     """Where a new chunk begins: how far the farthest joint's target jumps off the motion before it; elsewhere 0."""
     limited: tuple[str, ...] = ()
-    """What the safety gate changed: any of `finite`, `position`, `velocity`, `acceleration`, `stale`."""
+    """What was changed: `finite`, `position`, `velocity`, `acceleration`, `jerk`, `clearance` by the safety gate,
+    `stale` by an old input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

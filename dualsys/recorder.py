@@ -8,7 +8,7 @@ import numpy as np
 from dualsys.messages import Command, CommandSource
 
 _SOURCES: tuple[CommandSource, ...] = get_args(CommandSource)
-_LIMITS = ("finite", "position", "velocity", "acceleration", "stale")
+_LIMITS = ("finite", "position", "velocity", "acceleration", "stale", "jerk", "clearance")
 _FLOATS = ("stamp_s", "row", "subgoal_age_s", "chunk_age_s", "seam")
 _INTEGERS = ("chunk_sequence", "subgoal_sequence", "subgoal_epoch")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
-from dualsys.events import ChunkRequest, Started
+from dualsys.events import ChunkRequest, EmergencyReset, Started
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
 from dualsys.tape import Record, TapeHead
@@ -45,7 +45,7 @@ def replay(head: TapeHead, records: Iterable[Record]) -> Replay:
     player = _Player(head)
     asked = next((record for record in tape[first:] if isinstance(record, ChunkRequest)), None)
     if asked is not None:
-        player.core.count_requests_from(asked.sequence)
+        player.core.requester.sequence = asked.sequence
     for record in tape[first:]:
         player.play(record)
     return Replay(
@@ -75,6 +75,8 @@ class _Player:
             self.events += 1
             if isinstance(record, Started):
                 self._gate.reset(record.position)
+            elif isinstance(record, EmergencyReset):
+                self._gate.resume(record.position)
             # Without latency an instant is decided again: the newest decision is the one that was sent.
             self._decided = self.core.handle(record).command or self._decided
 

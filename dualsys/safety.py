@@ -3,74 +3,65 @@
 It stands between the decision core and the robot, apart from every model. It slows a motion down instead of stopping
 it, never raises in a tick, and names what it changed.
 
-All of it is one-dimensional, a joint at a time. With `q` the last command, `v` its velocity over the last tick, `a` the
-acceleration limit and `dt` the tick: whoever moves at `v` and brakes as hard as allowed, `v - a dt, v - 2 a dt, ...`,
-still travels
+    target -> finite -> position -> follow (a joint at a time, or along a path) -> clearance -> guard -> jerk -> command
 
-    D(v) = v dt + (v - a dt) dt + (v - 2 a dt) dt + ...     (terms above 0; the first tick is this one)
-
-so the gate only lets a velocity through for which `D(v) <= d`, the way left to the limit. Then `q + v dt` leaves the
-way `d - v dt >= D(v) - v dt = D(v - a dt)`: braking is allowed in the next tick too. Hence the position, the velocity
-and the acceleration limit can always be kept together, and none is ever bought with another. (The continuous `v^2 / 2a`
-is not enough: a tick is moved before it brakes.)
+The guard is one-dimensional, a joint at a time. With `q` the last command, `v` its velocity over the last tick, `a` the
+acceleration limit and `dt` the tick, it only lets a velocity through for which `D(v) <= d`: the way of braking tick by
+tick (`dualsys.braking`) is no longer than the way left to the limit. Then `q + v dt` leaves the way
+`d - v dt >= D(v) - v dt = D(v - a dt)`: braking is allowed in the next tick too. Hence the position, the velocity and
+the acceleration limit can always be kept together, and none is ever bought with another. Jerk limits are kept by means
+over commands that keep all the others (`dualsys.jerk_filter`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
+from dualsys.braking import stopping_velocity
+from dualsys.clearance import Clearance, share_that_can_stop
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import InvalidObservation
+from dualsys.errors import ConfigError, InvalidObservation, unknown_name
+from dualsys.jerk_filter import JerkFilter
 from dualsys.messages import Command, FloatArray
+from dualsys.motion_limits import FAR, MotionLimits
+from dualsys.path_following import braked, path_velocity
 from dualsys.settings import SafetyConfig
 
-_FAR, _FAST = 1e12, 1e18
-"""Stand for infinite limits of positions and of their rates: the formulas then need no cases."""
+NEAR_S = 0.05
+"""A robot is where it was sent if each joint could be there in this time at its velocity limit."""
 _ROUNDING = 1e-9
 """Relative size of a change that is rounding, not limiting."""
 
 
-def stopping_velocity(distance: FloatArray, acceleration: FloatArray, dt_s: float) -> FloatArray:
-    """Largest velocity of the coming tick from which one can still stop within a distance: the inverse of `D`.
-
-    In units `x = v / (a dt)` and `u = d / (a dt^2)`, with `n` full braking steps, `D` is `(n+1) x - n (n+1) / 2`: lines
-    that meet at `u = n (n+1) / 2`. So `n` follows from `u`, and `x` from both.
-
-    Args:
-        distance: Way left `(..., nu)`, not below 0.
-        acceleration: Limits `(nu,)`, above 0 and finite.
-        dt_s: Time of a tick.
-    """
-    step = acceleration * dt_s
-    way = distance / (step * dt_s)
-    steps = np.floor((np.sqrt(1.0 + 8.0 * way) - 1.0) / 2.0)
-    velocity: FloatArray = (way + steps * (steps + 1.0) / 2.0) / (steps + 1.0) * step
-    return velocity
-
-
 @final
 class SafetyGate:
-    """Limits targets in position, velocity and acceleration. One a robot; `reset` before the first `apply`.
+    """Limits targets in position, velocity, acceleration and jerk. One a robot; `reset` before the first `apply`.
 
     Args:
         embodiment: Whose limits hold; joints without one are not limited in it.
         control_dt_s: Time between two calls of `apply`.
-        config: Share of the limits that may be used.
+        config: Share of the limits that may be used, and how they are kept.
+        clearance: Tells how near things are; None: nothing does, and `config.clearance_m` means nothing.
+
+    Raises:
+        ConfigError: a pose of the configuration names a joint that the embodiment lacks.
     """
 
-    def __init__(self, embodiment: EmbodimentSpec, control_dt_s: float, config: SafetyConfig) -> None:
+    def __init__(
+        self, embodiment: EmbodimentSpec, control_dt_s: float, config: SafetyConfig, clearance: Clearance | None = None
+    ) -> None:
         self.embodiment = embodiment
         self.config = config
         self.control_dt_s = control_dt_s
-        self._lower = np.maximum(embodiment.lower, -_FAR)
-        self._upper = np.minimum(embodiment.upper, _FAR)
-        self._max_velocity = np.minimum(embodiment.max_velocity * config.velocity_scale, _FAST)
-        self._max_acceleration = np.minimum(embodiment.max_acceleration * config.acceleration_scale, _FAST)
-        self._step = self._max_acceleration * control_dt_s
-        self._position = np.clip(np.zeros(embodiment.num_actions), self._lower, self._upper)
-        self._velocity = np.zeros(embodiment.num_actions)
-        self._target = self._position
+        self.limits = MotionLimits.of(embodiment, control_dt_s, config)
+        self._clearance = clearance
+        self._parking: bool
+        self._hold_pose = _pose(embodiment, config.hold_pose)
+        self._damp_pose = _pose(embodiment, config.damp_pose)
+        self._easing = JerkFilter(self.limits, together=config.follow == "path")
+        self._start(np.clip(np.zeros(embodiment.num_actions), self.limits.lower, self.limits.upper))
 
     def reset(self, position: FloatArray) -> None:
         """Start from rest at a pose, which is where the robot really is.
@@ -79,24 +70,53 @@ class SafetyGate:
         Raises `InvalidObservation` when the pose has the wrong shape or is not finite.
         """
         shape = (self.embodiment.num_actions,)
-        if np.shape(position) != shape or not np.all(np.isfinite(position)) or np.any(np.abs(position) > _FAR):
+        if np.shape(position) != shape or not np.all(np.isfinite(position)) or np.any(np.abs(position) > FAR):
             raise InvalidObservation(
                 f"{self.embodiment.name}: the gate cannot start from {position!r}; it takes {shape[0]} finite positions"
             )
-        self._position = np.array(position, dtype=np.float64)
-        self._velocity = np.zeros(shape)
-        self._target = self._position
+        self._start(np.array(position, dtype=np.float64))
+
+    def resume(self, position: FloatArray) -> FloatArray:
+        """Go on after a stop; the position `(nu,)` that motion starts from.
+
+        A robot that still is where it was sent (`NEAR_S`) goes on from what was last sent, without a bump; one that
+        was moved or has sagged starts from where it is. Raises `InvalidObservation` as `reset` does.
+        """
+        near = np.shape(position) == self._sent.shape and np.all(
+            np.abs(position - self._sent) <= NEAR_S * self.limits.max_velocity
+        )
+        if not near:
+            self.reset(position)
+        return self._sent.copy()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last command repeated the one before, and the next may, too."""
+        return not self._velocity.any() and self._easing.is_settled()
 
     def limit(self, command: Command) -> Command:
-        """The command with its target limited and what was changed added to `limited`."""
-        target, names = self.apply(command.target)
+        """The command with its target limited and what was changed added to `limited`.
+
+        `damp` and `stop` commands bring the motion to rest, wherever their target is.
+        """
+        if command.source == "stop":
+            target, names = self.brake()
+        elif command.source == "damp":
+            target, names = self._damp()
+        elif self._hold_pose is not None and command.source == "hold" and "stale" in command.limited:
+            target, names = self.apply(self._towards(self._hold_pose))
+        else:
+            target, names = self.apply(command.target)
+        if command.source != "damp":
+            self._parking = False
         return replace(command, target=target, limited=command.limited + names)
 
     def apply(self, target: Any) -> tuple[FloatArray, tuple[str, ...]]:
         """Command for a target, and which limits changed it. Never raises.
 
-        A target that keeps the limits comes out as it went in. One that does not is followed as fast as they allow. A
-        target that can't be used (not finite, wrong shape) is replaced by the one before.
+        A target that keeps the limits comes out as it went in (later, where there are jerk limits). One that does not
+        is followed as fast as they allow. A target that can't be used (not finite, wrong shape) is replaced by the one
+        before.
 
         Args:
             target: `(nu,)`, anything.
@@ -104,15 +124,38 @@ class SafetyGate:
         names: list[str] = []
         wanted = self._usable(target, names)
         if not self.config.enabled:
-            self._position = self._target = wanted
+            self._position = self._target = self._sent = wanted
             return wanted.copy(), tuple(names)
-        inside = np.minimum(np.maximum(wanted, self._lower), self._upper)
+        inside = np.minimum(np.maximum(wanted, self.limits.lower), self.limits.upper)
         if (inside != wanted).any():
             names.append("position")
-        position = self._step_towards(inside, names)
-        self._velocity = (position - self._position) / self.control_dt_s
-        self._position, self._target = position, inside
-        return position.copy(), tuple(names)
+        return self._send(self._step_towards(inside, names), inside, names)
+
+    def brake(self) -> tuple[FloatArray, tuple[str, ...]]:
+        """Command that brings the motion to rest within the limits, and keeps it there. Never raises."""
+        if not self.config.enabled:
+            return self._sent.copy(), ()
+        room = stopping_velocity(self._room(self._position), self.limits.max_acceleration, self.control_dt_s)
+        reached = self._guarded(self._slower(), room, [])
+        return self._send(reached, reached, [])
+
+    def _start(self, position: FloatArray) -> None:
+        self._position = self._target = self._sent = position
+        self._velocity = np.zeros(position.shape)
+        self._parking = False
+        self._easing.reset(position)
+        self._near = self._distances(position)
+        self._looked: tuple[FloatArray | None, FloatArray | None] = (None, None)
+        """Where was looked in this tick, and what was seen there."""
+
+    def _damp(self) -> tuple[FloatArray, tuple[str, ...]]:
+        if self._damp_pose is not None and self.at_rest:
+            self._parking = True
+        return self.apply(self._towards(self._damp_pose)) if self._parking else self.brake()
+
+    def _towards(self, pose: FloatArray | None) -> FloatArray:
+        """A pose's positions, and for joints that it says nothing about what was last aimed at."""
+        return self._target if pose is None else np.where(np.isnan(pose), self._target, pose)
 
     def _usable(self, target: Any, names: list[str]) -> FloatArray:
         if not isinstance(target, np.ndarray) or target.shape != self._position.shape or target.dtype.kind not in "fiu":
@@ -125,28 +168,110 @@ class SafetyGate:
 
     def _step_towards(self, target: FloatArray, names: list[str]) -> FloatArray:
         """Next position: follow the target's own motion, make up what is behind, keep the limits."""
-        dt_s, position = self.control_dt_s, self._position
-        feed = (target - self._target) / dt_s
+        dt_s, position, most = self.control_dt_s, self._position, self.limits.max_velocity
         behind = self._target - position
-        ways = np.stack([np.abs(behind), self._upper - position, position - self._lower])
         # One call for three distances: at 29 joints numpy's time is in the calls, not in the numbers.
-        to_target, to_upper, to_lower = stopping_velocity(np.maximum(ways, 0.0), self._max_acceleration, dt_s)
-        catch_up = np.copysign(to_target, behind)
-        wanted = np.minimum(np.maximum(feed, -self._max_velocity), self._max_velocity) + catch_up
-        within_speed = np.minimum(np.maximum(wanted, -self._max_velocity), self._max_velocity)
-        if _differ(within_speed, feed + catch_up):
+        ways = np.concatenate([np.abs(behind)[None], self._room(position)])
+        to_target, *room = stopping_velocity(ways, self.limits.max_acceleration, dt_s)
+        if self.config.follow == "path":
+            within_speed, too_fast = path_velocity(self.limits, position, self._velocity, self._target, target)
+        else:
+            feed = (target - self._target) / dt_s
+            catch_up = np.copysign(to_target, behind)
+            wanted = np.minimum(np.maximum(feed, -most), most) + catch_up
+            within_speed = np.minimum(np.maximum(wanted, -most), most)
+            too_fast = _differ(within_speed, feed + catch_up)
+        if too_fast:
             names.append("velocity")
-        can_stop = np.minimum(np.maximum(within_speed, -to_lower), to_upper)
-        velocity = np.minimum(np.maximum(can_stop, self._velocity - self._step), self._velocity + self._step)
-        reached = position + velocity * dt_s
-        # Rounding: a target that is met is met to the bit, and a limit is not passed by the last digit.
+        clear = self._keep_clear(within_speed, names)
+        reached = self._guarded(clear, room, names)
+        # Rounding: a target that is met is met to the bit.
         rounding = 1e-13 * (1.0 + np.abs(target) + np.abs(position))
         reached = np.where(np.abs(reached - target) <= rounding, target, reached)
         # Being slow to meet a target ahead, so as to stop at it, is the acceleration limit's doing too.
-        if _differ(velocity, within_speed) or ("velocity" not in names and _differ(reached, target)):
+        if not {"velocity", "clearance", "acceleration"}.intersection(names) and _differ(reached, target):
             names.append("acceleration")
-        low, high = np.minimum(self._lower, position), np.maximum(self._upper, position)
-        return np.asarray(np.minimum(np.maximum(reached, low), high))
+        return reached
+
+    def _guarded(self, wanted: FloatArray, room: Any, names: list[str]) -> FloatArray:
+        """Position after a tick at a velocity, or at the nearest that limits allow: the proof at the module's head."""
+        position, limits = self._position, self.limits
+        to_upper, to_lower = room
+        can_stop = np.minimum(np.maximum(wanted, -to_lower), to_upper)
+        velocity = np.minimum(np.maximum(can_stop, self._velocity - limits.step), self._velocity + limits.step)
+        if _differ(velocity, wanted):
+            names.append("acceleration")
+        # Rounding: a limit is not passed by the last digit.
+        low, high = np.minimum(limits.lower, position), np.maximum(limits.upper, position)
+        return np.asarray(np.minimum(np.maximum(position + velocity * self.control_dt_s, low), high))
+
+    def _room(self, position: FloatArray) -> FloatArray:
+        """Ways left to the upper and the lower limits `(2, nu)`."""
+        ways: FloatArray = np.maximum(np.stack([self.limits.upper - position, position - self.limits.lower]), 0.0)
+        return ways
+
+    def _slower(self) -> FloatArray:
+        """Velocity of the next tick where the motion is braked as hard as allowed."""
+        if self.config.follow == "path":
+            return braked(self.limits, self._velocity)
+        step = self.limits.step
+        slower: FloatArray = self._velocity - np.minimum(np.maximum(self._velocity, -step), step)
+        return slower
+
+    def _keep_clear(self, velocity: FloatArray, names: list[str]) -> FloatArray:
+        """The velocity, or as much of it as leaves room to stop before what is near."""
+        if self._clearance is None or self.config.clearance_m is None:
+            return velocity
+        ahead = self._position + velocity * self.control_dt_s
+        then = self._distances(ahead)
+        self._looked = (ahead, then)
+        if self._near is None or then is None:
+            names.append("clearance")
+            return self._slower()
+        ticks = float((np.abs(velocity) / self.limits.step).max())
+        share = share_that_can_stop(self._near, then, self.config.clearance_m, ticks)
+        if share == 1.0:
+            return velocity
+        names.append("clearance")
+        slower = velocity * share
+        turning = np.abs(slower - self._velocity) > self.limits.step * (1.0 + _ROUNDING)
+        return self._slower() if turning.any() else slower
+
+    def _distances(self, position: FloatArray) -> FloatArray | None:
+        """What is near at a position; None where the one who should know fails, which brakes the motion."""
+        if self._clearance is None or self.config.clearance_m is None:
+            return None
+        try:
+            distances = np.asarray(self._clearance.distances(position), dtype=np.float64)
+        except Exception:  # anybody's code, in a tick: the motion is braked, and `limited` says why
+            return None
+        return distances if np.isfinite(distances).all() else None
+
+    def _send(self, position: FloatArray, target: FloatArray, names: list[str]) -> tuple[FloatArray, tuple[str, ...]]:
+        self._velocity = (position - self._position) / self.control_dt_s
+        self._position, self._target = position, target
+        ahead, then = self._looked
+        same = ahead is not None and np.abs(position - ahead).max() < _ROUNDING
+        self._near = then if same else self._distances(position)
+        sent = self._easing.apply(position)
+        if sent is not position:
+            low, high = np.minimum(self.limits.lower, self._sent), np.maximum(self.limits.upper, self._sent)
+            sent = np.minimum(np.maximum(sent, low), high)
+            if _differ(sent, position):
+                names.append("jerk")
+        self._sent = sent
+        return sent.copy(), tuple(names)
+
+
+def _pose(embodiment: EmbodimentSpec, positions: Mapping[str, float]) -> FloatArray | None:
+    """Positions `(nu,)` by joint's name, NaN for joints without one; None where none has one."""
+    order = {joint.name: index for index, joint in enumerate(embodiment.joints)}
+    pose = np.full(embodiment.num_actions, np.nan)
+    for name, position in positions.items():
+        if name not in order:
+            raise ConfigError(f"a pose of the safety gate: {unknown_name('joint', name, order)}")
+        pose[order[name]] = position
+    return pose if positions else None
 
 
 def _differ(one: FloatArray, other: FloatArray) -> bool:

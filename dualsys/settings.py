@@ -20,8 +20,16 @@ ActorBackend = Literal["eager", "onnx", "onnx-int8", "compiled"]
 """What samples chunks: PyTorch as it stands; ONNX Runtime on one core, in float32 or with products in 8 bits;
 `torch.compile`, on a GPU in bfloat16 with CUDA graphs."""
 
-StaleAction = Literal["keep", "null", "hold"]
-"""`keep`: use it all the same. `null`: use the null subgoal (subgoals only). `hold`: stop at the last target."""
+StaleAction = Literal["keep", "null", "slow", "hold", "damp", "stop"]
+"""What is done with an old input, the gentlest first.
+
+`keep`: use it all the same.
+`null`: use the null subgoal (subgoals only) for new chunks.
+`slow`: the motion's time runs slower, from full speed at `usable_s` to a standstill at `expire_s`.
+`hold`: stop at the last target.
+`damp`: bring the velocity to zero within the limits, and stay where that ends.
+`stop`: as `damp`, and latched like an emergency stop until it is reset.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
@@ -77,6 +85,10 @@ class CoreConfig:
     """After a start the pose is held up to this long for the first subgoal; then the actor runs on the null subgoal."""
     max_tick_gap_s: Positive = 0.1
     """After a longer gap between two ticks motion goes on as if only this much time had passed."""
+    outlier_reach_s: NotNegative = 0.5
+    """A new chunk must begin within what each joint can travel in this time at its velocity limit; 0: not looked at."""
+    outlier_speed: NotNegative = 4.0
+    """Between two rows of a chunk no joint may move faster than its velocity limit times this; 0: not looked at."""
     subgoal: StalenessConfig = field(default_factory=_subgoal_staleness)
     """Age of the newest subgoal, counted from the observation it was made from."""
     state: StalenessConfig = field(default_factory=_state_staleness)
@@ -88,20 +100,33 @@ class CoreConfig:
     def _check_actions(self) -> Self:
         for name, value in (("state", self.state), ("chunk", self.chunk)):
             if "null" in (value.on_stale, value.on_expired):
-                raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep or hold")
+                raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep, slow, hold, damp, stop")
         return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class SafetyConfig:
-    """The safety gate's share of the embodiment's limits."""
+    """The safety gate: its share of the embodiment's limits, and how it keeps them."""
 
     enabled: bool = True
     """False lets targets through unlimited; targets that are not finite are replaced all the same."""
+    follow: Literal["joint", "path"] = "joint"
+    """Where limits slow a motion: `joint`: each joint by itself, which is fastest. `path`: all joints together, so that
+    the path to the target stays straight."""
     velocity_scale: Share = 1.0
     """Share of each joint's velocity limit that may be used."""
     acceleration_scale: Share = 1.0
     """Share of each joint's acceleration limit that may be used."""
+    jerk_scale: Share = 1.0
+    """Share of each joint's jerk limit that may be used."""
+    max_jerk: Positive | None = None
+    """Jerk limit, per second^3, of joints that have none of their own; None: not limited."""
+    clearance_m: NotNegative | None = None
+    """Distance that the robot keeps from itself and from the table, where its model is known; None: not looked at."""
+    hold_pose: dict[str, float] = field(default_factory=dict)
+    """Positions by joint that a robot goes to while it is held because an input is too old; joints not named stay."""
+    damp_pose: dict[str, float] = field(default_factory=dict)
+    """The same, once it has come to rest after `damp`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)

@@ -17,8 +17,10 @@ from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.checkpoint import Checkpoint
 from dualsys.chunk_policies import build_policy
+from dualsys.clearance import Clearance
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import ConfigError
 from dualsys.messages import Command, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
@@ -40,10 +42,11 @@ class Controller:
         safety: The gate's share of the embodiment's limits.
         log: File for the run log; None: none is written.
         tape: Gets everything that a replay needs (`dualsys.tape`).
+        clearance: Tells the gate how near things are; needs `safety.clearance_m`.
 
     Raises:
         SpecMismatch: planner and actor are not made for each other.
-        ConfigError: a rate or latency means nothing.
+        ConfigError: a rate or latency means nothing, or the gate is asked to keep clear and nothing tells it of what.
     """
 
     def __init__(
@@ -56,9 +59,15 @@ class Controller:
         safety: SafetyConfig | None = None,
         log: Path | None = None,
         tape: Tape | None = None,
+        clearance: Clearance | None = None,
     ) -> None:
         timing = timing or TimingConfig()
-        core = core or CoreConfig()
+        core, safety = core or CoreConfig(), safety or SafetyConfig()
+        if (safety.clearance_m is None) != (clearance is None):
+            raise ConfigError(
+                "the gate keeps clear of things with both: safety.clearance_m, how far, and clearance, which tells how "
+                f"near they are; got {safety.clearance_m} and {clearance}"
+            )
         self.embodiment: EmbodimentSpec = actor.embodiment
         self.log = RunLog(log) if log is not None else None
         """The run log, for further lines; None where there is none."""
@@ -66,7 +75,7 @@ class Controller:
             planner,
             actor,
             DecisionCore(self.embodiment, core, build_policy(core.chunk_policy), tape),
-            SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety or SafetyConfig()),
+            SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety, clearance),
             timing,
             self.log,
             tape,
@@ -74,7 +83,7 @@ class Controller:
         self._next_seed: int | None = 0
 
     @classmethod
-    def from_checkpoint(  # noqa: PLR0913 (all named, none needed)
+    def from_checkpoint(  # noqa: PLR0913  # the constructor's, and where the parts come from
         cls,
         name_or_folder: str | Path,
         *,
@@ -86,6 +95,7 @@ class Controller:
         safety: SafetyConfig | None = None,
         log: Path | None = None,
         tape: Tape | None = None,
+        clearance: Clearance | None = None,
     ) -> Self:
         """From a shipped checkpoint by name, or any by folder.
 
@@ -97,11 +107,12 @@ class Controller:
             embodiment: Your robot; refused where the checkpoint is for another.
             planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
             actor: The same for the actor, or a `dualsys.bridge.parts.PartConfig`, which can name a backend, too.
-            timing: As in the constructor, and so are `core`, `safety` and `log`.
+            timing: As in the constructor, and so are `core`, `safety`, `log`, `tape` and `clearance`.
             core: See there.
             safety: See there.
             log: See there.
             tape: See there.
+            clearance: See there.
 
         Raises:
             CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
@@ -114,7 +125,7 @@ class Controller:
         system_1 = build_actor(part, manifest.embodiment, manifest.subgoal)
         system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
         use_one_torch_thread()
-        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log, tape=tape)
+        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log, tape=tape, clearance=clearance)
 
     def reset(self, *, seed: int = 0) -> None:
         """Begin a new episode with the next `step`: pose, models and noise start anew."""
@@ -134,6 +145,21 @@ class Controller:
             self.driver.reset(observation, seed=self._next_seed)
             self._next_seed = None
         return self.driver.step(observation)
+
+    def stop(self, reason: str = "") -> None:
+        """Emergency stop: from the next `step` on the motion comes to rest within the limits, and stays there.
+
+        It is latched: new chunks, subgoals and episodes change nothing until `reset_stop`. No substitute for a switch
+        that cuts power.
+        """
+        self.driver.stop(reason)
+
+    def reset_stop(self) -> None:
+        """End an emergency stop, when somebody has looked: the motion begins anew, from rest where the robot is.
+
+        Without a stop it does nothing. Raises `ConfigError` before the first `step`.
+        """
+        self.driver.reset_stop()
 
     def close(self) -> None:
         """Write what is left of the log. Idempotent."""

@@ -20,6 +20,7 @@ from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
 from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint
+from dualsys.clearance import clearance_of
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.files import write_json
 from dualsys.protocols import Rendered
@@ -158,6 +159,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         timing=config.timing(1.0 / environment.control_dt_s),
         core=config.core,
         safety=config.safety,
+        clearance=clearance_of(environment, config.safety),
     )
     return environment, controller
 

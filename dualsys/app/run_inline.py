@@ -13,6 +13,7 @@ from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
+from dualsys.clearance import clearance_of
 from dualsys.clock import Grid, Ticker
 from dualsys.messages import Command
 from dualsys.protocols import Rendered
@@ -42,7 +43,7 @@ def run_inline(
         deck: Gets everything that a replay needs.
     """
     with ExitStack() as stack:
-        controller = stack.enter_context(_make_controller(config, checkpoint, deck))
+        controller = stack.enter_context(_make_controller(config, checkpoint, environment, deck))
         log = controller.log
         video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
         if log is not None:
@@ -57,7 +58,7 @@ def run_inline(
         return report if deck is None else report | {"tape": deck.report()}
 
 
-def _make_controller(config: RunConfig, checkpoint: Checkpoint, tape: Tape | None) -> Controller:
+def _make_controller(config: RunConfig, checkpoint: Checkpoint, environment: Any, tape: Tape | None) -> Controller:
     return Controller.from_checkpoint(
         checkpoint.folder,
         planner=config.planner,
@@ -67,6 +68,7 @@ def _make_controller(config: RunConfig, checkpoint: Checkpoint, tape: Tape | Non
         safety=config.safety,
         log=config.log,
         tape=tape,
+        clearance=clearance_of(environment, config.safety),
     )
 
 

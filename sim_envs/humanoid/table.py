@@ -11,10 +11,12 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from dualsys.clearance import Clearance
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs.humanoid import facts, scene
+from dualsys.sim_envs.humanoid.body_clearance import body_clearance
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
 from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
 from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S, Judge
@@ -172,8 +174,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         For rendering and sensing only; velocities are left as they are. Raises `SpecMismatch` for another length.
         """
         if np.shape(qpos) != self._data.qpos.shape:
-            size = self._data.qpos.size
-            raise SpecMismatch(f"humanoid/{self._task} has {size} positions, got shape {np.shape(qpos)}")
+            raise SpecMismatch(f"humanoid/{self._task} has {self._data.qpos.size} positions, not {np.shape(qpos)}")
         self._moment += 1
         self._data.qpos[:] = qpos
         if stamp_s is not None:
@@ -230,6 +231,10 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """The compiled scene; privileged, for experts."""
         return self._model
 
+    def clearance(self) -> Clearance:
+        """How near the arms are to the trunk, to each other and to the table: for the safety gate."""
+        return body_clearance(self._model)
+
     def close(self) -> None:
         """Free the renderers. Idempotent."""
         for renderer in self._renderers.values():
@@ -259,8 +264,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._judge = Judge(self._episode, self._detector)
         self._stage.set(self._episode)
         posture = np.clip(self._episode.posture, self._lower, self._upper)
-        self._data.qpos[self._joints] = posture
-        self._data.ctrl[self._actuators] = posture
+        self._data.qpos[self._joints] = self._data.ctrl[self._actuators] = posture
         mujoco.mj_forward(self._model, self._data)
 
     def _state(self) -> FloatArray:

@@ -18,6 +18,8 @@ from dualsys.decision import (
     CoreStatus,
     Decision,
     DecisionCore,
+    EmergencyReset,
+    EmergencyStop,
     Fault,
     Observed,
     Started,
@@ -91,6 +93,8 @@ ANYTHING = st.one_of(
     st.builds(SubgoalArrived, sequence=ODDITIES, epoch=ODDITIES, observation_stamp_s=ODDITIES, time_to_live_s=ODDITIES),
     st.builds(ChunkArrived, chunk=chunks(), now_s=ODDITIES),
     st.builds(Tick, now_s=ODDITIES),
+    st.builds(EmergencyStop, now_s=ODDITIES, reason=ODDITIES),
+    st.builds(EmergencyReset, now_s=ODDITIES, position=ARRAYS),
     st.builds(Fault, now_s=ODDITIES, kind=st.sampled_from(["actor", "planner", ""]) | ODDITIES),
     ODDITIES,
 )
@@ -104,6 +108,8 @@ CONFIGS = st.builds(
         [
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="null", on_expired="null"),
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_expired="hold"),
+            StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="slow", on_expired="damp"),
+            StalenessConfig(fresh_s=0.0, usable_s=0.1, expire_s=0.1, on_stale="slow", on_expired="stop"),
         ]
     ),
 )
@@ -234,7 +240,8 @@ def test_the_command_is_the_interpolation_of_the_rows_at_any_tick_times(
 ) -> None:
     """The curve through the rows (held to its own oracles) at (now - start) / dt, whatever the rate and its jitter."""
     rows = np.random.default_rng(seed).uniform(-1, 1, (horizon, 2))
-    core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0), SkipByDelay())
+    anything = CoreConfig(first_subgoal_wait_s=0.0, outlier_reach_s=0.0, outlier_speed=0.0)
+    core = DecisionCore(ARM, anything, SkipByDelay())
     core.handle(Started(now_s=0.0, position=np.zeros(2)))
     core.handle(Observed(stamp_s=0.0, state=np.zeros(2)))
     request = core.handle(Tick(now_s=0.0)).request

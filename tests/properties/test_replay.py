@@ -57,9 +57,14 @@ def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[in
     for seed in seeds:
         environment.reset(seed=seed)
         driver.reset(environment.observe(), seed=seed)
-        over = False
+        over, steps = False, 0
         while not over:
             command = driver.step(environment.observe())
+            steps += 1
+            if steps == 20:
+                driver.stop("somebody pressed it")
+            if steps == 30:
+                driver.reset_stop()
             _, _, terminated, truncated, _ = environment.step(command.target)
             over = terminated or truncated
 

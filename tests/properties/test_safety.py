@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dualsys.braking import stopping_velocity
 from dualsys.embodiment import EmbodimentSpec, Joint
-from dualsys.safety import SafetyGate, stopping_velocity
+from dualsys.safety import SafetyGate
 from dualsys.settings import SafetyConfig
 
 LIMITS = st.tuples(

@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tape_wire import decode_record, encode_record
 from dualsys.errors import BridgeError
-from dualsys.events import ChunkArrived, ChunkRequest, Fault, Observed, Started, SubgoalArrived, Tick
+from dualsys.events import (
+    ChunkArrived,
+    ChunkRequest,
+    EmergencyReset,
+    EmergencyStop,
+    Fault,
+    Observed,
+    Started,
+    SubgoalArrived,
+    Tick,
+)
 from dualsys.messages import ActionChunk, ActionPrefix, Command
 from dualsys.tape import Record
 
-FLOATS = st.floats(allow_nan=True, allow_infinity=True)
+# One NaN for all: JSON has no word for their bits.
+FLOATS = st.floats(allow_nan=False, allow_infinity=True) | st.just(float("nan"))
 VECTORS = st.lists(FLOATS, max_size=5).map(lambda values: np.array(values, dtype=np.float64))
 WHOLE = st.integers(-(2**62), 2**62)
 ROWS = st.integers(1, 9).map(lambda rows: np.random.default_rng(rows).uniform(-1, 1, (rows, 3)))
@@ -30,6 +41,8 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
     ),
     st.builds(Tick, now_s=FLOATS),
     st.builds(Fault, now_s=FLOATS, kind=st.text(max_size=9), detail=st.text(max_size=99)),
+    st.builds(EmergencyStop, now_s=FLOATS, reason=st.text(max_size=99)),
+    st.builds(EmergencyReset, now_s=FLOATS, position=VECTORS),
     st.builds(
         ChunkRequest,
         sequence=WHOLE,

@@ -11,7 +11,7 @@ import dualsys
 from dualsys.bridge.parts import PartConfig, build_planner
 from dualsys.embodiment import CameraSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, ConfigError, InvalidObservation, SpecMismatch
-from dualsys.settings import TimingConfig
+from dualsys.settings import SafetyConfig, TimingConfig
 from dualsys.testing import KnownPlanner, PoseActor, fake_embodiment
 from tests.integration import bridge_parts
 
@@ -58,6 +58,34 @@ def test_the_log_has_a_line_for_every_command(tmp_path: Path) -> None:
         controller.close()
     lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert sum(line["kind"] == "command" for line in lines) == len(commands)
+
+
+def test_a_stop_is_latched_over_episodes_and_a_reset_starts_from_where_the_robot_is(tmp_path: Path) -> None:
+    controller = make_controller(tmp_path / "run.jsonl")
+    with pytest.raises(ConfigError, match="before the first step"):
+        controller.reset_stop()
+    drive(controller, 0.3)
+    controller.stop("somebody walked in")
+    stopped = drive(controller, 0.6)
+    assert {command.source for command in stopped} == {"stop"}
+    assert all(np.array_equal(command.target, stopped[-1].target) for command in stopped[15:])
+    controller.reset()
+    again = drive(controller, 0.3)
+    assert {command.source for command in again} == {"stop"}, "a new episode does not reset it"
+    controller.reset_stop()
+    moving = drive(controller, 2.0)
+    assert np.abs(moving[0].target - again[-1].target).max() <= 20 * 0.02**2 + 1e-9, "without a bump"
+    assert np.allclose(moving[-1].target, POSE, atol=1e-3)
+    controller.reset_stop()
+    assert drive(controller, 0.1)[-1].source != "stop"
+    controller.close()
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert (kinds.count("stop"), kinds.count("stop_reset")) == (1, 1)
+
+
+def test_to_keep_clear_both_the_distance_and_who_tells_it_are_needed() -> None:
+    with pytest.raises(ConfigError, match=r"with both: safety\.clearance_m"):
+        dualsys.Controller(None, PoseActor(ARM, SPEC, POSE), safety=SafetyConfig(clearance_m=0.02))
 
 
 GOOD = ARM.fake_observation(np.random.default_rng(0))

@@ -30,6 +30,7 @@ from dualsys.data.begun import differing_settings
 from dualsys.data.frame_cache import FrameStore
 from dualsys.data.reader import DemonstrationDataset, FrameTrack
 from dualsys.errors import ConfigError
+from dualsys.files import write_json
 
 SCRATCH_RATE = 8e-4
 """Peak of the learning rate from scratch: the default of `dualsys train`."""
@@ -233,9 +234,7 @@ def success_of(config: FinetuneCurveConfig, name: str, checkpoint: str) -> dict[
     figures["controller_weights"] = weights
     figures["validation"] = manifest.training.get("last") if name != AS_IT_IS else None
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps({"of": asked, "figures": figures}, indent=2) + "\n")
-    draft.replace(file)
+    write_json(file, {"of": asked, "figures": figures})
     return figures
 
 

@@ -88,13 +88,20 @@ class Checkpoint:
         for entry in (manifest.planner, manifest.actor):
             if entry.weights is not None:
                 check_safetensors(folder / entry.weights)
-        if embodiment is not None and embodiment != manifest.embodiment:
+        checkpoint = cls(folder=folder, manifest=manifest)
+        if embodiment is not None:
+            checkpoint.require_for(embodiment)
+        return checkpoint
+
+    def require_for(self, embodiment: EmbodimentSpec) -> None:
+        """Raise `CheckpointError` where it is for another robot."""
+        ours = self.manifest.embodiment
+        if embodiment != ours:
             raise CheckpointError(
-                f"checkpoint {folder.name!r} is for embodiment {_told(manifest.embodiment)}, not for "
-                f"{_told(embodiment)}: they differ in {', '.join(manifest.embodiment.differing(embodiment))}. Use a "
-                "checkpoint trained for it, or train one: dualsys train --help"
+                f"checkpoint {self.folder.name!r} is for embodiment {_told(ours)}, not for {_told(embodiment)}: they "
+                f"differ in {', '.join(ours.differing(embodiment))}. Use a checkpoint trained for it, or train one: "
+                "dualsys train --help"
             )
-        return cls(folder=folder, manifest=manifest)
 
     def weights(self, entry: ModuleEntry) -> Path:
         """Path of a module's weights. Raises `CheckpointError` where it has none."""
@@ -110,8 +117,8 @@ class Checkpoint:
         """
         entries = (self.manifest.planner, self.manifest.actor)
         files = [self.folder / entry.weights for entry in entries if entry.weights is not None]
-        files += [path for path in (self.folder / STATISTICS,) if path.is_file()]
-        files += sorted(path for path in (self.folder / TOKENIZER).rglob("*") if path.is_file())
+        beside = (self.folder / STATISTICS, *sorted((self.folder / TOKENIZER).rglob("*")))
+        files += [path for path in beside if path.is_file()]
         digest = hashlib.sha256(json.dumps([entry.model_dump() for entry in entries], sort_keys=True).encode())
         for path in files:
             digest.update(f"{path.relative_to(self.folder)} {_digest(path)}\n".encode())

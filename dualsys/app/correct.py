@@ -4,7 +4,6 @@ dualsys correct humanoid/pick --checkpoint outputs/v1 --episodes 200 --out data/
 dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out outputs/v2
 """
 
-import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,11 +23,13 @@ from dualsys.app.demos import TRAINING_SEEDS
 from dualsys.app.evaluate import EvalConfig, make_episode_parts
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import (
-    MAX_TAIL_S,
+    CORRECTIONS,
+    CORRECTIONS_A_SEED,
     ROWS_HZ,
     Demonstrator,
     RecordingSettings,
     privileged_columns,
+    require_noise_and_tail,
     rows_per_frame,
 )
 from dualsys.app.workplace import expert_for, require_expert
@@ -87,13 +88,9 @@ class CorrectConfig:
         """Raise `ConfigError` for values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.label_rows < 1:
             raise ConfigError("--episodes, --workers and --label-rows must be at least 1, --seed at least 0")
-        if not (0 <= self.noise_rad <= math.pi and 0 <= self.tail_s <= MAX_TAIL_S):
-            raise ConfigError(
-                f"--noise-rad must be from 0 to pi and --tail-s from 0 to {MAX_TAIL_S:g} s, got {self.noise_rad:g} and "
-                f"{self.tail_s:g}"
-            )
-        if not 1 <= self.moments <= 100:
-            raise ConfigError(f"--moments {self.moments} must be 1 to 100")
+        require_noise_and_tail(self.noise_rad, self.tail_s)
+        if not 1 <= self.moments <= CORRECTIONS_A_SEED:
+            raise ConfigError(f"--moments {self.moments} must be 1 to {CORRECTIONS_A_SEED}")
         if self.seed + self.episodes > TRAINING_SEEDS:
             raise ConfigError(
                 f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
@@ -193,10 +190,11 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
         expert=expert_name,
         settings=config.settings
         | {
-            "kind": "corrections",
+            "kind": CORRECTIONS,
             "controller_failed_seeds": failed_seeds(config.out, range(config.seed, config.seed + config.episodes)),
             "controller_weights": controller_digest,
-            "seeds_are": "100 times the seed of the controller's episode, and the number of the correction",
+            "seeds_are": f"{CORRECTIONS_A_SEED} times the seed of the controller's episode, and the number of the "
+            "correction",
         },
         first_seed=config.seed,
         next_seed=config.seed + config.episodes,

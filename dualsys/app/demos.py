@@ -1,6 +1,5 @@
 """`dualsys demos`: a scripted expert's episodes as a LeRobot v3.0 dataset."""
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dualsys.app.recording import MAX_TAIL_S, ROWS_HZ, RecordingSettings, privileged_columns, rows_per_frame
+from dualsys.app.recording import ROWS_HZ, RecordingSettings, privileged_columns, require_noise_and_tail, rows_per_frame
 from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace
@@ -57,11 +56,7 @@ class DemosConfig:
         if self.episodes < 1 or self.workers < 1 or self.seed < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
         rows_per_frame(self.camera_hz)  # refuses one that does not divide
-        if not (0 <= self.noise_rad <= math.pi and 0 <= self.tail_s <= MAX_TAIL_S):
-            raise ConfigError(
-                f"--noise-rad must be from 0 to pi and --tail-s from 0 to {MAX_TAIL_S:g} s, got {self.noise_rad:g} and "
-                f"{self.tail_s:g}"
-            )
+        require_noise_and_tail(self.noise_rad, self.tail_s)
         if self.image_size < 2 or self.image_size % 2:
             raise ConfigError(f"--image-size {self.image_size} must be even: video cannot hold odd sizes")
         if self.seed + self.episodes > TRAINING_SEEDS:

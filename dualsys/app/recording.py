@@ -1,5 +1,6 @@
 """One episode of an expert, recorded: what was observed, what the expert wanted, what the camera saw and when."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +60,15 @@ def rows_per_frame(camera_hz: float) -> int:
     if rows < 1 or rows != round(rows):
         raise ConfigError(f"--camera-hz {camera_hz} does not divide the rows' {ROWS_HZ} Hz; use 50 / n, such as 10")
     return round(rows)
+
+
+def require_noise_and_tail(noise_rad: float, tail_s: float) -> None:
+    """Raise `ConfigError` for execution noise or a recording's end that mean nothing, what is no number included."""
+    if not (0 <= noise_rad <= math.pi and 0 <= tail_s <= MAX_TAIL_S):
+        raise ConfigError(
+            f"--noise-rad must be from 0 to pi and --tail-s from 0 to {MAX_TAIL_S:g} s, got {noise_rad:g} and "
+            f"{tail_s:g}"
+        )
 
 
 def privileged_columns(environment: Environment) -> Mapping[str, Sequence[str]]:

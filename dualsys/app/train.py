@@ -124,7 +124,7 @@ def open_base(config: TrainConfig, embodiment: EmbodimentSpec) -> Checkpoint:
     base = Checkpoint.open(config.init)
     if config.init_parts == "both":
         known = [camera.name for camera in base.manifest.embodiment.cameras]
-        Checkpoint.open(config.init, embodiment=embodiment.seen_through(known))
+        base.require_for(embodiment.seen_through(known))
     return base
 
 

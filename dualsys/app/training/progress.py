@@ -35,7 +35,6 @@ class TrainingFolder:
         self.state_file = self.folder / "state.pt"
         self.log_file = self.folder / "log.jsonl"
         self.starts_file = self.folder / "starts.jsonl"
-
         self.unsaved_file = self.folder / "unsaved"
 
     def require_startable(self, *, resume: bool) -> None:
@@ -45,18 +44,20 @@ class TrainingFolder:
         two, the checkpoint is there and nothing to go on from: the training begins again, over what it left.
 
         Raises:
-            ConfigError: a new training would overwrite a state or a checkpoint.
+            ConfigError: a new training would overwrite a state or a checkpoint, or lie among other things.
             CheckpointError: there is no state to go on from.
         """
-        if resume and not self.state_file.exists():
-            raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
-        if not resume and self.state_file.exists():
+        if resume:
+            if not self.state_file.exists():
+                raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
+            return
+        if self.state_file.exists():
             raise ConfigError(f"{self.state_file} exists: give --resume to go on, or another --out")
-        ours = self.folder.is_dir() or (self.out / MANIFEST).exists()
-        if not resume and self.out.is_dir() and any(self.out.iterdir()) and not ours:
-            raise ConfigError(f"{self.out} holds other things than a training; give another --out")
-        if not resume and (self.out / MANIFEST).exists() and not self.unsaved_file.exists():
+        if (self.out / MANIFEST).exists() and not self.unsaved_file.exists():
             raise ConfigError(f"{self.out} holds a checkpoint that a new training would overwrite; give another --out")
+        is_ours = (self.out / MANIFEST).exists() or self.folder.is_dir()
+        if not is_ours and self.out.is_dir() and any(self.out.iterdir()):
+            raise ConfigError(f"{self.out} holds other things than a training; give another --out")
 
     def clear(self) -> None:
         """Before a new training: lines that are there are of one that died before its first save."""

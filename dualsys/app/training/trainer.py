@@ -52,8 +52,6 @@ class Trainer:
         self.provenance = [
             each.model_dump(mode="json", exclude={"embodiment"}) for each in data.provenance if each is not None
         ]
-        # As they are, not as the options have them: a checkpoint that was started from brings its own.
-        camera, vision = learner.planner.config.camera, learner.actor.config.vision
         self.identity = self._identity(data)
         self.folder = TrainingFolder(config.out)
         self._board: tensorboard.TensorBoardLog | None = None
@@ -64,6 +62,9 @@ class Trainer:
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
         )
         self.episodes = episodes
+        self._delays_rows = self._delays()
+        # As they are, not as the options have them: a checkpoint that was started from brings its own.
+        camera, vision = learner.planner.config.camera, learner.actor.config.vision
         self._draw_from(TrainingData.of(data, camera, None if vision is None else vision.camera.name))
 
     def _draw_from(self, data: TrainingData) -> None:
@@ -224,7 +225,7 @@ class Trainer:
             horizon=self.learner.actor.horizon,
             frames_per_batch=self.config.batch_size,
             moments_per_frame=self.config.moments_per_frame,
-            delays_rows=self._delays(),
+            delays_rows=self._delays_rows,
             seed=seed,
             shares=np.array(self.config.data_shares or np.ones(len(self.config.data)), dtype=np.float64),
         )

@@ -303,8 +303,8 @@ def test_a_task_that_cannot_be_set_back_is_refused(tmp_path: Path) -> None:
         ({"camera_hz": 30.0}, "does not divide"),
         ({"camera_hz": -10.0}, "does not divide"),
         ({"camera_hz": 100.0}, "does not divide"),
-        ({"noise_rad": -0.1}, "must not be negative"),
-        ({"tail_s": -0.1}, "must not be negative"),
+        ({"noise_rad": -0.1}, "must be from 0 to pi"),
+        ({"tail_s": -0.1}, "--tail-s from 0 to 30 s"),
     ],
 )
 def test_options_that_mean_nothing(tmp_path: Path, options: dict[str, Any], message: str) -> None:

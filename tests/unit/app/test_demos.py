@@ -185,7 +185,7 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
         ({"camera_hz": 30.0}, "does not divide"),
         ({"camera_hz": 0.0}, "does not divide"),
         ({"camera_hz": 100.0}, "does not divide"),
-        ({"noise_rad": -1.0}, "must not be negative"),
+        ({"noise_rad": -1.0}, "must be from 0 to pi"),
         ({"image_size": 97}, "must be even"),
         ({"seed": 7990, "episodes": 20}, "kept for evaluation"),
     ],

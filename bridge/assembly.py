@@ -51,7 +51,7 @@ def make_planner_loop(
     clock = MonotonicClock()
     return PlannerLoop(
         planner,
-        senses=_senses(config, boxes),
+        senses=make_senses(config, boxes),
         outbox=boxes.writer(subgoal_box(config), wait=wait),
         reporter=Reporter(boxes.writer(status_box("planner"), wait=wait), clock),
         clock=clock,
@@ -68,7 +68,7 @@ def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLo
     return ActorLoop(
         actor,
         # The planner needs no such limit: its subgoals bear their images' age, and the tick judges that.
-        senses=_senses(config, boxes, image_expires_s=config.image_expires_s),
+        senses=make_senses(config, boxes, image_expires_s=config.image_expires_s),
         requests=boxes.reader(REQUEST),
         subgoals=boxes.reader(subgoal_box(config)),
         outbox=boxes.writer(CHUNK),
@@ -127,7 +127,8 @@ def rehearse(config: SystemConfig, environment: Any) -> None:
     loop.run(threading.Event())
 
 
-def _senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
+def make_senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
+    """What puts the newest observation together; adopts nothing."""
     return Senses(
         episode=boxes.reader(EPISODE),
         state=boxes.reader(STATE),

@@ -30,6 +30,21 @@ class RealtimeConfig(BaseModel):
     """Keep all pages in memory."""
 
 
+class PlannerPlace(BaseModel):
+    """Where a planner is that isn't on the robot's node: a relay stands in for it there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ray_address: str
+    """Cluster that both are of, `host:port` or `auto`."""
+    server: str = ""
+    """Name of a planner's server that others started (`dualsys serve --name`); empty: one of the run's own."""
+    node: str = ""
+    """Where the run's own goes: see `placement.placement`."""
+    robot: str = ""
+    """Name of this robot at the server; empty: after its host and its run."""
+
+
 class SystemConfig(BaseModel):
     """Everything a run of several processes or threads is made of."""
 
@@ -66,6 +81,8 @@ class SystemConfig(BaseModel):
     """Room in shared memory for the newest records of the tick (`dualsys.tape`); 0: none are kept."""
     planner_standbys: int = Field(default=0, ge=0, le=4)
     """Further planners that have loaded everything and wait for the one that plans to die."""
+    planner_place: PlannerPlace | None = None
+    """Where the planner is, if not on this node."""
     planner_life: PlannerLifeConfig = PlannerLifeConfig()
     """When a planner counts as stale or hung, and how often it is started again."""
     ray_head_gone_after_s: Rate = 10.0

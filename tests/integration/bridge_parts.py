@@ -164,3 +164,27 @@ class OtherPlanner(KnownPlanner):
     def from_checkpoint(cls, checkpoint: Any) -> "OtherPlanner":
         """For no actor of ours."""
         return cls(SubgoalSpec(num_tokens=5, dim=8))
+
+
+class BatchedPlanner(KnownPlanner):
+    """Plans for several robots at once: tokens are the time of each observation."""
+
+    def __init__(self) -> None:
+        super().__init__(SPEC)
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """The observation's time, everywhere."""
+        return self.plan_batch([observation])[0]
+
+    def plan_batch(self, observations: list[Observation]) -> list[LatentSubgoal]:
+        """The same of each. An observation without words spoils the batch."""
+        if not all(observation.instruction for observation in observations):
+            raise ValueError("there are no words to go by")
+        return [
+            LatentSubgoal(
+                tokens=np.full((SPEC.num_tokens, SPEC.dim), observation.stamp_s, dtype=np.float32),
+                observation_stamp_s=observation.oldest_stamp_s,
+                producer="batched",
+            )
+            for observation in observations
+        ]

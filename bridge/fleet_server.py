@@ -66,13 +66,12 @@ class FleetServer:
 
     Args:
         config: A `FleetConfig` as JSON.
+        node: Where it runs; None: ask Ray.
     """
 
-    def __init__(self, config: str) -> None:
-        import ray
-
+    def __init__(self, config: str, node: str | None = None) -> None:
         self._config = FleetConfig.model_validate_json(config)
-        self._node = ray.get_runtime_context().get_node_id()
+        self._node = _ray_node() if node is None else node
         self._life = os.urandom(4).hex()
         self._tickets = count(1)
         self._seats: dict[str, Seat] = {}
@@ -242,6 +241,12 @@ class FleetServer:
             "plan_s": self._plan_s,
             "busy_s": 0.0 if since_s is None else monotonic() - since_s,
         }
+
+
+def _ray_node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def _load(config: FleetConfig) -> tuple[Batcher, Hello]:

@@ -99,8 +99,13 @@ class RelayLink:
             self._woke.set()
 
     def close(self) -> None:
-        """End both threads; a call that is under way is waited for."""
+        """Leave, and end both threads; a call that is under way is waited for."""
         self._stop.set()
         self._due.set()
         for thread in self._threads:
             thread.join(_POLL_S + ANSWER_WITHIN_S)
+        if not self.lost:
+            try:
+                self._line.call("leave", self._ticket)
+            except Unreachable as error:
+                _LOGGER.info("the seat at the planner's server is forgotten in a while: %s", error)

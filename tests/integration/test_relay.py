@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,68 @@ def test_a_planner_s_node_dies_and_another_comes_while_the_tick_goes_on(nodes: T
     assert {epoch for epoch, _ in subgoals} == {1, 2}
     held = [line for line in lines if line["kind"] == "command" and line["source"] == "hold"]
     assert held, "an expired subgoal stops the arm, as it would with a planner on this node"
+
+
+@contextmanager
+def served(nodes: TwoNodes) -> Iterator["subprocess.Popen[str]"]:
+    """`dualsys serve` in the cluster, once it says how robots join."""
+    command = [sys.executable, "-m", "dualsys", "serve", "--name", "shared", "--ray-address", nodes.address]
+    command += ["--planner", bridge_system.PARTS + "BatchedPlanner"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("--planner-server shared" in line for line in process.stderr)
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+class Visit:
+    """Runs until a robot has had subgoals of two servers of one name, the first of which is killed."""
+
+    def __init__(self, nodes: TwoNodes, servers: ExitStack) -> None:
+        self._nodes, self._servers = nodes, servers
+        self._first = servers.enter_context(served(nodes))
+        self.pids: list[int] = []
+        self.oldest_s = 0.0
+        self._had = 0
+
+    def __call__(self, progress: Progress) -> None:
+        tick, planner = (progress.statuses.get(name, {}) for name in ("tick", "planner"))
+        if not tick.get("running"):
+            return
+        self.oldest_s = max(self.oldest_s, tick["planner_age_s"] or 0.0)
+        if tick["subgoals"] < self._had + 3 or planner["link"] != "up":
+            return
+        if not self.pids:
+            self.pids.append(planner["server"]["pid"])
+            self._first.kill()
+            self._first.wait()
+            self._had = tick["subgoals"]
+            self._servers.enter_context(served(self._nodes))
+        elif planner["server"]["pid"] != self.pids[0]:
+            self.pids.append(planner["server"]["pid"])
+            os.kill(tick["pid"], signal.SIGTERM)
+
+
+def test_a_served_planner_is_joined_and_joined_again_when_another_is_served(nodes: TwoNodes) -> None:
+    with ExitStack() as servers:
+        visit = Visit(nodes, servers)
+        place = PlannerPlace(ray_address=nodes.address, server="shared", robot="arm")
+        config = system(nodes, planner_place=place)
+        report = run_processes(config, run_id=RUN_ID, launcher="ray", on_progress=visit).report
+    assert len(set(visit.pids)) == 2
+    assert report["planner"]["restarts"] == 0
+    assert report["counters"]["planner_restarts"] == report["processes"]["planner"]["outages"] == 1
+    assert report["processes"]["planner"]["failures"] == 0
+
+
+def test_two_servers_of_one_name_are_refused(nodes: TwoNodes) -> None:
+    with served(nodes):
+        command = [sys.executable, "-m", "dualsys", "serve", "--name", "shared", "--ray-address", nodes.address]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "a planner's server of that name exists" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` neve
 can't be used is refused, counted, and what was good before goes on.
 """
 
-from dataclasses import replace
 from typing import Any, Literal, final
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number, is_vector, problem_of
+from dualsys.chunk_intake import ChunkIntake
+from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -37,7 +37,6 @@ from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import FUTURE_S
 from dualsys.tape import Tape
 
 _STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
@@ -73,7 +72,7 @@ class DecisionCore:
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
-        self._chunk_sequence = -1
+        self._intake = ChunkIntake(self._num_actions, self.requester, self._counts)
         self._target: FloatArray | None = None
         self._max_velocity = embodiment.max_velocity
         self._stopped = False
@@ -84,9 +83,9 @@ class DecisionCore:
         self._ticked_s: float | None = None
         self._phase: Phase = "idle"
         self._playhead = Playhead(now_s)
-        self._pending: ActionChunk | None = None
         self._seam = 0.0
-        self._ages = InputAges(self.config)
+        self._ages = InputAges(self.config, self._num_states, self._counts)
+        self._intake.restart()
         self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
@@ -103,11 +102,11 @@ class DecisionCore:
             case Tick():
                 return self._tick(incoming)
             case Observed():
-                self._observe(incoming)
+                self._ages.observe(incoming, self._now_s)
             case SubgoalArrived():
-                self._take_subgoal(incoming)
+                self._ages.take_subgoal(incoming, since_s=self._started_s)
             case ChunkArrived():
-                self._take_chunk(incoming)
+                self._intake.take(incoming)
             case Started():
                 self._begin(incoming, "starts")
             case Fault():
@@ -148,49 +147,6 @@ class DecisionCore:
         self._counts["stops"] += not self._stopped
         self._stopped = True
 
-    def _observe(self, event: Observed) -> None:
-        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
-        known_s = self._ages.state_stamp_s
-        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
-        older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
-        if not usable or older:
-            self._count("observations_refused")
-            return
-        self._count("observations")
-        self._ages.state_stamp_s = float(event.stamp_s)
-
-    def _take_subgoal(self, event: SubgoalArrived) -> None:
-        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
-        usable = usable and is_duration(event.time_to_live_s)
-        known = self._ages.subgoal
-        newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
-        if not newer or event.observation_stamp_s < self._started_s:
-            self._count("subgoals_refused")
-            return
-        self._count("subgoals")
-        if known is not None and event.epoch != known.epoch:
-            self._count("planner_restarts")
-        self._ages.subgoal = event
-
-    def _take_chunk(self, event: ChunkArrived) -> None:
-        chunk, asked = event.chunk, self.requester.in_flight
-        if not isinstance(chunk, ActionChunk) or not is_number(event.now_s):
-            self._count("bad_events")
-            return
-        if asked is None or not is_number(chunk.request) or chunk.request != asked.sequence:
-            self._count("chunks_refused_request")
-            return
-        self.requester.in_flight = None
-        if not is_number(chunk.sequence) or chunk.sequence <= self._chunk_sequence:
-            self._count("chunks_refused_sequence")
-            return
-        problem = problem_of(chunk, self._num_actions, now_s=event.now_s)
-        if problem is not None:
-            self._count(f"chunks_refused_{problem}")
-            return
-        self._chunk_sequence = chunk.sequence
-        self._pending = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
-
     def _tick(self, event: Tick) -> tuple[Command | None, ChunkRequest | None]:
         elapsed_s = self._pass_time(event.now_s)
         if self._target is None:
@@ -230,12 +186,12 @@ class DecisionCore:
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
-        if self._pending is None:
+        chunk = self._intake.pop()
+        if chunk is None:
             return
-        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self.policy)
+        problem = self._outlier(chunk) or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
-        self._pending = None
 
     def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
         """Whether a chunk is none that can be meant, seen from the row that is due now."""

@@ -4,6 +4,7 @@ import math
 import threading
 from typing import Any
 
+from dualsys.action_groups import ActionGroups
 from dualsys.bridge.actor_loop import ActorLoop
 from dualsys.bridge.boxes import (
     CHUNK,
@@ -62,8 +63,9 @@ def make_planner_loop(
 
 
 def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
-    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the chunk policy asks too much of it."""
+    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where its rows or the chunk policy don't fit."""
     require_guidance(actor, build_policy(config.core.chunk_policy).guidance)
+    ActionGroups(config.embodiment, config.core.velocity_decay_s).require_rows(actor.dt_s, whose="the actor")
     clock = MonotonicClock()
     return ActorLoop(
         actor,

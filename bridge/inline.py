@@ -90,6 +90,7 @@ class InlineDriver:
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
         require_guidance(actor, core.policy.guidance)
+        core.groups.require_rows(actor.dt_s, whose="the actor")
         _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
         self._planner, self._actor, self._log, self._tape = planner, actor, log, tape

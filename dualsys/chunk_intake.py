@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 
+from dualsys.action_groups import ActionGroups
 from dualsys.chunking import is_number, problem_of
 from dualsys.events import ChunkArrived
 from dualsys.messages import ActionChunk
@@ -17,12 +18,14 @@ class ChunkIntake:
 
     Args:
         num_actions: `nu`.
+        groups: Spread each group's rows over the chunk's.
         requester: Knows what was asked.
         counts: Counters to add to, under the names in `dualsys.counters`.
     """
 
-    def __init__(self, num_actions: int, requester: Requester, counts: dict[str, int]) -> None:
+    def __init__(self, num_actions: int, groups: ActionGroups, requester: Requester, counts: dict[str, int]) -> None:
         self._num_actions = num_actions
+        self._groups = groups
         self._requester = requester
         self._counts = counts
         self._sequence = -1
@@ -53,8 +56,11 @@ class ChunkIntake:
         if not is_number(chunk.sequence) or chunk.sequence <= self._sequence:
             return "chunks_refused_sequence"
         problem = problem_of(chunk, self._num_actions, now_s=event.now_s)
+        if problem is None and self._groups.problem(chunk.dt_s) is not None:
+            problem = "timing"
         if problem is not None:
             return f"chunks_refused_{problem}"
         self._sequence = chunk.sequence
-        self._waiting = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
+        rows = np.array(chunk.rows, dtype=np.float64)
+        self._waiting = replace(chunk, rows=self._groups.spread(rows, chunk.dt_s))
         return None

@@ -11,6 +11,7 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "playing_ticks": "ticks in which a chunk was played",
         "start_ticks": "ticks in which the pose at start was held",
         "starved_ticks": "ticks in which the chunk had run out",
+        "group_ended_ticks": "ticks in which a group's own rows had run out while its chunk was played",
         "held_ticks": "ticks in which motion was held or damped because an input was too old",
         "stopped_ticks": "ticks in which an emergency stop was latched",
         "slowed_ticks": "ticks in which motion was slowed because an input was old",

@@ -12,6 +12,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from dualsys.action_groups import ActionGroups, Coasting
 from dualsys.chunk_intake import ChunkIntake
 from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
@@ -72,9 +73,12 @@ class DecisionCore:
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
-        self._intake = ChunkIntake(self._num_actions, self.requester, self._counts)
+        self.groups = ActionGroups(embodiment, config.velocity_decay_s)
+        self._intake = ChunkIntake(self._num_actions, self.groups, self.requester, self._counts)
+        self._coasting = Coasting(embodiment.velocities, config.velocity_decay_s)
         self._target: FloatArray | None = None
-        self._max_velocity = embodiment.max_velocity
+        # A commanded velocity steps by nature: the gate limits how fast it changes.
+        self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
         self._stopped = False
         self._restart(0.0)
 
@@ -82,7 +86,8 @@ class DecisionCore:
         self._now_s = self._started_s = now_s
         self._ticked_s: float | None = None
         self._phase: Phase = "idle"
-        self._playhead = Playhead(now_s)
+        self._playhead = Playhead(now_s, self.groups.stepped)
+        self._coasting.stop()
         self._seam = 0.0
         self._ages = InputAges(self.config, self._num_states, self._counts)
         self._intake.restart()
@@ -159,6 +164,7 @@ class DecisionCore:
         self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
         self._swap_pending()
         source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
+        self._target = self._in_time(self._target)
         self._count(f"{self._phase}_ticks")
         return self._command(source, limited), self._ask()
 
@@ -216,6 +222,19 @@ class DecisionCore:
             return "hold", ()
         self._phase = "playing"
         return "actor", ()
+
+    def _in_time(self, target: FloatArray) -> FloatArray:
+        """The target with its velocities as they are at this pace of the motion's time, or as they go to zero."""
+        if self._phase != "playing":
+            return self._coasting.apply(target, self._now_s)
+        self._coasting.stop()
+        chunk = self._playhead.chunk
+        assert chunk is not None
+        self._counts["group_ended_ticks"] += self.groups.has_ended(self._playhead.row, chunk.horizon, chunk.dt_s)
+        if self.groups.stepped is None:
+            return target
+        pace = self._ages.pace(self._now_s, chunk)
+        return np.where(self.groups.stepped, pace * target, target)
 
     def _command(self, source: CommandSource, limited: tuple[str, ...]) -> Command:
         assert self._target is not None

@@ -56,6 +56,8 @@ class SafetyGate:
         self.config = config
         self.control_dt_s = control_dt_s
         self.limits = MotionLimits.of(embodiment, control_dt_s, config)
+        self._rates = embodiment.velocities if embodiment.velocities.any() else None
+        """Commands that are velocities: at rest they are zero."""
         self._clearance = clearance
         self._parking: bool
         self._hold_pose = _pose(embodiment, config.hold_pose)
@@ -134,9 +136,12 @@ class SafetyGate:
     def brake(self) -> tuple[FloatArray, tuple[str, ...]]:
         """Command that brings the motion to rest within the limits, and keeps it there. Never raises."""
         if not self.config.enabled:
+            self._position = self._target = self._sent = self._with_rates_zero(self._sent)
             return self._sent.copy(), ()
         room = stopping_velocity(self._room(self._position), self.limits.max_acceleration, self.control_dt_s)
         reached = self._guarded(self._slower(), room, [])
+        if self._rates is not None:
+            reached = np.where(self._rates & (np.abs(reached) < _ROUNDING), 0.0, reached)
         return self._send(reached, reached, [])
 
     def _start(self, position: FloatArray) -> None:
@@ -212,11 +217,18 @@ class SafetyGate:
 
     def _slower(self) -> FloatArray:
         """Velocity of the next tick where the motion is braked as hard as allowed."""
+        limits = self.limits
         if self.config.follow == "path":
-            return braked(self.limits, self._velocity)
-        step = self.limits.step
-        slower: FloatArray = self._velocity - np.minimum(np.maximum(self._velocity, -step), step)
-        return slower
+            slower = braked(limits, self._velocity)
+        else:
+            slower = self._velocity - np.minimum(np.maximum(self._velocity, -limits.step), limits.step)
+        if self._rates is None:
+            return slower
+        way = stopping_velocity(np.abs(self._position), limits.max_acceleration, self.control_dt_s)
+        return np.where(self._rates, np.copysign(np.minimum(way, limits.max_velocity), -self._position), slower)
+
+    def _with_rates_zero(self, position: FloatArray) -> FloatArray:
+        return position.copy() if self._rates is None else np.where(self._rates, 0.0, position)
 
     def _keep_clear(self, velocity: FloatArray, names: list[str]) -> FloatArray:
         """The velocity, or as much of it as leaves room to stop before what is near."""
@@ -266,7 +278,7 @@ class SafetyGate:
 def _pose(embodiment: EmbodimentSpec, positions: Mapping[str, float]) -> FloatArray | None:
     """Positions `(nu,)` by joint's name, NaN for joints without one; None where none has one."""
     order = {joint.name: index for index, joint in enumerate(embodiment.joints)}
-    pose = np.full(embodiment.num_actions, np.nan)
+    pose = np.where(embodiment.velocities, 0.0, np.nan)
     for name, position in positions.items():
         if name not in order:
             raise ConfigError(f"a pose of the safety gate: {unknown_name('joint', name, order)}")

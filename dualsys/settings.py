@@ -85,6 +85,9 @@ class CoreConfig:
     """After a start the pose is held up to this long for the first subgoal; then the actor runs on the null subgoal."""
     max_tick_gap_s: Positive = 0.1
     """After a longer gap between two ticks motion goes on as if only this much time had passed."""
+    velocity_decay_s: NotNegative = 0.3
+    """Commanded velocities (a base's) that nobody commands any more go to zero in this time: see
+    `dualsys.action_groups`."""
     outlier_reach_s: NotNegative = 0.5
     """A new chunk must begin within what each joint can travel in this time at its velocity limit; 0: not looked at."""
     outlier_speed: NotNegative = 4.0

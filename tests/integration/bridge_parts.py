@@ -13,7 +13,16 @@ from dualsys.bridge import handshake
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
-from dualsys.testing import FaultyPlanner, KnownPlanner, PoseActor, ReachEnvironment, fake_embodiment
+from dualsys.testing import (
+    FaultyPlanner,
+    GroupActor,
+    KnownPlanner,
+    PoseActor,
+    ReachEnvironment,
+    fake_embodiment,
+    mobile_embodiment,
+)
+from dualsys.testing.groups import mobile_motions
 
 SPEC = SubgoalSpec(num_tokens=4, dim=8)
 POSE = 0.4
@@ -164,3 +173,13 @@ class OtherPlanner(KnownPlanner):
     def from_checkpoint(cls, checkpoint: Any) -> "OtherPlanner":
         """For no actor of ours."""
         return cls(SubgoalSpec(num_tokens=5, dim=8))
+
+
+def mobile(control_hz: float = 200.0) -> ReachEnvironment:
+    """Arms, a hand and a base, whose pose is out of reach."""
+    return ReachEnvironment(mobile_embodiment(), np.full(5, 2.0), control_dt_s=1 / control_hz, max_steps=1_000_000)
+
+
+def mobile_actor() -> GroupActor:
+    """Moves each group at its own rate."""
+    return GroupActor(mobile_embodiment(), SPEC, mobile_motions())

@@ -10,6 +10,7 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "late_ticks": "ticks longer after the one before than max_tick_gap_s",
         "playing_ticks": "ticks in which a chunk was played",
         "start_ticks": "ticks in which the pose at start was held",
+        "driven_ticks": "ticks in which another source than the policy had the say",
         "starved_ticks": "ticks in which the chunk had run out",
         "group_ended_ticks": "ticks in which a group's own rows had run out while its chunk was played",
         "held_ticks": "ticks in which motion was held or damped because an input was too old",
@@ -35,6 +36,9 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "chunks_refused_outlier": "chunks that begin out of reach or jump between their rows",
         "chunks_refused_late": "chunks whose rows had all been consumed when they arrived",
         "chunks_refused_policy": "chunks for which the chunk policy failed or gave no usable row",
+        "offers": "targets of other sources than the policy taken in",
+        "offers_refused": "such targets of the wrong shape, not finite, from nobody known, or older than the newest",
+        "handovers": "changes of who has the say",
         "faults": "faults reported by the drivers",
         "bad_events": "events that could not be used at all",
     }

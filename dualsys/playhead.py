@@ -9,7 +9,7 @@ import numpy as np
 from dualsys.chunk_policies import Placed
 from dualsys.chunking import LARGEST_ROW, ROW_ROUNDING, Columns, rows_from, target_at
 from dualsys.inference_delay import InferenceDelay
-from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance
+from dualsys.messages import ActionChunk, ActionPrefix, Command, CommandSource, FloatArray, Guidance
 from dualsys.protocols import ChunkPolicy
 
 SwapProblem = Literal["late", "policy"]
@@ -118,6 +118,28 @@ class Playhead:
         """Target at the play position `(nu,)`; only when there is a chunk."""
         assert self.chunk is not None
         return target_at(self.chunk.rows, self.row, self._stepped)
+
+    def command(
+        self, target: FloatArray, now_s: float, source: CommandSource, limited: tuple[str, ...], *, seam: float
+    ) -> Command:
+        """Command for a target, with the chunk, row and subgoal that are played, where there is a chunk."""
+        chunk = self.chunk
+        if chunk is None:
+            return Command(target=target, stamp_s=now_s, source=source, limited=limited)
+        age_s = now_s - chunk.start_stamp_s
+        return Command(
+            target=target,
+            stamp_s=now_s,
+            source=source,
+            chunk_sequence=chunk.sequence,
+            row=self.row,
+            subgoal_sequence=chunk.subgoal_sequence,
+            subgoal_epoch=chunk.subgoal_epoch,
+            subgoal_age_s=age_s + chunk.subgoal_age_s,
+            chunk_age_s=age_s,
+            seam=seam,
+            limited=limited,
+        )
 
     def _remember(self, now_s: float) -> None:
         history = self._history

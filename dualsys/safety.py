@@ -23,6 +23,7 @@ from dualsys.braking import stopping_velocity
 from dualsys.clearance import Clearance, share_that_can_stop
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, InvalidObservation, unknown_name
+from dualsys.hand_over import HandOver
 from dualsys.jerk_filter import JerkFilter
 from dualsys.messages import Command, FloatArray
 from dualsys.motion_limits import FAR, MotionLimits
@@ -62,6 +63,7 @@ class SafetyGate:
         self._parking: bool
         self._hold_pose = _pose(embodiment, config.hold_pose)
         self._damp_pose = _pose(embodiment, config.damp_pose)
+        self._hand_over = HandOver(self.limits, config.handover_s)
         self._easing = JerkFilter(self.limits, together=config.follow == "path")
         self._start(np.clip(np.zeros(embodiment.num_actions), self.limits.lower, self.limits.upper))
 
@@ -89,6 +91,7 @@ class SafetyGate:
         )
         if not near:
             self.reset(position)
+        self._hand_over.begin_anew()
         return self._sent.copy()
 
     @property
@@ -99,8 +102,11 @@ class SafetyGate:
     def limit(self, command: Command) -> Command:
         """The command with its target limited and what was changed added to `limited`.
 
-        `damp` and `stop` commands bring the motion to rest, wherever their target is.
+        `damp` and `stop` commands bring the motion to rest, wherever their target is. Where another source begins to
+        command, it does so from what was last sent.
         """
+        if self._hand_over.begins(command, self._position, self._velocity):
+            self._target = self._position
         if command.source == "stop":
             target, names = self.brake()
         elif command.source == "damp":
@@ -108,7 +114,7 @@ class SafetyGate:
         elif self._hold_pose is not None and command.source == "hold" and "stale" in command.limited:
             target, names = self.apply(self._towards(self._hold_pose))
         else:
-            target, names = self.apply(command.target)
+            target, names = self.apply(self._hand_over.apply(command))
         if command.source != "damp":
             self._parking = False
         return replace(command, target=target, limited=command.limited + names)
@@ -146,8 +152,9 @@ class SafetyGate:
 
     def _start(self, position: FloatArray) -> None:
         self._position = self._target = self._sent = position
-        self._velocity = np.zeros(position.shape)
+        self._velocity: FloatArray = np.zeros(position.shape)
         self._parking = False
+        self._hand_over.reset()
         self._easing.reset(position)
         self._near = self._distances(position)
         self._looked: tuple[FloatArray | None, FloatArray | None] = (None, None)

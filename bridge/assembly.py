@@ -9,6 +9,7 @@ from dualsys.bridge.actor_loop import ActorLoop
 from dualsys.bridge.boxes import (
     CHUNK,
     EPISODE,
+    OFFERS,
     POSE,
     REQUEST,
     STATE,
@@ -113,6 +114,7 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape
             request=boxes.writer(REQUEST),
             subgoal=boxes.reader(subgoal_box(config)),
             chunk=boxes.reader(CHUNK),
+            offers={name: boxes.reader(spec) for name, spec in OFFERS.items()},
         ),
         clock,
         config,

@@ -83,7 +83,7 @@ def run_threads(
             crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), stop))
         _wait_for_planner(boxes, tick, crew)
         crew.carry_on()
-        with realtime_thread(config.realtime) as scheduler:
+        with realtime_thread(config.realtime, 1.0 / config.control_hz) as scheduler:
             tick.run(crew.stop)
         crew.check()
     finally:

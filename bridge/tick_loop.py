@@ -85,6 +85,10 @@ class TickLoop:
         """Set up the first episode and show it to the others, who need it to warm up."""
         self._next_episode()
 
+    def note(self, kind: str, **fields: Any) -> None:
+        """Have something stand in the log, where there is one."""
+        self._note(kind, self._clock.now_s(), **fields)
+
     def idle(self) -> None:
         """Keep the robot still and its state fresh, until the others are ready."""
         self._robot.stamp_s = self._clock.now_s()

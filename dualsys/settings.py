@@ -142,6 +142,25 @@ class SafetyConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class RealtimeConfig:
+    """What the tick asks of the system. Nothing is required: what it got stands in the log and the report."""
+
+    scheduler: Literal["none", "fifo", "deadline"] = "fifo"
+    """Scheduling class: SCHED_FIFO, SCHED_DEADLINE (so much time in each period, and no CPU of its own), or the
+    ordinary one."""
+    priority: Annotated[int, Field(ge=1, le=98)] = 80
+    """Priority of `fifo`."""
+    runtime_share: Share = 0.5
+    """Share of its period that a `deadline` tick may compute; one that needs more is suspended until the next."""
+    cpu: Annotated[int, Field(ge=-2)] = -1
+    """CPU that a `fifo` tick is pinned to (processes); -1: the last it may use, -2: any."""
+    lock_memory: bool = True
+    """Keep all pages of the tick's process in memory (processes)."""
+    freeze_gc: bool = True
+    """Collect garbage before the ticks and between episodes, never within them (processes)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class RestartConfig:
     """How soon and how often what dies is started again. The first restart after a healthy time is at once."""
 

@@ -94,6 +94,19 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
     )
 
 
+def tick_boxes(config: SystemConfig, boxes: Boxes) -> TickBoxes:
+    """The tick's ends of the boxes; adopts those it writes."""
+    return TickBoxes(
+        episode=boxes.writer(EPISODE),
+        state=boxes.writer(STATE),
+        pose=boxes.writer(POSE),
+        request=boxes.writer(REQUEST),
+        subgoal=boxes.reader(subgoal_box(config)),
+        chunk=boxes.reader(CHUNK),
+        offers={name: boxes.reader(spec) for name, spec in OFFERS.items()},
+    )
+
+
 def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape: Tape | None = None) -> TickLoop:
     """The tick's loop; adopts the boxes it writes.
 
@@ -107,15 +120,7 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape
         robot,
         DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
         SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety, clearance_of(environment, config.safety)),
-        TickBoxes(
-            episode=boxes.writer(EPISODE),
-            state=boxes.writer(STATE),
-            pose=boxes.writer(POSE),
-            request=boxes.writer(REQUEST),
-            subgoal=boxes.reader(subgoal_box(config)),
-            chunk=boxes.reader(CHUNK),
-            offers={name: boxes.reader(spec) for name, spec in OFFERS.items()},
-        ),
+        tick_boxes(config, boxes),
         clock,
         config,
         Reporter(boxes.writer(status_box("tick")), clock),

@@ -84,6 +84,7 @@ def run_threads(
         _wait_for_planner(boxes, tick, crew)
         crew.carry_on()
         with realtime_thread(config.realtime, 1.0 / config.control_hz) as scheduler:
+            tick.note("realtime", scheduler=scheduler)
             tick.run(crew.stop)
         crew.check()
     finally:

@@ -8,26 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
-from dualsys.settings import CoreConfig, PlannerLifeConfig, RestartConfig, SafetyConfig
+from dualsys.settings import CoreConfig, PlannerLifeConfig, RealtimeConfig, RestartConfig, SafetyConfig
 from dualsys.tape import TapeHead
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 MAX_COMMANDS = 2_000_000
 """Commands the tick can remember for the log: more than an hour at 500 Hz, under 2 GB for 60 joints."""
-
-
-class RealtimeConfig(BaseModel):
-    """What the tick's process asks of the system. Nothing is required; what it got stands in the report."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    priority: int = Field(default=80, ge=0, le=98)
-    """SCHED_FIFO priority; 0: ordinary scheduling."""
-    cpu: int = -1
-    """CPU the tick is pinned to; -1: the last one it may use, -2: any."""
-    lock_memory: bool = True
-    """Keep all pages in memory."""
 
 
 class PlannerPlace(BaseModel):

@@ -1,6 +1,6 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault, EmergencyStop, EmergencyReset
+    Started, Observed, SubgoalArrived, ChunkArrived, Offered, Tick, Fault, EmergencyStop, EmergencyReset
         --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
@@ -8,12 +8,13 @@ drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` neve
 can't be used is refused, counted, and what was good before goes on.
 """
 
-from dataclasses import replace
 from typing import Any, Literal, final
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number, is_vector, problem_of
+from dualsys.action_groups import ActionGroups, Coasting
+from dualsys.chunk_intake import ChunkIntake
+from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -26,7 +27,9 @@ from dualsys.events import EmergencyStop as EmergencyStop
 from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
+from dualsys.events import Offered as Offered
 from dualsys.events import Phase as Phase
+from dualsys.events import SourceName as SourceName
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
@@ -37,7 +40,8 @@ from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import FUTURE_S
+from dualsys.sources import Sources
+from dualsys.staleness import strongest
 from dualsys.tape import Tape
 
 _STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
@@ -73,9 +77,13 @@ class DecisionCore:
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
-        self._chunk_sequence = -1
+        self.groups = ActionGroups(embodiment, config.velocity_decay_s)
+        self._intake = ChunkIntake(self._num_actions, self.groups, self.requester, self._counts)
+        self._sources = Sources(self._num_actions, config.source, self._counts)
+        self._coasting = Coasting(embodiment.velocities, config.velocity_decay_s)
         self._target: FloatArray | None = None
-        self._max_velocity = embodiment.max_velocity
+        # A commanded velocity steps by nature: the gate limits how fast it changes.
+        self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
         self._stopped = False
         self._restart(0.0)
 
@@ -83,10 +91,14 @@ class DecisionCore:
         self._now_s = self._started_s = now_s
         self._ticked_s: float | None = None
         self._phase: Phase = "idle"
-        self._playhead = Playhead(now_s)
-        self._pending: ActionChunk | None = None
+        self._coasting.stop()
+        self._ages = InputAges(self.config, self._num_states, self._counts)
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
+        self._playhead = Playhead(self._now_s, self.groups.stepped)
         self._seam = 0.0
-        self._ages = InputAges(self.config)
+        self._intake.restart()
         self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
@@ -103,17 +115,17 @@ class DecisionCore:
             case Tick():
                 return self._tick(incoming)
             case Observed():
-                self._observe(incoming)
+                self._ages.observe(incoming, self._now_s)
             case SubgoalArrived():
-                self._take_subgoal(incoming)
+                self._ages.take_subgoal(incoming, since_s=self._started_s)
             case ChunkArrived():
-                self._take_chunk(incoming)
+                self._intake.take(incoming)
+            case Offered():
+                self._sources.take(incoming)
             case Started():
                 self._begin(incoming, "starts")
             case Fault():
-                self._count("faults")
-                if isinstance(incoming.kind, str) and incoming.kind == "actor":
-                    self.requester.in_flight = None
+                self._note_fault(incoming)
             case EmergencyStop():
                 self._stop()
             case EmergencyReset() if self._stopped:
@@ -126,6 +138,7 @@ class DecisionCore:
         """Phase, freshness of each input as of the newest tick, and all counters."""
         return CoreStatus(
             phase=self._phase,
+            holder=self._sources.holder,
             subgoal=self._ages.subgoal_freshness(self._now_s),
             state=self._ages.state_freshness(self._now_s),
             chunk=self._ages.chunk_freshness(self._now_s, self._playhead.chunk),
@@ -143,53 +156,15 @@ class DecisionCore:
         self._target = np.array(event.position, dtype=np.float64)
         return True
 
+    def _note_fault(self, event: Fault) -> None:
+        self._count("faults")
+        if isinstance(event.kind, str) and event.kind == "actor":
+            self.requester.in_flight = None
+
     def _stop(self) -> None:
         """Latch the emergency stop."""
         self._counts["stops"] += not self._stopped
         self._stopped = True
-
-    def _observe(self, event: Observed) -> None:
-        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
-        known_s = self._ages.state_stamp_s
-        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
-        older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
-        if not usable or older:
-            self._count("observations_refused")
-            return
-        self._count("observations")
-        self._ages.state_stamp_s = float(event.stamp_s)
-
-    def _take_subgoal(self, event: SubgoalArrived) -> None:
-        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
-        usable = usable and is_duration(event.time_to_live_s)
-        known = self._ages.subgoal
-        newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
-        if not newer or event.observation_stamp_s < self._started_s:
-            self._count("subgoals_refused")
-            return
-        self._count("subgoals")
-        if known is not None and event.epoch != known.epoch:
-            self._count("planner_restarts")
-        self._ages.subgoal = event
-
-    def _take_chunk(self, event: ChunkArrived) -> None:
-        chunk, asked = event.chunk, self.requester.in_flight
-        if not isinstance(chunk, ActionChunk) or not is_number(event.now_s):
-            self._count("bad_events")
-            return
-        if asked is None or not is_number(chunk.request) or chunk.request != asked.sequence:
-            self._count("chunks_refused_request")
-            return
-        self.requester.in_flight = None
-        if not is_number(chunk.sequence) or chunk.sequence <= self._chunk_sequence:
-            self._count("chunks_refused_sequence")
-            return
-        problem = problem_of(chunk, self._num_actions, now_s=event.now_s)
-        if problem is not None:
-            self._count(f"chunks_refused_{problem}")
-            return
-        self._chunk_sequence = chunk.sequence
-        self._pending = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
 
     def _tick(self, event: Tick) -> tuple[Command | None, ChunkRequest | None]:
         elapsed_s = self._pass_time(event.now_s)
@@ -200,11 +175,16 @@ class DecisionCore:
         else:
             self._count("ticks")
         self._ticked_s = self._now_s
+        if self._sources.settle(self._now_s):
+            # Chunks are made from what was seen: those from before, or from while somebody else drove, mean nothing.
+            self._forget_chunks()
         self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
         self._swap_pending()
-        source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
+        source, limited = self._choose_target(self._action())
+        self._target = self._in_time(self._target)
         self._count(f"{self._phase}_ticks")
-        return self._command(source, limited), self._ask()
+        command = self._playhead.command(self._target, self._now_s, source, limited, seam=self._seam)
+        return command, self._ask()
 
     def _pass_time(self, now_s: float) -> float:
         """Move to a tick's time, never back; the time that motion goes on by."""
@@ -230,24 +210,41 @@ class DecisionCore:
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
-        if self._pending is None:
+        chunk = self._intake.pop()
+        if chunk is None:
             return
-        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self.policy)
+        problem = self._outlier(chunk) or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
-        self._pending = None
 
     def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
         """Whether a chunk is none that can be meant, seen from the row that is due now."""
         assert self._target is not None
         return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
 
+    def _action(self) -> StaleAction:
+        """What is to be done about the age of what is followed."""
+        if self._sources.holder is None:
+            return self._ages.action(self._now_s, self._playhead.chunk)
+        return strongest(self._ages.state_action(self._now_s), self._sources.action(self._now_s))
+
+    def _follow(self, source: SourceName, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
+        """Go where a source other than the policy wants."""
+        if action in _STILL:
+            self._phase = "held"
+            return "hold" if action == "hold" else "damp", ("stale",)
+        self._phase = "driven"
+        self._target = self._sources.target(self._now_s)
+        return source, ()
+
     def _choose_target(self, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
-        if action == "stop" and self._playhead.chunk is not None:
+        if action == "stop" and (self._playhead.chunk is not None or self._sources.holder is not None):
             self._stop()
         if self._stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
+        if self._sources.holder is not None:
+            return self._follow(self._sources.holder, action)
         if self._playhead.chunk is None:
             self._phase = "start"
             return "start", ()
@@ -261,29 +258,25 @@ class DecisionCore:
         self._phase = "playing"
         return "actor", ()
 
-    def _command(self, source: CommandSource, limited: tuple[str, ...]) -> Command:
-        assert self._target is not None
+    def _in_time(self, target: FloatArray) -> FloatArray:
+        """The target with its velocities as they are at this pace of the motion's time, or as they go to zero."""
+        if self._phase not in ("playing", "driven"):
+            return self._coasting.apply(target, self._now_s)
+        self._coasting.stop()
+        if self._phase == "driven":
+            return target
         chunk = self._playhead.chunk
-        if chunk is None:
-            return Command(target=self._target, stamp_s=self._now_s, source=source, limited=limited)
-        age_s = self._now_s - chunk.start_stamp_s
-        return Command(
-            target=self._target,
-            stamp_s=self._now_s,
-            source=source,
-            chunk_sequence=chunk.sequence,
-            row=self._playhead.row,
-            subgoal_sequence=chunk.subgoal_sequence,
-            subgoal_epoch=chunk.subgoal_epoch,
-            subgoal_age_s=age_s + chunk.subgoal_age_s,
-            chunk_age_s=age_s,
-            seam=self._seam,
-            limited=limited,
-        )
+        assert chunk is not None
+        self._counts["group_ended_ticks"] += self.groups.has_ended(self._playhead.row, chunk.horizon, chunk.dt_s)
+        if self.groups.stepped is None:
+            return target
+        pace = self._ages.pace(self._now_s, chunk)
+        return np.where(self.groups.stepped, pace * target, target)
 
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if self._stopped or self._ages.state_action(self._now_s) in _STILL:
+        silent = self._stopped or self._sources.holder is not None
+        if silent or self._ages.state_action(self._now_s) in _STILL:
             return None
         waited_s = self._now_s - self._started_s
         if not self.requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:

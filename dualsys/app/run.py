@@ -20,7 +20,7 @@ from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
-from dualsys.bridge.system import PlannerPlace, RealtimeConfig, SystemConfig
+from dualsys.bridge.system import PlannerPlace, SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
@@ -94,7 +94,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         subgoal=checkpoint.manifest.subgoal,
         core=config.core,
         safety=config.safety,
-        realtime=RealtimeConfig(priority=config.realtime_priority, cpu=config.realtime_cpu),
+        realtime=config.realtime,
         seed=config.seed,
         seconds=config.seconds,
         control_hz=config.control_hz,

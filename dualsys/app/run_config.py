@@ -8,7 +8,7 @@ import tyro
 
 from dualsys.bridge.placement import placement
 from dualsys.errors import ConfigError
-from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, RealtimeConfig, SafetyConfig, TimingConfig
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -71,10 +71,8 @@ class RunConfig:
     """Further planners, loaded and waiting for the one that plans to die (processes)."""
     planner_life: PlannerLifeConfig = field(default_factory=PlannerLifeConfig)
     """When the planner counts as stale or hung, and how often it is started again (processes)."""
-    realtime_priority: int = 80
-    """SCHED_FIFO priority that the tick asks for; 0: none (processes)."""
-    realtime_cpu: int = -1
-    """CPU that the tick is pinned to; -1: the last it may use, -2: any (processes)."""
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
+    """What the tick asks of the system: scheduling, a CPU, locked memory (threads and processes)."""
     video: Path | None = None
     """File for a video of the scene, `.mp4`."""
     log: Path | None = None
@@ -99,8 +97,6 @@ class RunConfig:
             self._check_planner_elsewhere()
         elif self.robot:
             raise ConfigError("--robot is this robot's name at a --planner-server: give that, too")
-        if not 0 <= self.realtime_priority <= 98:
-            raise ConfigError("--realtime-priority is from 0 (none) to 98")
 
     def _check_planner_elsewhere(self) -> None:
         asked = "--planner-node" if self.planner_node else "--planner-server"

@@ -13,7 +13,16 @@ from dualsys.bridge import handshake
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
-from dualsys.testing import FaultyPlanner, KnownPlanner, PoseActor, ReachEnvironment, fake_embodiment
+from dualsys.testing import (
+    FaultyPlanner,
+    GroupActor,
+    KnownPlanner,
+    PoseActor,
+    ReachEnvironment,
+    fake_embodiment,
+    mobile_embodiment,
+)
+from dualsys.testing.groups import mobile_motions
 
 SPEC = SubgoalSpec(num_tokens=4, dim=8)
 POSE = 0.4
@@ -188,3 +197,13 @@ class BatchedPlanner(KnownPlanner):
             )
             for observation in observations
         ]
+
+
+def mobile(control_hz: float = 200.0) -> ReachEnvironment:
+    """Arms, a hand and a base, whose pose is out of reach."""
+    return ReachEnvironment(mobile_embodiment(), np.full(5, 2.0), control_dt_s=1 / control_hz, max_steps=1_000_000)
+
+
+def mobile_actor() -> GroupActor:
+    """Moves each group at its own rate."""
+    return GroupActor(mobile_embodiment(), SPEC, mobile_motions())

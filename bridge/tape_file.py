@@ -21,6 +21,7 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -38,12 +39,13 @@ TOPICS: dict[type, str] = {
     EmergencyStop: "/emergency_stop",
     EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
+    Retry: "/retry",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
 _NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
 _ARRAYS = frozenset({"position", "state", "rows", "target"})
-_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance"})
+_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance", "reaction"})
 _METADATA = "dualsys"
 
 

@@ -17,6 +17,7 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -24,7 +25,7 @@ from dualsys.events import (
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET = range(64, 74)
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _RETRY = range(64, 75)
 _CHUNKS, _REQUESTS = ChunkCodec(), RequestCodec()
 
 
@@ -158,6 +159,20 @@ def _decode_request(frame: FrameReader) -> ChunkRequest:
     return _REQUESTS.decode(frame.array("|u1", 1).tobytes())
 
 
+def _encode_retry(record: Retry) -> bytes:
+    frame = FrameWriter(_RETRY)
+    frame.number(record.now_s)
+    frame.integer(record.number)
+    frame.text(record.reason)
+    frame.text(record.reaction)
+    return frame.finish()
+
+
+def _decode_retry(frame: FrameReader) -> Retry:
+    now_s, number, reason, reaction = frame.number(), frame.integer(), frame.text(), frame.text()
+    return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
+
+
 def _encode_command(record: Command) -> bytes:
     frame = FrameWriter(_COMMAND)
     frame.array(record.target, "<f8")
@@ -200,6 +215,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Tick: _encode_tick,
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
+    Retry: _encode_retry,
     Command: _encode_command,
     EmergencyStop: _encode_stop,
     EmergencyReset: _encode_reset,
@@ -212,6 +228,7 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _TICK: _decode_tick,
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
+    _RETRY: _decode_retry,
     _COMMAND: _decode_command,
     _STOP: _decode_stop,
     _RESET: _decode_reset,

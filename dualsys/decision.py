@@ -9,11 +9,11 @@ can't be used is refused, counted, and what was good before goes on.
 """
 
 from dataclasses import replace
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number, is_vector, problem_of
+from dualsys.chunking import is_number, is_vector, problem_of
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -27,19 +27,22 @@ from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
 from dualsys.events import Phase as Phase
+from dualsys.events import Retry as Retry
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
 from dualsys.input_ages import InputAges
-from dualsys.messages import ActionChunk, ActionPrefix, Command, CommandSource, FloatArray
+from dualsys.messages import ActionChunk, CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
+from dualsys.provenance import command_of
+from dualsys.recovery import Recovery
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import FUTURE_S
 from dualsys.tape import Tape
 
+_NOTHING = Decision(command=None, request=None)
 _STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
 """What is done about an old input, by whether the motion stands still, and whether the input is used all the same."""
 
@@ -77,6 +80,7 @@ class DecisionCore:
         self._target: FloatArray | None = None
         self._max_velocity = embodiment.max_velocity
         self._stopped = False
+        self._recovery = Recovery(embodiment, config.recovery, self._counts)
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
@@ -87,23 +91,26 @@ class DecisionCore:
         self._pending: ActionChunk | None = None
         self._seam = 0.0
         self._ages = InputAges(self.config)
+        self._recovery.restart(now_s, self._target)
         self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
         """Take in one event. Never raises."""
         if self._tape is not None:
             self._tape.add(event)
-        command, request = self._take_in(event)
-        if self._tape is not None and request is not None:
-            self._tape.add(request)
-        return Decision(command=command, request=request)
+        decision = self._take_in(event)
+        for record in (decision.retry, decision.request):
+            if self._tape is not None and record is not None:
+                self._tape.add(record)
+        return decision
 
-    def _take_in(self, incoming: Any) -> tuple[Command | None, ChunkRequest | None]:
+    def _take_in(self, incoming: Any) -> Decision:
         match incoming:
             case Tick():
                 return self._tick(incoming)
             case Observed():
-                self._observe(incoming)
+                taken = self._ages.take_state(incoming, self._num_states, self._now_s)
+                self._count("observations" if taken else "observations_refused")
             case SubgoalArrived():
                 self._take_subgoal(incoming)
             case ChunkArrived():
@@ -120,7 +127,7 @@ class DecisionCore:
                 self._stopped = not self._begin(incoming, "stop_resets")
             case _:
                 self._count("bad_events")
-        return None, None
+        return _NOTHING
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""
@@ -138,9 +145,9 @@ class DecisionCore:
             self._count("bad_events")
             return False
         self._count(count)
+        self._target = np.array(event.position, dtype=np.float64)
         self._restart(float(event.now_s))
         self._phase = "start"
-        self._target = np.array(event.position, dtype=np.float64)
         return True
 
     def _stop(self) -> None:
@@ -148,29 +155,12 @@ class DecisionCore:
         self._counts["stops"] += not self._stopped
         self._stopped = True
 
-    def _observe(self, event: Observed) -> None:
-        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
-        known_s = self._ages.state_stamp_s
-        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
-        older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
-        if not usable or older:
-            self._count("observations_refused")
-            return
-        self._count("observations")
-        self._ages.state_stamp_s = float(event.stamp_s)
-
     def _take_subgoal(self, event: SubgoalArrived) -> None:
-        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
-        usable = usable and is_duration(event.time_to_live_s)
         known = self._ages.subgoal
-        newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
-        if not newer or event.observation_stamp_s < self._started_s:
-            self._count("subgoals_refused")
-            return
-        self._count("subgoals")
-        if known is not None and event.epoch != known.epoch:
+        taken = self._ages.take_subgoal(event, not_before_s=self._started_s)
+        self._count("subgoals" if taken else "subgoals_refused")
+        if taken and known is not None and event.epoch != known.epoch:
             self._count("planner_restarts")
-        self._ages.subgoal = event
 
     def _take_chunk(self, event: ChunkArrived) -> None:
         chunk, asked = event.chunk, self.requester.in_flight
@@ -191,20 +181,39 @@ class DecisionCore:
         self._chunk_sequence = chunk.sequence
         self._pending = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
 
-    def _tick(self, event: Tick) -> tuple[Command | None, ChunkRequest | None]:
+    def _tick(self, event: Tick) -> Decision:
         elapsed_s = self._pass_time(event.now_s)
         if self._target is None:
-            return None, None
+            return _NOTHING
         if self._ticked_s == self._now_s:
             self._counts[f"{self._phase}_ticks"] -= 1
         else:
             self._count("ticks")
         self._ticked_s = self._now_s
-        self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
+        motion_s = self._motion_time_s(elapsed_s)
+        self._playhead.advance(self._now_s, motion_s)
         self._swap_pending()
-        source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
+        source, limited = self._choose_target(self._action(), motion_s)
         self._count(f"{self._phase}_ticks")
-        return self._command(source, limited), self._ask()
+        command = command_of(self._target, self._now_s, source, limited, self._playhead, self._seam)
+        retry = self._look_for_setback()
+        return Decision(command=command, request=self._ask(), retry=retry)
+
+    def _look_for_setback(self) -> Retry | None:
+        """Whether the attempt has failed; then what belongs to it is forgotten."""
+        chunk = self._playhead.chunk
+        if chunk is None or self._phase != "playing":
+            self._recovery.pause(self._now_s)
+            return None
+        assert self._target is not None
+        retry = self._recovery.look(self._now_s, self._ages.state, self._target, chunk.subgoal_progress)
+        if retry is None or retry.reaction == "give_up":
+            return retry
+        self._started_s, self._ages.subgoal, self._pending = self._now_s, None, None
+        self.requester.restart()
+        if retry.reaction != "none":
+            self._playhead = Playhead(self._now_s)
+        return retry
 
     def _pass_time(self, now_s: float) -> float:
         """Move to a tick's time, never back; the time that motion goes on by."""
@@ -221,7 +230,7 @@ class DecisionCore:
 
     def _motion_time_s(self, elapsed_s: float) -> float:
         """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
-        if self._stopped or self._ages.action(self._now_s, self._playhead.chunk) in _STILL:
+        if self._stopped or self._action() in _STILL:
             return 0.0
         pace = self._ages.pace(self._now_s, self._playhead.chunk)
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
@@ -232,28 +241,39 @@ class DecisionCore:
         self._seam = 0.0
         if self._pending is None:
             return
-        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self.policy)
+        assert self._target is not None
+        row = self._playhead.consumed_rows(self._pending)
+        outlier = is_outlier(self._pending, row, self._target, self._max_velocity, self.config)
+        problem = outlier or self._playhead.swap(self._pending, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
+        if problem is None:
+            self._recovery.resume(self._now_s)
         self._pending = None
 
-    def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
-        """Whether a chunk is none that can be meant, seen from the row that is due now."""
-        assert self._target is not None
-        return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
+    def _action(self) -> StaleAction:
+        """What old inputs call for. On the way back from a failed attempt only the state can be old."""
+        if self._recovery.under_way:
+            return self._ages.state_action(self._now_s)
+        return self._ages.action(self._now_s, self._playhead.chunk)
 
-    def _choose_target(self, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
-        if action == "stop" and self._playhead.chunk is not None:
+    def _choose_target(self, action: StaleAction, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
+        recovers = self._recovery.under_way
+        if action == "stop" and (recovers or self._playhead.chunk is not None):
             self._stop()
         if self._stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
-        if self._playhead.chunk is None:
+        if self._playhead.chunk is None and not recovers:
             self._phase = "start"
             return "start", ()
         if action in _STILL:
             self._phase = "held"
             return "hold" if action == "hold" else "damp", ("stale",)
+        if recovers:
+            assert self._target is not None
+            self._phase, self._target = "recovering", self._recovery.back(motion_s, self._target)
+            return "recover", ()
         self._target = self._playhead.target()
         if self._playhead.starved:
             self._phase = "starved"
@@ -261,29 +281,9 @@ class DecisionCore:
         self._phase = "playing"
         return "actor", ()
 
-    def _command(self, source: CommandSource, limited: tuple[str, ...]) -> Command:
-        assert self._target is not None
-        chunk = self._playhead.chunk
-        if chunk is None:
-            return Command(target=self._target, stamp_s=self._now_s, source=source, limited=limited)
-        age_s = self._now_s - chunk.start_stamp_s
-        return Command(
-            target=self._target,
-            stamp_s=self._now_s,
-            source=source,
-            chunk_sequence=chunk.sequence,
-            row=self._playhead.row,
-            subgoal_sequence=chunk.subgoal_sequence,
-            subgoal_epoch=chunk.subgoal_epoch,
-            subgoal_age_s=age_s + chunk.subgoal_age_s,
-            chunk_age_s=age_s,
-            seam=self._seam,
-            limited=limited,
-        )
-
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if self._stopped or self._ages.state_action(self._now_s) in _STILL:
+        if self._stopped or self._recovery.goes_back or self._ages.state_action(self._now_s) in _STILL:
             return None
         waited_s = self._now_s - self._started_s
         if not self.requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:
@@ -291,12 +291,10 @@ class DecisionCore:
         if not self.requester.is_due(self._now_s):
             return None
         keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._now_s) in _USED
-        return self.requester.ask(self._now_s, use_subgoal=keep, prefix=self._running())
-
-    def _running(self) -> ActionPrefix | None:
-        """What runs while a chunk is made, for policies that tell the actor."""
-        stands = self._ages.action(self._now_s, self._playhead.chunk) in _STILL
-        return None if self.policy.guidance is None or stands else self._playhead.prefix(self.policy.guidance)
+        # What runs while a chunk is made, for policies that tell the actor.
+        guidance = self.policy.guidance
+        prefix = None if guidance is None or self._action() in _STILL else self._playhead.prefix(guidance)
+        return self.requester.ask(self._now_s, use_subgoal=keep, prefix=prefix)
 
     def _count(self, name: str) -> None:
         self._counts[name] += 1

@@ -2,10 +2,11 @@
 
 from typing import final
 
-from dualsys.events import SubgoalArrived
-from dualsys.messages import ActionChunk
+from dualsys.chunking import is_duration, is_number, is_vector
+from dualsys.events import Observed, SubgoalArrived
+from dualsys.messages import ActionChunk, FloatArray
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import Freshness, action_for, freshness, pace_for, strongest
+from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness, pace_for, strongest
 
 
 @final
@@ -19,9 +20,31 @@ class InputAges:
     def __init__(self, config: CoreConfig) -> None:
         self.state_stamp_s: float | None = None
         """When the newest state was sensed; None: there was none yet."""
+        self.state: FloatArray | None = None
+        """The newest state `(nx,)`."""
         self.subgoal: SubgoalArrived | None = None
         """The newest subgoal; None: there was none yet."""
         self._config = config
+
+    def take_state(self, event: Observed, num_states: int, now_s: float) -> bool:
+        """Take a state in; False for one of another shape, not finite, or older than the newest."""
+        usable = is_number(event.stamp_s) and is_vector(event.state, num_states)
+        known_s = self.state_stamp_s
+        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
+        if not usable or (known_s is not None and event.stamp_s < known_s <= now_s + FUTURE_S):
+            return False
+        self.state_stamp_s, self.state = float(event.stamp_s), event.state
+        return True
+
+    def take_subgoal(self, event: SubgoalArrived, *, not_before_s: float) -> bool:
+        """Take a subgoal in; False for one that isn't newer, was seen before a time, or has unusable stamps."""
+        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
+        known = self.subgoal
+        newer = known is None or (usable and (event.epoch, event.sequence) > (known.epoch, known.sequence))
+        if not usable or not is_duration(event.time_to_live_s) or not newer or event.observation_stamp_s < not_before_s:
+            return False
+        self.subgoal = event
+        return True
 
     def state_freshness(self, now_s: float) -> Freshness:
         """Word for the state's age; what never came has expired."""

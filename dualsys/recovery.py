@@ -25,7 +25,6 @@ from dualsys.settings import RecoveryConfig, RecoveryReaction
 _LONGEST_BACK_S = 60.0
 _MOVED_SHARE = 1e-3
 """Of a joint's velocity limit: what moves less since the last point of the way adds none."""
-_EASED_ROWS = 21
 
 
 @final
@@ -56,7 +55,7 @@ class Recovery:
         self._given_up = self._resampled = False
         self._home = home
         self._rows: FloatArray | None = None
-        self._row = self._rows_per_s = 0.0
+        self._share, self._back_s = 0.0, 1.0
         self._noted_s = float("-inf")
         self._way.clear()
         self._watch.restart(now_s)
@@ -89,9 +88,11 @@ class Recovery:
         """Go on on the way back by a time; the next target `(nu,)`, the same one where the end has been reached."""
         if self._rows is None:
             return target
-        self._row += elapsed_s * self._rows_per_s
-        target = target_at(self._rows, self._row)
-        if self._row >= len(self._rows) - 1:
+        self._share = min(self._share + elapsed_s / self._back_s, 1.0)
+        # From rest to rest, so that the gate needn't brake beyond the end.
+        eased = (3.0 - 2.0 * self._share) * self._share**2
+        target = target_at(self._rows, eased * (len(self._rows) - 1))
+        if self._share == 1.0:
             self._rows = None
         return target
 
@@ -138,20 +139,14 @@ class Recovery:
         return Retry(now_s=now_s, number=self.number, reason=setback, reaction=reaction)
 
     def _turn_back(self, target: FloatArray, reaction: RecoveryReaction) -> None:
-        """Lay out the way back: rows, and how many of them a second."""
+        """Lay out the way back: its points, and how long it takes."""
         if reaction == "retrace":
             rows = np.array([target, *reversed(self._way)])
-            steps = np.abs(np.diff(rows, axis=0)).max(axis=0, initial=0.0)
         elif reaction == "home" and self._home is not None:
-            rows = _eased(target, self._home)
-            steps = np.abs(np.diff(rows, axis=0)).max(axis=0)
+            rows = np.array([target, self._home])
         else:
             return
-        longest_s = float((steps / (self._config.back_speed * self._speeds)).max(initial=0.0))
-        self._rows, self._row, self._rows_per_s = rows, 0.0, 1.0 / max(longest_s, SAMPLE_S)
-
-
-def _eased(begin: FloatArray, end: FloatArray) -> FloatArray:
-    """A straight way in joint space that begins and ends at rest, `(n, nu)`."""
-    share = np.linspace(0.0, 1.0, _EASED_ROWS)[:, None]
-    return begin + (3.0 - 2.0 * share) * share * share * (end - begin)
+        steps_s = np.abs(np.diff(rows, axis=0)) / (self._config.back_speed * self._speeds)
+        longest_s = max(float(steps_s.max(initial=0.0)), SAMPLE_S)
+        # Half-way it is 1.5 times as fast as on average.
+        self._rows, self._share, self._back_s = rows, 0.0, 1.5 * longest_s * (len(rows) - 1)

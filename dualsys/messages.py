@@ -97,8 +97,8 @@ class ActionChunk:
     """Sequence of the subgoal it was made with; -1: the null subgoal."""
     subgoal_epoch: int = 0
     subgoal_age_s: float = float("inf")
-    subgoal_progress: float = float("nan")
-    """Progress that the subgoal tells; not a number where it tells none."""
+    subgoal_progress: float = -1.0
+    """Progress that the subgoal tells, in [0, 1]; below 0 where it tells none."""
 
     @property
     def horizon(self) -> int:

@@ -81,7 +81,7 @@ class ProgressWatch:
             now_s: Time of the tick.
             state: As it was sensed `(nx,)`.
             target: What was sent `(nu,)`.
-            progress: As the planner tells it; not a number where it tells none.
+            progress: As the planner tells it; below 0 where it tells none.
         """
         completed = is_number(progress) and progress >= self._config.completed_at
         fresh, self._was_completed = completed and not self._was_completed, completed

@@ -1,6 +1,5 @@
 """Who made what from what: the fields of subgoals and chunks that their hosts assign, not the models."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +36,7 @@ def sign_chunk(chunk: ActionChunk, request: ChunkRequest, subgoal: LatentSubgoal
         subgoal_sequence=subgoal.sequence,
         subgoal_epoch=subgoal.epoch,
         subgoal_age_s=subgoal.age_s(chunk.start_stamp_s),
-        subgoal_progress=math.nan if subgoal.progress is None else subgoal.progress,
+        subgoal_progress=-1.0 if subgoal.progress is None else subgoal.progress,
     )
 
 

@@ -71,7 +71,7 @@ class Recovery:
             now_s: Time of the tick.
             state: As it was last sensed `(nx,)`; None: not yet.
             target: Target of the tick `(nu,)`.
-            progress: As the planner tells it; not a number where it tells none.
+            progress: As the planner tells it; below 0 where it tells none.
         """
         if not self._config.enabled or state is None:
             return None

@@ -24,7 +24,7 @@ Motion = Callable[[float], FloatArray]
 
 
 def seen(
-    sent: Motion, sensed: Motion | None = None, *, seconds: float = 6.0, progress: float = math.nan, **config: Any
+    sent: Motion, sensed: Motion | None = None, *, seconds: float = 6.0, progress: float = -1.0, **config: Any
 ) -> tuple[float, str] | None:
     """When and what is noticed of a motion first."""
     watch = ProgressWatch(ROBOT, RecoveryConfig(enabled=True, **config))
@@ -113,7 +113,7 @@ def test_who_holds_something_and_stands_still_is_done() -> None:
 def test_completed_is_said_once_until_it_is_taken_back() -> None:
     watch = ProgressWatch(ROBOT, RecoveryConfig(enabled=True))
     watch.restart(0.0)
-    told = [0.5, 1.0, 1.0, math.nan, 1.0]
+    told = [0.5, 1.0, 1.0, -1.0, 1.0]
     found = [watch.look(i * DT_S, np.zeros(5), np.zeros(4), value) for i, value in enumerate(told)]
     assert [each == "completed" for each in found] == [False, True, False, False, True]
 
@@ -125,7 +125,7 @@ def test_a_pause_forgets_how_long_it_has_been_still() -> None:
     for tick in range(100):
         if tick == 25:
             watch.pause(tick * DT_S)
-        found.append(watch.look(tick * DT_S, np.zeros(5), np.zeros(4), math.nan))
+        found.append(watch.look(tick * DT_S, np.zeros(5), np.zeros(4), -1.0))
     assert found.index("no_progress") * DT_S == pytest.approx(25 * DT_S + 0.6, abs=0.1)
 
 
@@ -133,7 +133,7 @@ def test_a_joint_that_is_not_sensed_is_taken_to_be_where_it_was_sent() -> None:
     blind = ROBOT.model_copy(update={"state_names": ("elbow",)})
     watch = ProgressWatch(blind, RecoveryConfig(enabled=True))
     watch.restart(0.0)
-    found = [watch.look(i * DT_S, np.zeros(1), arm(0.3 * i * DT_S), math.nan) for i in range(200)]
+    found = [watch.look(i * DT_S, np.zeros(1), arm(0.3 * i * DT_S), -1.0) for i in range(200)]
     assert found == [None] * 200
 
 

@@ -60,7 +60,7 @@ class Stuck:
         self.retries: list[Retry] = []
         self.commands: list[Command] = []
         self.asked: ChunkRequest | None = None
-        self.progress = float("nan")
+        self.progress = -1.0
         self.answers = True
         self.senses = True
 

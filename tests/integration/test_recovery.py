@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_in_processes_recovers_is_counted_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     recovery = RecoveryConfig(enabled=True, still_s=0.4, max_recoveries=2)
     config = bridge_system.reach_system(
         environment=bridge_system.part("reach", pose=2.0, max_steps=1_000_000, control_hz=100.0),

@@ -30,6 +30,7 @@ from dualsys.decision import (
     Fault,
     Observed,
     Offered,
+    Retry,
     SourceName,
     Started,
     Tick,
@@ -38,7 +39,7 @@ from dualsys.errors import ConfigError
 from dualsys.guidance import require_guidance
 from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
-from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
+from dualsys.provenance import arrival_of, attempt_seed, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import TimingConfig
 from dualsys.tape import Tape
@@ -102,6 +103,7 @@ class InlineDriver:
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
         self._subgoal_sequence = 0
+        self._seed = 0
         self._seen: Observation | None = None
         self._offers: dict[SourceName, tuple[FloatArray, bool]] = {}
         self._restart(0.0)
@@ -123,10 +125,8 @@ class InlineDriver:
         Raises `InvalidObservation` when the state doesn't fit.
         """
         self.core.embodiment.check_observation(observation, cameras=False)
-        if self._planner is not None:
-            self._planner.reset(seed=seed)
-        self._actor.reset(seed=seed)
-        self._restart(observation.stamp_s)
+        self._seed = seed
+        self._reset_models(seed, observation.stamp_s)
         position = self.core.embodiment.position_in(observation.state)
         self.gate.reset(position)
         self.core.handle(Started(now_s=observation.stamp_s, position=position))
@@ -142,6 +142,8 @@ class InlineDriver:
         self._offers.clear()
         self._start_planner(observation)
         decision = self.core.handle(Tick(now_s=now_s))
+        if decision.retry is not None:
+            self._begin_anew(decision.retry)
         if decision.request is not None:
             decision = self._start_actor(observation, decision.request, decision)
         if decision.command is None:
@@ -186,6 +188,21 @@ class InlineDriver:
     def _note(self, kind: str, reason: str) -> None:
         if self._log is not None:
             self._log.event(kind, stamp_s=self._now_s, reason=reason)
+
+    def _reset_models(self, seed: int, now_s: float) -> None:
+        if self._planner is not None:
+            self._planner.reset(seed=seed)
+        self._actor.reset(seed=seed)
+        self._restart(now_s)
+
+    def _begin_anew(self, retry: Retry) -> None:
+        """Both models forget the attempt, with noise of their own for the next; what they were at is dropped."""
+        if self._log is not None:
+            self._log.event(
+                "retry", stamp_s=retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction
+            )
+        if retry.reaction != "give_up":
+            self._reset_models(attempt_seed(self._seed, retry.number), retry.now_s)
 
     def _deliver(self, now_s: float) -> None:
         """Hand over what is ready by now, in the order it became ready; of two at once the subgoal first."""

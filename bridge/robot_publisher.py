@@ -36,12 +36,14 @@ class RobotPublisher:
     def __init__(self, robot: SimulatedRobot, boxes: TickBoxes) -> None:
         self._robot = robot
         self._boxes = boxes
+        self._attempts = 0
         self._states = 0
         self._poses = 0
 
     def publish_episode(self, episode: Episode) -> None:
-        """The episode that begins, and the robot in it."""
-        self._boxes.episode.write(episode, sequence=episode.number, observation_stamp_s=episode.start_s)
+        """The episode or attempt that begins, and the robot in it."""
+        self._boxes.episode.write(episode, sequence=self._attempts, observation_stamp_s=episode.start_s)
+        self._attempts += 1
         self.publish_state()
         self.publish_pose(episode)
 

@@ -22,6 +22,7 @@ from dualsys.events import (
     Fault,
     Observed,
     Offered,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -40,12 +41,13 @@ TOPICS: dict[type, str] = {
     EmergencyStop: "/emergency_stop",
     EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
+    Retry: "/retry",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
 _NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
 _ARRAYS = frozenset({"position", "state", "rows", "target"})
-_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance"})
+_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance", "reaction"})
 _METADATA = "dualsys"
 
 

@@ -19,6 +19,7 @@ from dualsys.events import (
     Fault,
     Observed,
     Offered,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -26,7 +27,9 @@ from dualsys.events import (
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED = range(64, 75)
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY = range(
+    64, 76
+)
 _CHUNKS, _REQUESTS, _OFFERS = ChunkCodec(), RequestCodec(), OfferCodec()
 
 
@@ -172,6 +175,20 @@ def _decode_offered(frame: FrameReader) -> Offered:
     return replace(_OFFERS.decode(frame.array("|u1", 1).tobytes()), now_s=now_s)
 
 
+def _encode_retry(record: Retry) -> bytes:
+    frame = FrameWriter(_RETRY)
+    frame.number(record.now_s)
+    frame.integer(record.number)
+    frame.text(record.reason)
+    frame.text(record.reaction)
+    return frame.finish()
+
+
+def _decode_retry(frame: FrameReader) -> Retry:
+    now_s, number, reason, reaction = frame.number(), frame.integer(), frame.text(), frame.text()
+    return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
+
+
 def _encode_command(record: Command) -> bytes:
     frame = FrameWriter(_COMMAND)
     frame.array(record.target, "<f8")
@@ -215,6 +232,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Tick: _encode_tick,
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
+    Retry: _encode_retry,
     Command: _encode_command,
     EmergencyStop: _encode_stop,
     EmergencyReset: _encode_reset,
@@ -228,6 +246,7 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _TICK: _decode_tick,
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
+    _RETRY: _decode_retry,
     _COMMAND: _decode_command,
     _STOP: _decode_stop,
     _RESET: _decode_reset,

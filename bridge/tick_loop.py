@@ -5,6 +5,7 @@ It never renders, waits for a model, prints or writes a file. Whatever the other
 
 import gc
 import threading
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -18,7 +19,7 @@ from dualsys.bridge.tick_inbox import TickInbox
 from dualsys.bridge.tick_log import LogEvent
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import DecisionCore, Observed, Started, Tick
+from dualsys.decision import DecisionCore, Observed, Retry, Started, Tick
 from dualsys.protocols import Clock
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate
@@ -173,6 +174,8 @@ class TickLoop:
             self.commands.record(command)
         if self._tape is not None:
             self._tape.add(command)
+        if decision.retry is not None:
+            self._begin_anew(decision.retry)
         if decision.request is not None:
             # The state goes first: a chunk is made from the very moment that asked for it.
             self._publisher.publish_state()
@@ -202,6 +205,15 @@ class TickLoop:
         episode = self._episode
         self._note("episode", now_s, number=episode.number, seed=episode.seed, instruction=episode.instruction)
 
+    def _begin_anew(self, retry: Retry) -> None:
+        """Tell the models that an attempt is over: they forget it, and what they made of it is refused."""
+        self._note("retry", retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction)
+        if retry.reaction == "give_up":
+            return
+        self._started_s, self._subgoal_stamp_s = retry.now_s, float("nan")
+        self._episode = replace(self._episode, start_s=retry.now_s, attempt=retry.number)
+        self._publisher.publish_episode(self._episode)
+
     def _note(self, kind: str, stamp_s: float, **fields: Any) -> None:
         if self.commands is not None:
             self.events.append(LogEvent(stamp_s=stamp_s, kind=kind, fields=fields))
@@ -226,6 +238,7 @@ class TickLoop:
             "chunks": measures.chunks.count,
             "actor_hz": measures.chunks.hz,
             "limited": dict(measures.limited),
+            "recoveries": self._core.status().counts["recoveries"],
             "episodes": len(self.outcomes),
             "successes": sum(self.outcomes),
             "instruction": self._episode.instruction,

@@ -146,8 +146,13 @@ class Coasting:
         self._decay_s = decay_s
         self._since: tuple[float, FloatArray] | None = None
 
+    def driven(self, target: FloatArray, pace: float = 1.0) -> FloatArray:
+        """Target `(nu,)` while somebody commands them: slower where the motion's time goes at a pace below 1."""
+        self._since = None
+        return target if self._velocities is None else np.where(self._velocities, pace * target, target)
+
     def stop(self) -> None:
-        """Somebody commands them again."""
+        """An episode begins."""
         self._since = None
 
     def apply(self, target: FloatArray, now_s: float) -> FloatArray:

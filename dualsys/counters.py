@@ -16,6 +16,12 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "held_ticks": "ticks in which motion was held or damped because an input was too old",
         "stopped_ticks": "ticks in which an emergency stop was latched",
         "slowed_ticks": "ticks in which motion was slowed because an input was old",
+        "recovering_ticks": "ticks between a failed attempt and the first chunk of the next",
+        "setbacks_no_progress": "attempts that got nowhere: nothing moved, or only to and fro",
+        "setbacks_missed_grasp": "attempts in which a gripper had closed on nothing",
+        "subgoals_completed": "subgoals that the planner called completed, after which it was asked anew",
+        "recoveries": "failed attempts that another one followed",
+        "recoveries_given_up": "episodes in which a failed attempt was left as it was, because no recovery was left",
         "stops": "emergency stops that were latched: asked for, or because an input was too old",
         "stop_resets": "emergency stops that were reset",
         "observations": "states taken in",
@@ -44,6 +50,15 @@ COUNTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every counter and what it counts."""
+
+RECOVERY_COUNTS = (
+    "setbacks_no_progress",
+    "setbacks_missed_grasp",
+    "subgoals_completed",
+    "recoveries",
+    "recoveries_given_up",
+)
+"""Those that tell of attempts (`dualsys.recovery`)."""
 
 
 def new_counts() -> dict[str, int]:

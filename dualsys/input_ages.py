@@ -4,7 +4,7 @@ from typing import final
 
 from dualsys.chunking import is_duration, is_number, is_vector
 from dualsys.events import Observed, SubgoalArrived
-from dualsys.messages import ActionChunk
+from dualsys.messages import ActionChunk, FloatArray
 from dualsys.settings import CoreConfig, StaleAction
 from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness, pace_for, strongest
 
@@ -22,6 +22,8 @@ class InputAges:
     def __init__(self, config: CoreConfig, num_states: int, counts: dict[str, int]) -> None:
         self.state_stamp_s: float | None = None
         """When the newest state was sensed; None: there was none yet."""
+        self.state: FloatArray | None = None
+        """The newest state `(nx,)`."""
         self.subgoal: SubgoalArrived | None = None
         """The newest subgoal; None: there was none yet."""
         self._config = config
@@ -38,7 +40,7 @@ class InputAges:
             self._counts["observations_refused"] += 1
             return
         self._counts["observations"] += 1
-        self.state_stamp_s = float(event.stamp_s)
+        self.state_stamp_s, self.state = float(event.stamp_s), event.state
 
     def take_subgoal(self, event: SubgoalArrived, *, since_s: float) -> None:
         """Take in a subgoal made from an observation at `since_s` or later, or refuse and count it."""

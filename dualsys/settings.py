@@ -75,6 +75,51 @@ def _source_staleness() -> StalenessConfig:
     return StalenessConfig(fresh_s=0.05, usable_s=0.2, expire_s=0.5)
 
 
+RecoveryReaction = Literal["resample", "retrace", "home", "escalate"]
+"""What is done when an attempt has failed, before planner and actor begin anew.
+
+`resample`: nothing: the pose is held until the first new chunk.
+`retrace`: the way that was come by is gone back.
+`home`: straight in joint space to the pose that the episode began at.
+`escalate`: `resample` where nothing was closed on and the attempt before was not resampled, else `home`.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class RecoveryConfig:
+    """When an attempt counts as failed, from what a robot senses and was sent, and what is done then.
+
+    See `dualsys.progress_watch` for what is looked at, `dualsys.recovery` for what is done.
+    """
+
+    enabled: bool = False
+    """Whether anything is looked at."""
+    reaction: RecoveryReaction = "escalate"
+    """What is done before planner and actor begin anew."""
+    max_recoveries: Annotated[int, Field(ge=0)] = 3
+    """In one episode; after them a failed attempt is only counted."""
+    still_s: Positive = 0.6
+    """No progress: over this time no joint has moved as far as `still_speed` would take it."""
+    still_speed: Positive = 0.02
+    """Share of each joint's velocity limit."""
+    to_and_fro: Positive = 8.0
+    """No progress, too: within three times `still_s` a joint has gone this many times its own range."""
+    grippers: tuple[str, ...] | None = None
+    """Groups of joints that close on things; None: those with `hand` or `gripper` in their names."""
+    closed_share: Share = 0.2
+    """A gripper has closed when its joints have moved away from zero by this share of their ranges, on average."""
+    held_error: Positive = 0.15
+    """A closed gripper holds something while a joint of it is kept this far (rad, m) from where it was sent."""
+    max_missed_grasps: Annotated[int, Field(ge=0)] = 1
+    """An attempt has failed when a gripper has closed on nothing this many times; 0: that is not looked at."""
+    completed_at: Share = 0.98
+    """Progress, as a planner tells it, at which a subgoal counts as completed and the planner is asked anew."""
+    back_s: Positive = 2.0
+    """How much of the way `retrace` goes back, counted in time that was spent moving."""
+    back_speed: Share = 0.5
+    """Share of the velocity limits that `home` moves at, and `retrace` at most."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class CoreConfig:
     """How the decision core asks for chunks, plays them, and what it does when something does not come."""
@@ -104,6 +149,8 @@ class CoreConfig:
     """Age of the chunk that is played, counted from the observation it was made from."""
     source: StalenessConfig = field(default_factory=_source_staleness)
     """Age of the newest target of a source that has the say instead of the policy (`dualsys.sources`)."""
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    """When an attempt counts as failed, and what is done then."""
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:

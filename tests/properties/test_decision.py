@@ -29,7 +29,7 @@ from dualsys.decision import (
 )
 from dualsys.messages import ActionChunk, FloatArray
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig
+from dualsys.settings import CoreConfig, RecoveryConfig, SafetyConfig, StalenessConfig
 from dualsys.testing import fake_embodiment
 
 ARM = fake_embodiment(2)
@@ -86,6 +86,7 @@ def chunks(draw: st.DrawFn) -> Any:
         subgoal_sequence=draw(integers | oddities),
         subgoal_epoch=draw(st.just(0) | oddities),
         subgoal_age_s=draw(st.floats(0, 1) | oddities),
+        subgoal_progress=draw(st.floats(0, 1) | oddities),
     )
 
 
@@ -110,6 +111,13 @@ CONFIGS = st.builds(
     actor_hz=st.sampled_from([5.0, 10.0, 1000.0]),
     first_subgoal_wait_s=st.sampled_from([0.0, 0.3]),
     request_timeout_s=st.sampled_from([0.05, 1.0]),
+    recovery=st.builds(
+        RecoveryConfig,
+        enabled=st.booleans(),
+        reaction=st.sampled_from(["resample", "retrace", "home", "escalate"]),
+        still_s=st.sampled_from([0.1, 0.4]),
+        max_recoveries=st.integers(0, 2),
+    ),
     subgoal=st.sampled_from(
         [
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="null", on_expired="null"),

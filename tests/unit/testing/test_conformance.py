@@ -77,6 +77,7 @@ def test_errors_are_assertions_and_ours() -> None:
         ("nan", "not finite"),
         ("infinite", "not finite"),
         ("shape", "expected floats"),
+        ("dtype", "expected floats"),
         ("stamp", "start_stamp_s"),
         ("nothing", "NoneType"),
     ],
@@ -88,7 +89,13 @@ def test_a_bad_chunk_is_found(failure: Failure, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "words"),
-    [("nan", "not finite"), ("shape", "its spec says"), ("stamp", "oldest"), ("nothing", "NoneType")],
+    [
+        ("nan", "not finite"),
+        ("shape", "its spec says"),
+        ("dtype", "its spec says"),
+        ("stamp", "oldest"),
+        ("nothing", "NoneType"),
+    ],
 )
 def test_a_bad_subgoal_is_found(failure: Failure, words: str) -> None:
     with pytest.raises(NotConforming, match=words):

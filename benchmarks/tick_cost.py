@@ -19,7 +19,8 @@ from rich.table import Table
 
 from benchmarks.report import write_report
 from dualsys.chunk_policies import SkipByDelay
-from dualsys.decision import ChunkArrived, DecisionCore, Observed, Started, Tick
+from dualsys.decision import DecisionCore
+from dualsys.events import ChunkArrived, Observed, Started, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate

@@ -20,11 +20,12 @@ from typing import Any, final
 import numpy as np
 
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import (
+from dualsys.decision import DecisionCore
+from dualsys.errors import ConfigError
+from dualsys.events import (
     ChunkArrived,
     ChunkRequest,
     Decision,
-    DecisionCore,
     EmergencyReset,
     EmergencyStop,
     Fault,
@@ -35,7 +36,6 @@ from dualsys.decision import (
     Started,
     Tick,
 )
-from dualsys.errors import ConfigError
 from dualsys.guidance import require_guidance
 from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner

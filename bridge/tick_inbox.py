@@ -6,8 +6,9 @@ from typing import Any, final
 
 from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.tick_measures import TickMeasures
-from dualsys.decision import ChunkArrived, DecisionCore, Fault, SourceName, SubgoalArrived
+from dualsys.decision import DecisionCore
 from dualsys.errors import BridgeError
+from dualsys.events import ChunkArrived, Fault, SourceName, SubgoalArrived
 
 
 @final

@@ -19,7 +19,8 @@ from dualsys.bridge.tick_inbox import TickInbox
 from dualsys.bridge.tick_log import LogEvent
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import DecisionCore, Observed, Retry, Started, Tick
+from dualsys.decision import DecisionCore
+from dualsys.events import Observed, Retry, Started, Tick
 from dualsys.protocols import Clock
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate

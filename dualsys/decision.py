@@ -8,7 +8,7 @@ drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` neve
 can't be used is refused, counted, and what was good before goes on.
 """
 
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
@@ -18,24 +18,25 @@ from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
-from dualsys.events import ChunkArrived as ChunkArrived
-from dualsys.events import ChunkRequest as ChunkRequest
-from dualsys.events import CoreStatus as CoreStatus
-from dualsys.events import Decision as Decision
-from dualsys.events import EmergencyReset as EmergencyReset
-from dualsys.events import EmergencyStop as EmergencyStop
-from dualsys.events import Event as Event
-from dualsys.events import Fault as Fault
-from dualsys.events import Observed as Observed
-from dualsys.events import Offered as Offered
-from dualsys.events import Phase as Phase
-from dualsys.events import Retry as Retry
-from dualsys.events import SourceName as SourceName
-from dualsys.events import Started as Started
-from dualsys.events import SubgoalArrived as SubgoalArrived
-from dualsys.events import Tick as Tick
+from dualsys.events import (
+    ChunkArrived,
+    ChunkRequest,
+    CoreStatus,
+    Decision,
+    EmergencyReset,
+    EmergencyStop,
+    Event,
+    Fault,
+    Observed,
+    Offered,
+    Phase,
+    Retry,
+    Started,
+    SubgoalArrived,
+    Tick,
+)
 from dualsys.input_ages import InputAges
-from dualsys.messages import ActionChunk, ActionPrefix, CommandSource, FloatArray
+from dualsys.messages import CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
@@ -102,11 +103,9 @@ class DecisionCore:
         self._seam = 0.0
         self._forget_chunks()
 
-    def _forget_chunks(self) -> None:
-        self._playhead = Playhead(self._time.now_s, self.groups.stepped)
-        self._forget_answers()
-
-    def _forget_answers(self) -> None:
+    def _forget_chunks(self, *, running: bool = True) -> None:
+        if running:
+            self._playhead = Playhead(self._time.now_s, self.groups.stepped)
         self._intake.restart()
         self.requester.restart()
 
@@ -206,10 +205,7 @@ class DecisionCore:
         if retry is None or retry.reaction == "give_up":
             return retry
         self._time.attempt_s, self._ages.subgoal = self._time.now_s, None
-        if retry.reaction == "none":
-            self._forget_answers()
-        else:
-            self._forget_chunks()
+        self._forget_chunks(running=retry.reaction != "none")
         return retry
 
     def _motion_time_s(self, elapsed_s: float) -> float:
@@ -226,16 +222,14 @@ class DecisionCore:
         chunk = self._intake.pop()
         if chunk is None:
             return
-        problem = self._outlier(chunk) or self._playhead.swap(chunk, self.policy)
+        assert self._target is not None
+        row = self._playhead.consumed_rows(chunk)
+        outlier = is_outlier(chunk, row, self._target, self._max_velocity, self.config)
+        problem = outlier or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         if problem is None:
             self._recovery.resume(self._time.now_s)
-
-    def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
-        """Whether a chunk is none that can be meant, seen from the row that is due now."""
-        assert self._target is not None
-        return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
 
     def _action(self) -> StaleAction:
         """What is to be done about the age of what is followed; on the way back only the state can be old."""
@@ -245,31 +239,24 @@ class DecisionCore:
             return self._ages.state_action(self._time.now_s)
         return self._ages.action(self._time.now_s, self._playhead.chunk)
 
-    def _follow(self, source: SourceName, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
-        """Go where a source other than the policy wants."""
-        if action in _STILL:
-            self._phase = "held"
-            return "hold" if action == "hold" else "damp", ("stale",)
-        self._phase = "driven"
-        self._target = self._sources.target(self._time.now_s)
-        return source, ()
-
     def _choose_target(self, action: StaleAction, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
-        follows = self._recovery.under_way or self._playhead.chunk is not None
-        if action == "stop" and (follows or self._sources.holder is not None):
+        holder, recovers = self._sources.holder, self._recovery.under_way
+        follows = holder is not None or recovers or self._playhead.chunk is not None
+        if action == "stop" and follows:
             self._stop()
         if self._stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
-        if self._sources.holder is not None:
-            return self._follow(self._sources.holder, action)
         if not follows:
             self._phase = "start"
             return "start", ()
         if action in _STILL:
             self._phase = "held"
             return "hold" if action == "hold" else "damp", ("stale",)
-        if self._recovery.under_way:
+        if holder is not None:
+            self._phase, self._target = "driven", self._sources.target(self._time.now_s)
+            return holder, ()
+        if recovers:
             assert self._target is not None
             self._phase, self._target = "recovering", self._recovery.back(motion_s, self._target)
             return "recover", ()
@@ -302,12 +289,10 @@ class DecisionCore:
         if not self.requester.is_due(self._time.now_s):
             return None
         keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._time.now_s) in _USED
-        return self.requester.ask(self._time.now_s, use_subgoal=keep, prefix=self._running())
-
-    def _running(self) -> ActionPrefix | None:
-        """What runs while a chunk is made, for policies that tell the actor."""
-        stands = self._action() in _STILL
-        return None if self.policy.guidance is None or stands else self._playhead.prefix(self.policy.guidance)
+        # What runs while a chunk is made, for policies that tell the actor.
+        guidance = None if self._action() in _STILL else self.policy.guidance
+        prefix = None if guidance is None else self._playhead.prefix(guidance)
+        return self.requester.ask(self._time.now_s, use_subgoal=keep, prefix=prefix)
 
     def _count(self, name: str) -> None:
         self._counts[name] += 1

@@ -17,10 +17,10 @@ import numpy as np
 
 from dualsys.chunk_policies import build_policy
 from dualsys.clock import SimulatedClock
-from dualsys.decision import ChunkArrived, DecisionCore, Fault, Observed, Started, Tick
+from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import ConfigError, unknown_name
-from dualsys.events import ChunkRequest, CoreStatus
+from dualsys.events import ChunkArrived, ChunkRequest, CoreStatus, Fault, Observed, Started, Tick
 from dualsys.messages import Command, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Clock, Planner, Robot
 from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem

@@ -12,9 +12,10 @@ from dualsys.action_groups import ActionGroups, chunk_rows
 from dualsys.bridge.inline import InlineDriver
 from dualsys.chunk_policies import SkipByDelay, build_policy
 from dualsys.chunking import target_at
-from dualsys.decision import ChunkArrived, DecisionCore, EmergencyStop, Observed, Started, Tick
+from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec, JointGroup, SubgoalSpec
 from dualsys.errors import SpecMismatch
+from dualsys.events import ChunkArrived, EmergencyStop, Observed, Started, Tick
 from dualsys.messages import ActionChunk, Command, FloatArray, Observation
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig

@@ -12,12 +12,12 @@ from dualsys import registry
 from dualsys.chunk_policies import Placed, SkipByDelay, build_policy
 from dualsys.chunking import target_at
 from dualsys.counters import COUNTS
-from dualsys.decision import (
+from dualsys.decision import DecisionCore
+from dualsys.events import (
     ChunkArrived,
     ChunkRequest,
     CoreStatus,
     Decision,
-    DecisionCore,
     EmergencyReset,
     EmergencyStop,
     Fault,

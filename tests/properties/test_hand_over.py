@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from dualsys.bridge.inline import InlineDriver
 from dualsys.chunk_policies import SkipByDelay
-from dualsys.decision import DecisionCore, Observed, Offered, Started, Tick
+from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
+from dualsys.events import Observed, Offered, Started, Tick
 from dualsys.messages import Command, CommandSource, FloatArray, Observation
 from dualsys.replay import replay
 from dualsys.safety import SafetyGate

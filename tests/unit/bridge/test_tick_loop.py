@@ -14,8 +14,9 @@ from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.tick_log import write_tick_log
 from dualsys.bridge.tick_loop import TickLoop
 from dualsys.chunk_policies import SkipByDelay
-from dualsys.decision import DecisionCore, Observed, Tick
+from dualsys.decision import DecisionCore
 from dualsys.errors import BridgeError, ConfigError
+from dualsys.events import Observed, Tick
 from dualsys.messages import ActionChunk, LatentSubgoal
 from dualsys.safety import SafetyGate
 from dualsys.telemetry import read_log

@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 
 from dualsys.chunk_policies import Naive, SkipByDelay
-from dualsys.decision import (
-    ChunkArrived,
-    ChunkRequest,
-    Decision,
-    DecisionCore,
-    Fault,
-    Observed,
-    Started,
-    SubgoalArrived,
-    Tick,
-)
+from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec, Joint
 from dualsys.errors import SpecMismatch
+from dualsys.events import ChunkArrived, ChunkRequest, Decision, Fault, Observed, Started, SubgoalArrived, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.protocols import ChunkPolicy
 from dualsys.settings import CoreConfig, StalenessConfig

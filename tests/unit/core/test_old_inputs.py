@@ -9,16 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualsys.chunk_policies import SkipByDelay
-from dualsys.decision import (
-    ChunkArrived,
-    DecisionCore,
-    EmergencyReset,
-    EmergencyStop,
-    Observed,
-    Started,
-    SubgoalArrived,
-    Tick,
-)
+from dualsys.decision import DecisionCore
+from dualsys.events import ChunkArrived, EmergencyReset, EmergencyStop, Observed, Started, SubgoalArrived, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.outliers import is_outlier
 from dualsys.safety import SafetyGate

@@ -8,18 +8,18 @@ import pytest
 
 from dualsys.chunk_policies import SkipByDelay
 from dualsys.counters import RECOVERY_COUNTS
-from dualsys.decision import (
+from dualsys.decision import DecisionCore
+from dualsys.events import (
     ChunkArrived,
     ChunkRequest,
     Decision,
-    DecisionCore,
     EmergencyStop,
     Observed,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
 )
-from dualsys.events import Retry
 from dualsys.messages import ActionChunk, Command
 from dualsys.provenance import attempt_seed
 from dualsys.replay import replay

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dualsys.chunk_policies import SkipByDelay
-from dualsys.decision import ChunkArrived, DecisionCore, Observed, Offered, SourceName, Started, Tick
+from dualsys.decision import DecisionCore
 from dualsys.errors import ConfigError
+from dualsys.events import ChunkArrived, Observed, Offered, SourceName, Started, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.settings import CoreConfig, StalenessConfig
 from dualsys.testing import fake_embodiment

@@ -43,7 +43,7 @@ class ServeConfig:
     node: str = ""
     """Where in the cluster the planner goes: a label KEY=VALUE, an address, or the name of a resource; without it
     anywhere."""
-    max_batch: int = 8
+    max_batch: int = 4
     """Robots that are planned for at once; 1: one after another."""
     max_robots: int = 64
     """Robots beyond these are refused."""

@@ -52,7 +52,7 @@ class FleetBenchmarkConfig:
     """Whose scenes the robots see."""
     checkpoint: str = "humanoid-table"
     """Shipped name or folder; its planner is served."""
-    max_batch: int = 8
+    max_batch: int = 4
     """Robots that are planned for at once."""
     planner_hz: float = 5.0
     """Observations a second that each robot sends."""

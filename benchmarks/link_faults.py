@@ -228,12 +228,12 @@ def draw(phases: list[Phase], lines: list[dict[str, Any]], path: Path) -> None:
     ages = newest_ages_s(stamps_s, subgoals)
     axes.plot(np.array(stamps_s) - origin_s, ages, linewidth=0.8, color="#4477aa")
     axes.axhline(EXPIRE_S, linestyle=":", color="#999999")
-    for phase in phases:
+    for number, phase in enumerate(phases):
         begin_s, end_s = phase.begin_s - origin_s, phase.end_s - origin_s
         axes.axvspan(begin_s, end_s, color="#cc6677", alpha=0.3 if phase.quality.cut else 4 * phase.quality.loss)
         axes.text(
             (begin_s + end_s) / 2,
-            0.98,
+            0.98 - 0.07 * (number % 2),
             phase.name,
             ha="center",
             va="top",

@@ -131,7 +131,7 @@ def two_namespaces(names: tuple[str, str], addresses: tuple[str, str]) -> Iterat
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "address", "add", f"{address}/24", "dev", device)
             _ip("-n", name, "link", "set", device, "mtu", str(_MTU), "up")
-            # Ray finds out the node's address by asking for the way to anywhere.
+            # Ray learns the machine's address from the way to anywhere.
             _ip("-n", name, "route", "add", "default", "dev", device)
         yield stack.enter_context(LossyLink((ends[0], ends[1])))
 

@@ -54,7 +54,7 @@ class FleetConfig(BaseModel):
     planner: PartConfig
     embodiment: EmbodimentSpec | None = None
     """Whose observations warm it up; None: it isn't."""
-    max_batch: int = Field(default=8, gt=0)
+    max_batch: int = Field(default=4, gt=0)
     """Robots that are planned for at once; 1: one after another."""
     max_robots: int = Field(default=64, gt=0)
     """Robots beyond these are refused."""

@@ -137,7 +137,8 @@ class PlannerKeeper:
             events.append(Accepted(now_s=now_s))
         status = self._status()
         if status.get("pid") == pid:
-            failures = (pid, int(status.get("failures", 0)) + int(status.get("refused", 0)))
+            # An outage is that of a relay's link: a reason to tell, and no failed plan.
+            failures = (pid, sum(int(status.get(name, 0)) for name in ("failures", "refused", "outages")))
             if failures != self._seen_failures and failures[1] > 0:
                 in_a_row = int(status.get("failures_in_a_row", 0))
                 events.append(PlanFailed(now_s=now_s, reason=str(status.get("problem", "")), in_a_row=in_a_row))

@@ -22,6 +22,7 @@ from dualsys.settings import RestartConfig
 
 _PERIOD_S = 1.0
 _LINE_PERIOD_S = 5.0
+_NAME_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class ServeConfig:
     node: str = ""
     """Where in the cluster the planner goes: a label KEY=VALUE, an address, or the name of a resource; without it
     anywhere."""
-    max_batch: int = 8
+    max_batch: int = 4
     """Robots that are planned for at once; 1: one after another."""
     max_robots: int = 64
     """Robots beyond these are refused."""
@@ -75,6 +76,7 @@ def main(config: ServeConfig) -> int:
         options = {"name": server_actor_name(config.name), "namespace": NAMESPACE, **placement(config.node)}
         source = OwnServer(ray, served, options, restart=RestartConfig(), hangs_after_s=config.hangs_after_s)
         try:
+            _take_name(source)
             _tell(f"serving {config.checkpoint} as {config.name!r}; robots join with:")
             _tell(
                 "  dualsys run TASK --mode processes"
@@ -87,6 +89,20 @@ def main(config: ServeConfig) -> int:
             source.end()
             ray.shutdown()
     return 0
+
+
+def _take_name(source: OwnServer) -> None:
+    """Make the server; the name of one that was killed is free soon after. Raises `BridgeError` where it is taken."""
+    until_s = monotonic() + _NAME_WITHIN_S
+    while True:
+        try:
+            source.get()
+        except BridgeError:
+            if monotonic() > until_s:
+                raise
+            sleep(_PERIOD_S / 2)
+        else:
+            return
 
 
 def fleet_config(config: ServeConfig) -> FleetConfig:

@@ -67,6 +67,8 @@ class Story:
         self.looks: list[tuple[int, int]] = []
         """Ticks and misses while there was none."""
         self.lost = ""
+        self.reason = ""
+        """What the supervisor says of the planner."""
         self._had = 0
 
     def __call__(self, progress: Progress) -> None:
@@ -83,7 +85,8 @@ class Story:
             self.looks.append((tick["count"], tick["misses"]))
             self.oldest_s = max(self.oldest_s, tick["planner_age_s"] or 0.0)
             self.lost = planner["problem"] if planner["link"] == "lost" else ""
-            if self.lost and self.oldest_s > 2 * EXPIRE_S:
+            self.reason = progress.statuses["supervisor"]["planner"]["reason"]
+            if self.lost and self.reason and self.oldest_s > 2 * EXPIRE_S:
                 self.node_ids.append(self._nodes.tell("add"))
                 self._had = tick["subgoals"]
         elif len(self.node_ids) == 2 and planner["link"] == "up" and tick["subgoals"] >= self._had + 3:
@@ -106,6 +109,7 @@ def test_a_planner_s_node_dies_and_another_comes_while_the_tick_goes_on(nodes: T
     assert "libtorch" not in story.maps["planner"]
     assert "_raylet" not in story.maps["tick"]
     assert story.lost
+    assert story.reason == story.lost
     (begin, _), (end, misses) = story.looks[0], story.looks[-1]
     assert end - begin > 100 * EXPIRE_S
     assert misses - story.looks[0][1] <= (end - begin) / 10

@@ -80,7 +80,7 @@ def test_each_robot_gets_the_subgoal_of_its_own_newest_observation() -> None:
         empty = await server.newer(tickets[0], 0, 0.01)
         assert (empty["known"], empty["subgoal"]) == (True, None)
 
-    serve(story)
+    serve(story, max_batch=5)
 
 
 def test_bad_observations_fail_for_their_robot_alone() -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from dualsys.chunking import is_number
 from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.events import Setback
 from dualsys.messages import FloatArray
 from dualsys.settings import RecoveryConfig
@@ -42,6 +43,9 @@ class ProgressWatch:
     Args:
         embodiment: Limits and groups.
         config: Where the bounds are.
+
+    Raises:
+        ConfigError: the configuration names a gripper that is no group of the robot's.
     """
 
     def __init__(self, embodiment: EmbodimentSpec, config: RecoveryConfig) -> None:
@@ -148,11 +152,13 @@ class ProgressWatch:
 
 
 def gripper_groups(embodiment: EmbodimentSpec, config: RecoveryConfig) -> tuple[str, ...]:
-    """Names of the groups that close on things."""
+    """Names of the groups that close on things. Raises `ConfigError` for one that the robot doesn't have."""
     names = tuple(group.name for group in embodiment.groups)
     if config.grippers is None:
         return tuple(name for name in names if "hand" in name or "gripper" in name)
-    return tuple(name for name in config.grippers if name in names)
+    if unknown := set(config.grippers) - set(names):
+        raise ConfigError(unknown_name("gripper group", min(unknown), names))
+    return config.grippers
 
 
 def _members(embodiment: EmbodimentSpec, name: str) -> list[int]:

@@ -1,12 +1,13 @@
 """What the tick shows of the robot to the other loops: the episode, the state, and the pose that it is drawn from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
-from dualsys.events import ChunkRequest
+from dualsys.events import ChunkRequest, Offered, SourceName
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 
 
@@ -20,6 +21,7 @@ class TickBoxes:
     request: Mailbox[ChunkRequest]
     subgoal: Mailbox[LatentSubgoal]
     chunk: Mailbox[ActionChunk]
+    offers: Mapping[SourceName, Mailbox[Offered]]
 
 
 @final

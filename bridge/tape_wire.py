@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from dualsys.bridge.frames import FrameReader, FrameWriter
+from dualsys.bridge.offer_wire import OfferCodec
 from dualsys.bridge.wire import ChunkCodec, RequestCodec
 from dualsys.errors import BridgeError
 from dualsys.events import (
@@ -17,6 +18,7 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
     Retry,
     Started,
     SubgoalArrived,
@@ -25,8 +27,9 @@ from dualsys.events import (
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _RETRY = range(64, 75)
-_CHUNKS, _REQUESTS = ChunkCodec(), RequestCodec()
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED = range(64, 75)
+_RETRY = 75
+_CHUNKS, _REQUESTS, _OFFERS = ChunkCodec(), RequestCodec(), OfferCodec()
 
 
 def encode_record(record: Record) -> bytes:
@@ -173,6 +176,18 @@ def _decode_retry(frame: FrameReader) -> Retry:
     return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
 
 
+def _encode_offered(record: Offered) -> bytes:
+    frame = FrameWriter(_OFFERED)
+    frame.number(record.now_s)
+    frame.array(np.frombuffer(_OFFERS.encode(record), dtype=np.uint8), "|u1")
+    return frame.finish()
+
+
+def _decode_offered(frame: FrameReader) -> Offered:
+    now_s = frame.number()
+    return replace(_OFFERS.decode(frame.array("|u1", 1).tobytes()), now_s=now_s)
+
+
 def _encode_command(record: Command) -> bytes:
     frame = FrameWriter(_COMMAND)
     frame.array(record.target, "<f8")
@@ -212,6 +227,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Observed: _encode_observed,
     SubgoalArrived: _encode_subgoal,
     ChunkArrived: _encode_chunk,
+    Offered: _encode_offered,
     Tick: _encode_tick,
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
@@ -225,6 +241,7 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _OBSERVED: _decode_observed,
     _SUBGOAL: _decode_subgoal,
     _CHUNK: _decode_chunk,
+    _OFFERED: _decode_offered,
     _TICK: _decode_tick,
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,

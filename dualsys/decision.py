@@ -1,6 +1,6 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault, EmergencyStop, EmergencyReset
+    Started, Observed, SubgoalArrived, ChunkArrived, Offered, Tick, Fault, EmergencyStop, EmergencyReset
         --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
@@ -8,15 +8,15 @@ drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` neve
 can't be used is refused, counted, and what was good before goes on.
 """
 
-from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
-from dualsys.chunking import is_number, is_vector, problem_of
+from dualsys.action_groups import ActionGroups, Coasting
+from dualsys.chunk_intake import ChunkIntake
+from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import SpecMismatch
 from dualsys.events import ChunkArrived as ChunkArrived
 from dualsys.events import ChunkRequest as ChunkRequest
 from dualsys.events import CoreStatus as CoreStatus
@@ -26,20 +26,23 @@ from dualsys.events import EmergencyStop as EmergencyStop
 from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
+from dualsys.events import Offered as Offered
 from dualsys.events import Phase as Phase
 from dualsys.events import Retry as Retry
+from dualsys.events import SourceName as SourceName
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
 from dualsys.input_ages import InputAges
-from dualsys.messages import ActionChunk, CommandSource, FloatArray
+from dualsys.messages import CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
-from dualsys.provenance import command_of
 from dualsys.recovery import Recovery
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig, StaleAction
+from dualsys.sources import Sources
+from dualsys.staleness import strongest
 from dualsys.tape import Tape
 
 _NOTHING = Decision(command=None, request=None)
@@ -64,21 +67,18 @@ class DecisionCore:
     def __init__(
         self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy, tape: Tape | None = None
     ) -> None:
-        if embodiment.action_representation == "delta":
-            raise SpecMismatch(
-                f"embodiment {embodiment.name!r} takes delta actions: a target that is held would drift. "
-                "Its actor has to turn deltas into positions (action_representation 'joint')"
-            )
-        self.embodiment = embodiment
-        self.config = config
-        self.policy = policy
-        self._tape = tape
+        embodiment.require_no_deltas()
+        self.embodiment, self.config, self.policy, self._tape = embodiment, config, policy, tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
-        self._chunk_sequence = -1
+        self.groups = ActionGroups(embodiment, config.velocity_decay_s)
+        self._intake = ChunkIntake(self._num_actions, self.groups, self.requester, self._counts)
+        self._sources = Sources(self._num_actions, config.source, self._counts)
+        self._coasting = Coasting(embodiment.velocities, config.velocity_decay_s)
         self._target: FloatArray | None = None
-        self._max_velocity = embodiment.max_velocity
+        # A commanded velocity steps by nature: the gate limits how fast it changes.
+        self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
         self._stopped = False
         self._recovery = Recovery(embodiment, config.recovery, self._counts)
         self._restart(0.0)
@@ -87,11 +87,15 @@ class DecisionCore:
         self._now_s = self._started_s = now_s
         self._ticked_s: float | None = None
         self._phase: Phase = "idle"
-        self._playhead = Playhead(now_s)
-        self._pending: ActionChunk | None = None
-        self._seam = 0.0
-        self._ages = InputAges(self.config)
+        self._coasting.stop()
+        self._ages = InputAges(self.config, self._num_states, self._counts)
         self._recovery.restart(now_s, self._target)
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
+        self._playhead = Playhead(self._now_s, self.groups.stepped)
+        self._seam = 0.0
+        self._intake.restart()
         self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
@@ -109,18 +113,17 @@ class DecisionCore:
             case Tick():
                 return self._tick(incoming)
             case Observed():
-                taken = self._ages.take_state(incoming, self._num_states, self._now_s)
-                self._count("observations" if taken else "observations_refused")
+                self._ages.observe(incoming, self._now_s)
             case SubgoalArrived():
-                self._take_subgoal(incoming)
+                self._ages.take_subgoal(incoming, since_s=self._started_s)
             case ChunkArrived():
-                self._take_chunk(incoming)
+                self._intake.take(incoming)
+            case Offered():
+                self._sources.take(incoming)
             case Started():
                 self._begin(incoming, "starts")
             case Fault():
-                self._count("faults")
-                if isinstance(incoming.kind, str) and incoming.kind == "actor":
-                    self.requester.in_flight = None
+                self._note_fault(incoming)
             case EmergencyStop():
                 self._stop()
             case EmergencyReset() if self._stopped:
@@ -133,6 +136,7 @@ class DecisionCore:
         """Phase, freshness of each input as of the newest tick, and all counters."""
         return CoreStatus(
             phase=self._phase,
+            holder=self._sources.holder,
             subgoal=self._ages.subgoal_freshness(self._now_s),
             state=self._ages.state_freshness(self._now_s),
             chunk=self._ages.chunk_freshness(self._now_s, self._playhead.chunk),
@@ -150,36 +154,15 @@ class DecisionCore:
         self._phase = "start"
         return True
 
+    def _note_fault(self, event: Fault) -> None:
+        self._count("faults")
+        if isinstance(event.kind, str) and event.kind == "actor":
+            self.requester.in_flight = None
+
     def _stop(self) -> None:
         """Latch the emergency stop."""
         self._counts["stops"] += not self._stopped
         self._stopped = True
-
-    def _take_subgoal(self, event: SubgoalArrived) -> None:
-        known = self._ages.subgoal
-        taken = self._ages.take_subgoal(event, not_before_s=self._started_s)
-        self._count("subgoals" if taken else "subgoals_refused")
-        if taken and known is not None and event.epoch != known.epoch:
-            self._count("planner_restarts")
-
-    def _take_chunk(self, event: ChunkArrived) -> None:
-        chunk, asked = event.chunk, self.requester.in_flight
-        if not isinstance(chunk, ActionChunk) or not is_number(event.now_s):
-            self._count("bad_events")
-            return
-        if asked is None or not is_number(chunk.request) or chunk.request != asked.sequence:
-            self._count("chunks_refused_request")
-            return
-        self.requester.in_flight = None
-        if not is_number(chunk.sequence) or chunk.sequence <= self._chunk_sequence:
-            self._count("chunks_refused_sequence")
-            return
-        problem = problem_of(chunk, self._num_actions, now_s=event.now_s)
-        if problem is not None:
-            self._count(f"chunks_refused_{problem}")
-            return
-        self._chunk_sequence = chunk.sequence
-        self._pending = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
 
     def _tick(self, event: Tick) -> Decision:
         elapsed_s = self._pass_time(event.now_s)
@@ -190,29 +173,31 @@ class DecisionCore:
         else:
             self._count("ticks")
         self._ticked_s = self._now_s
+        if self._sources.settle(self._now_s):
+            # Chunks are made from what was seen: those from before, or from while somebody else drove, mean nothing.
+            self._forget_chunks()
+            self._recovery.resume(self._now_s)
         motion_s = self._motion_time_s(elapsed_s)
         self._playhead.advance(self._now_s, motion_s)
-        self._swap_pending()
-        source, limited = self._choose_target(self._action(), motion_s)
+        self._swap_pending(self._target)
+        source, limited = self._choose_target(self._target, motion_s)
+        self._target = self._in_time(self._target)
         self._count(f"{self._phase}_ticks")
-        command = command_of(self._target, self._now_s, source, limited, self._playhead, self._seam)
-        retry = self._look_for_setback()
+        command = self._playhead.command(self._target, self._now_s, source, limited, seam=self._seam)
+        retry = self._look_for_setback(self._target)
         return Decision(command=command, request=self._ask(), retry=retry)
 
-    def _look_for_setback(self) -> Retry | None:
+    def _look_for_setback(self, target: FloatArray) -> Retry | None:
         """Whether the attempt has failed; then what belongs to it is forgotten."""
-        chunk = self._playhead.chunk
-        if chunk is None or self._phase != "playing":
-            self._recovery.pause(self._now_s)
-            return None
-        assert self._target is not None
-        retry = self._recovery.look(self._now_s, self._ages.state, self._target, chunk.subgoal_progress)
+        playhead = self._playhead
+        played = playhead.chunk if self._phase == "playing" else None
+        retry = self._recovery.look(self._now_s, self._ages.state, target, played)
         if retry is None or retry.reaction == "give_up":
             return retry
-        self._started_s, self._ages.subgoal, self._pending = self._now_s, None, None
-        self.requester.restart()
-        if retry.reaction != "none":
-            self._playhead = Playhead(self._now_s)
+        self._started_s, self._ages.subgoal = self._now_s, None
+        self._forget_chunks()
+        if retry.reaction == "none":
+            self._playhead = playhead
         return retry
 
     def _pass_time(self, now_s: float) -> float:
@@ -236,43 +221,46 @@ class DecisionCore:
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
         return elapsed_s * pace
 
-    def _swap_pending(self) -> None:
+    def _swap_pending(self, target: FloatArray) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
-        if self._pending is None:
+        chunk = self._intake.pop()
+        if chunk is None:
             return
-        assert self._target is not None
-        row = self._playhead.consumed_rows(self._pending)
-        outlier = is_outlier(self._pending, row, self._target, self._max_velocity, self.config)
-        problem = outlier or self._playhead.swap(self._pending, self.policy)
+        outlier = is_outlier(chunk, self._playhead.consumed_rows(chunk), target, self._max_velocity, self.config)
+        problem = outlier or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         if problem is None:
             self._recovery.resume(self._now_s)
-        self._pending = None
 
     def _action(self) -> StaleAction:
-        """What old inputs call for. On the way back from a failed attempt only the state can be old."""
-        if self._recovery.under_way:
+        """What is to be done about the age of what is followed."""
+        if self._recovery.under_way:  # only the state can be old then
             return self._ages.state_action(self._now_s)
-        return self._ages.action(self._now_s, self._playhead.chunk)
+        if self._sources.holder is None:
+            return self._ages.action(self._now_s, self._playhead.chunk)
+        return strongest(self._ages.state_action(self._now_s), self._sources.action(self._now_s))
 
-    def _choose_target(self, action: StaleAction, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
-        recovers = self._recovery.under_way
-        if action == "stop" and (recovers or self._playhead.chunk is not None):
+    def _choose_target(self, target: FloatArray, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
+        action, holder, recovers = self._action(), self._sources.holder, self._recovery.under_way
+        waits = self._playhead.chunk is None and holder is None and not recovers
+        if action == "stop" and not waits:
             self._stop()
         if self._stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
-        if self._playhead.chunk is None and not recovers:
+        if waits:
             self._phase = "start"
             return "start", ()
         if action in _STILL:
             self._phase = "held"
             return "hold" if action == "hold" else "damp", ("stale",)
+        if holder is not None:
+            self._phase, self._target = "driven", self._sources.target(self._now_s)
+            return holder, ()
         if recovers:
-            assert self._target is not None
-            self._phase, self._target = "recovering", self._recovery.back(motion_s, self._target)
+            self._phase, self._target = "recovering", self._recovery.back(motion_s, target)
             return "recover", ()
         self._target = self._playhead.target()
         if self._playhead.starved:
@@ -281,9 +269,21 @@ class DecisionCore:
         self._phase = "playing"
         return "actor", ()
 
+    def _in_time(self, target: FloatArray) -> FloatArray:
+        """The target with its velocities as they are at this pace of the motion's time, or as they go to zero."""
+        if self._phase not in ("playing", "driven"):
+            return self._coasting.apply(target, self._now_s)
+        self._coasting.stop()
+        chunk = self._playhead.chunk
+        if self._phase == "driven" or chunk is None:
+            return target
+        self._counts["group_ended_ticks"] += self.groups.has_ended(self._playhead.row, chunk.horizon, chunk.dt_s)
+        return self.groups.at_pace(target, self._ages.pace(self._now_s, chunk))
+
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if self._stopped or self._recovery.goes_back or self._ages.state_action(self._now_s) in _STILL:
+        silent = self._stopped or self._sources.holder is not None or self._recovery.goes_back
+        if silent or self._ages.state_action(self._now_s) in _STILL:
             return None
         waited_s = self._now_s - self._started_s
         if not self.requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:

@@ -22,9 +22,10 @@ ImageArray = NDArray[np.uint8]
 Guidance = Literal["identity", "jacobian", "freeze-and-ramp", "trained-prefix", "roll-forward"]
 """How an actor is to continue the rows that run while it computes; see `dualsys.guidance`."""
 
-CommandSource = Literal["actor", "hold", "start", "damp", "stop", "recover"]
+CommandSource = Literal["actor", "hold", "start", "damp", "stop", "teleoperation", "pose", "controller", "recover"]
 """Where a command's target came from: a chunk's row, the last target held, or the pose at reset. `damp` and `stop`:
-from nowhere, the motion is brought to rest. `recover`: from the way back after a failed attempt."""
+from nowhere, the motion is brought to rest. `recover`: from the way back after a failed attempt. The others: from a
+source that has the say instead of the policy (`dualsys.sources`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

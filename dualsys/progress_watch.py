@@ -56,6 +56,7 @@ class ProgressWatch:
         joints = [joint.name for joint in embodiment.joints]
         self._sensed = [index for index, name in enumerate(joints) if name in embodiment.state_names]
         self._order = [embodiment.state_names.index(joints[index]) for index in self._sensed]
+        self._velocities = np.flatnonzero(embodiment.velocities)
         self._grippers = [_members(embodiment, name) for name in gripper_groups(embodiment, config)]
         self._short = max(2, round(config.still_s / SAMPLE_S) + 1)
         self._settling = max(2, round(_SETTLE_S / SAMPLE_S) + 1)
@@ -97,6 +98,8 @@ class ProgressWatch:
         position = self._position(state, target)
         if self._begin is None:
             self._begin = position
+        if bool((np.abs(target) > self._config.still_speed * self._speeds)[self._velocities].any()):
+            self._seen.clear()  # it drives, whatever its joints do
         self._seen.append(position)
         self._sent.append(target)
         if self._misses_now(position, target):

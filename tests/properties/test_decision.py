@@ -22,6 +22,7 @@ from dualsys.decision import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
     Started,
     SubgoalArrived,
     Tick,
@@ -50,6 +51,7 @@ ARRAYS = st.sampled_from(
         [0.0, 0.0],
     ]
 )
+SOURCES: Any = st.sampled_from(["teleoperation", "pose", "controller", "policy", None, []])
 ROWS = st.sampled_from(
     [
         np.zeros((4, 2)),
@@ -94,6 +96,10 @@ ANYTHING = st.one_of(
     st.builds(SubgoalArrived, sequence=ODDITIES, epoch=ODDITIES, observation_stamp_s=ODDITIES, time_to_live_s=ODDITIES),
     st.builds(ChunkArrived, chunk=chunks(), now_s=ODDITIES),
     st.builds(Tick, now_s=ODDITIES),
+    st.builds(
+        Offered, now_s=ODDITIES, source=SOURCES, target=ARRAYS, stamp_s=ODDITIES, claims=st.booleans() | ODDITIES
+    ),
+    st.builds(Offered, now_s=st.floats(0, 2), source=SOURCES, target=ARRAYS, stamp_s=st.floats(0, 2)),
     st.builds(EmergencyStop, now_s=ODDITIES, reason=ODDITIES),
     st.builds(EmergencyReset, now_s=ODDITIES, position=ARRAYS),
     st.builds(Fault, now_s=ODDITIES, kind=st.sampled_from(["actor", "planner", ""]) | ODDITIES),

@@ -116,6 +116,7 @@ def test_on_the_wall_clock_the_tick_tells_both_models(tmp_path: Path) -> None:
             request=boxes.writer(REQUEST),
             subgoal=subgoals,
             chunk=boxes.reader(CHUNK),
+            offers={},
         ),
         clock,
         config,

@@ -211,7 +211,7 @@ class TickLoop:
         self._note("retry", retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction)
         if retry.reaction == "give_up":
             return
-        self._started_s, self._subgoal_stamp_s = retry.now_s, float("nan")
+        self._inbox.start(retry.now_s)
         self._episode = replace(self._episode, start_s=retry.now_s, attempt=retry.number)
         self._publisher.publish_episode(self._episode)
 

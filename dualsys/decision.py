@@ -17,7 +17,6 @@ from dualsys.chunk_intake import ChunkIntake
 from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import SpecMismatch
 from dualsys.events import (
     ChunkArrived,
     ChunkRequest,
@@ -70,15 +69,8 @@ class DecisionCore:
     def __init__(
         self, embodiment: EmbodimentSpec, config: CoreConfig, policy: ChunkPolicy, tape: Tape | None = None
     ) -> None:
-        if embodiment.action_representation == "delta":
-            raise SpecMismatch(
-                f"embodiment {embodiment.name!r} takes delta actions: a target that is held would drift. "
-                "Its actor has to turn deltas into positions (action_representation 'joint')"
-            )
-        self.embodiment = embodiment
-        self.config = config
-        self.policy = policy
-        self._tape = tape
+        embodiment.require_no_deltas()
+        self.embodiment, self.config, self.policy, self._tape = embodiment, config, policy, tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
         self._time = TickTime(config.max_tick_gap_s, self._counts)
@@ -186,22 +178,18 @@ class DecisionCore:
             self._forget_chunks()
         motion_s = self._motion_time_s(elapsed_s)
         self._playhead.advance(self._time.now_s, motion_s)
-        self._swap_pending()
-        source, limited = self._choose_target(self._action(), motion_s)
+        self._swap_pending(self._target)
+        source, limited = self._choose_target(self._target, motion_s)
         self._target = self._in_time(self._target)
         self._count(f"{self._phase}_ticks")
         command = self._playhead.command(self._target, self._time.now_s, source, limited, seam=self._seam)
-        retry = self._look_for_setback()
+        retry = self._look_for_setback(self._target)
         return Decision(command=command, request=self._ask(), retry=retry)
 
-    def _look_for_setback(self) -> Retry | None:
+    def _look_for_setback(self, target: FloatArray) -> Retry | None:
         """Whether the attempt has failed; then what belongs to it is forgotten."""
-        chunk = self._playhead.chunk
-        if chunk is None or self._phase != "playing":
-            self._recovery.pause(self._time.now_s)
-            return None
-        assert self._target is not None
-        retry = self._recovery.look(self._time.now_s, self._ages.state, self._target, chunk.subgoal_progress)
+        played = self._playhead.chunk if self._phase == "playing" else None
+        retry = self._recovery.look(self._time.now_s, self._ages.state, target, played)
         if retry is None or retry.reaction == "give_up":
             return retry
         self._time.attempt_s, self._ages.subgoal = self._time.now_s, None
@@ -216,15 +204,14 @@ class DecisionCore:
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
         return elapsed_s * pace
 
-    def _swap_pending(self) -> None:
+    def _swap_pending(self, target: FloatArray) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
         chunk = self._intake.pop()
         if chunk is None:
             return
-        assert self._target is not None
         row = self._playhead.consumed_rows(chunk)
-        outlier = is_outlier(chunk, row, self._target, self._max_velocity, self.config)
+        outlier = is_outlier(chunk, row, target, self._max_velocity, self.config)
         problem = outlier or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
@@ -239,8 +226,8 @@ class DecisionCore:
             return self._ages.state_action(self._time.now_s)
         return self._ages.action(self._time.now_s, self._playhead.chunk)
 
-    def _choose_target(self, action: StaleAction, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
-        holder, recovers = self._sources.holder, self._recovery.under_way
+    def _choose_target(self, target: FloatArray, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
+        action, holder, recovers = self._action(), self._sources.holder, self._recovery.under_way
         follows = holder is not None or recovers or self._playhead.chunk is not None
         if action == "stop" and follows:
             self._stop()
@@ -257,8 +244,7 @@ class DecisionCore:
             self._phase, self._target = "driven", self._sources.target(self._time.now_s)
             return holder, ()
         if recovers:
-            assert self._target is not None
-            self._phase, self._target = "recovering", self._recovery.back(motion_s, self._target)
+            self._phase, self._target = "recovering", self._recovery.back(motion_s, target)
             return "recover", ()
         self._target = self._playhead.target()
         if self._playhead.starved:

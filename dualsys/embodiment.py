@@ -240,6 +240,14 @@ class EmbodimentSpec(Spec):
             f"they differ in {', '.join(self.differing(other))}"
         )
 
+    def require_no_deltas(self) -> None:
+        """Refuse delta actions, which can't be held. Raises `SpecMismatch`."""
+        if self.action_representation == "delta":
+            raise SpecMismatch(
+                f"embodiment {self.name!r} takes delta actions: a target that is held would drift. "
+                "Its actor has to turn deltas into positions (action_representation 'joint')"
+            )
+
     def differing(self, other: "EmbodimentSpec") -> list[str]:
         """Names of the fields that another embodiment has otherwise."""
         return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]

@@ -22,6 +22,7 @@ import numpy as np
 
 from dualsys.chunking import is_number
 from dualsys.embodiment import EmbodimentSpec
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.events import Setback
 from dualsys.messages import FloatArray
 from dualsys.settings import RecoveryConfig
@@ -42,6 +43,9 @@ class ProgressWatch:
     Args:
         embodiment: Limits and groups.
         config: Where the bounds are.
+
+    Raises:
+        ConfigError: the configuration names a gripper that is no group of the robot's.
     """
 
     def __init__(self, embodiment: EmbodimentSpec, config: RecoveryConfig) -> None:
@@ -52,6 +56,7 @@ class ProgressWatch:
         joints = [joint.name for joint in embodiment.joints]
         self._sensed = [index for index, name in enumerate(joints) if name in embodiment.state_names]
         self._order = [embodiment.state_names.index(joints[index]) for index in self._sensed]
+        self._velocities = np.flatnonzero(embodiment.velocities)
         self._grippers = [_members(embodiment, name) for name in gripper_groups(embodiment, config)]
         self._short = max(2, round(config.still_s / SAMPLE_S) + 1)
         self._settling = max(2, round(_SETTLE_S / SAMPLE_S) + 1)
@@ -93,6 +98,8 @@ class ProgressWatch:
         position = self._position(state, target)
         if self._begin is None:
             self._begin = position
+        if bool((np.abs(target) > self._config.still_speed * self._speeds)[self._velocities].any()):
+            self._seen.clear()  # it drives, whatever its joints do
         self._seen.append(position)
         self._sent.append(target)
         if self._misses_now(position, target):
@@ -148,11 +155,13 @@ class ProgressWatch:
 
 
 def gripper_groups(embodiment: EmbodimentSpec, config: RecoveryConfig) -> tuple[str, ...]:
-    """Names of the groups that close on things."""
+    """Names of the groups that close on things. Raises `ConfigError` for one that the robot doesn't have."""
     names = tuple(group.name for group in embodiment.groups)
     if config.grippers is None:
         return tuple(name for name in names if "hand" in name or "gripper" in name)
-    return tuple(name for name in config.grippers if name in names)
+    if unknown := set(config.grippers) - set(names):
+        raise ConfigError(unknown_name("gripper group", min(unknown), names))
+    return config.grippers
 
 
 def _members(embodiment: EmbodimentSpec, name: str) -> list[int]:

@@ -18,7 +18,7 @@ import numpy as np
 from dualsys.chunking import target_at
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.events import Retry, RetryReaction, Setback
-from dualsys.messages import FloatArray
+from dualsys.messages import ActionChunk, FloatArray
 from dualsys.progress_watch import SAMPLE_S, ProgressWatch
 from dualsys.settings import RecoveryConfig, RecoveryReaction
 
@@ -60,23 +60,24 @@ class Recovery:
         self._way.clear()
         self._watch.restart(now_s)
 
-    def pause(self, now_s: float) -> None:
-        """Nothing is played: standing still says nothing."""
-        self._watch.pause(now_s)
-
-    def look(self, now_s: float, state: FloatArray | None, target: FloatArray, progress: float) -> Retry | None:
-        """Look at a tick in which a chunk was played; what is to begin anew, if anything.
+    def look(
+        self, now_s: float, state: FloatArray | None, target: FloatArray, played: ActionChunk | None
+    ) -> Retry | None:
+        """Look at a tick; what is to begin anew, if anything.
 
         Args:
             now_s: Time of the tick.
             state: As it was last sensed `(nx,)`; None: not yet.
             target: Target of the tick `(nu,)`.
-            progress: As the planner tells it; below 0 where it tells none.
+            played: The chunk that it was a row of; None where none was played: then standing still says nothing.
         """
-        if not self._config.enabled or state is None:
+        if not self._config.enabled:
+            return None
+        if state is None or played is None:
+            self._watch.pause(now_s)
             return None
         self._note(now_s, target)
-        setback = self._watch.look(now_s, state, target, progress)
+        setback = self._watch.look(now_s, state, target, played.subgoal_progress)
         return None if setback is None else self._react(now_s, setback, target)
 
     @property

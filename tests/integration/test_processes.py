@@ -173,14 +173,14 @@ def test_a_taped_run_is_decided_again_and_a_death_leaves_the_last_seconds(tmp_pa
 def test_a_killed_tick_leaves_its_last_seconds(tmp_path: Path) -> None:
     config = bridge_system.reach_system(environment=ENDLESS, seconds=60.0, tape_bytes=4 * 2**20)
 
-    def kill(progress: Progress) -> None:
+    def end_tick(progress: Progress) -> None:
         tick = progress.statuses.get("tick", {})
         if tick.get("running") and tick["count"] > 200:
             kill(tick["pid"])
 
     deck = TapeDeck(config.tape_head(), record=None, flights=tmp_path)
     with pytest.raises(BridgeError, match="the tick ended with status -9"), deck:
-        run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=kill, deck=deck)
+        run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=end_tick, deck=deck)
     head, records = read_tape(tmp_path / "flight-01-tick.mcap")
     result = replay(head, records)
     assert result.identical, result.first_difference

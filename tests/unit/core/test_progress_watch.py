@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dualsys.embodiment import EmbodimentSpec, Joint, JointGroup
+from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
 from dualsys.progress_watch import ProgressWatch, gripper_groups
 from dualsys.settings import RecoveryConfig
@@ -141,3 +142,5 @@ def test_grippers_are_found_by_name_or_named() -> None:
     assert gripper_groups(ROBOT, RecoveryConfig()) == ("hand",)
     assert gripper_groups(ROBOT, RecoveryConfig(grippers=("arm",))) == ("arm",)
     assert gripper_groups(ROBOT, RecoveryConfig(grippers=())) == ()
+    with pytest.raises(ConfigError, match="Did you mean 'hand'"):
+        ProgressWatch(ROBOT, RecoveryConfig(grippers=("hands",)))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dualsys.bridge.flight_recorder import FlightRecorder
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.tape_deck import TapeDeck
-from dualsys.bridge.tape_file import TapeWriter, read_tape
+from dualsys.bridge.tape_file import TapeWriter, read_parts, read_tape
+from dualsys.bridge.tape_reel import TapeReel
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import SubgoalSpec
@@ -165,6 +166,28 @@ def test_a_recorder_forgets_what_is_old_and_never_fails(tmp_path: Path) -> None:
     assert recorder.tapes == []
     assert recorder.faults == 100_000
     assert len(recorder._kept) < 1100
+
+
+@pytest.mark.parametrize("keep", [0, 3])
+def test_a_tape_in_parts_is_the_tape_in_one_and_keeps_the_newest(tmp_path: Path, keep: int) -> None:
+    core, timing = CoreConfig(), TimingConfig(actor_latency_s=0.03)
+    head = head_of(core, timing)
+    tape = Listed()
+    played(core, timing, ["none", "nan", "none", "nothing", "none"], list(range(24)), tape)
+    with TapeReel(tmp_path / "run.mcap", head, part_bytes=20_000, keep=keep) as reel:
+        for record in tape.records:
+            reel.add(record)
+    names = [path.name for path in reel.files]
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == keep if keep else names[0] == "run.0000.mcap"
+    _, records = read_parts(reel.files)
+    found = [bits(record) for record in records]
+    assert found == [bits(record) for record in tape.records[-len(found) :]]
+    assert keep or len(found) == len(tape.records)
+    with pytest.raises(TapeError, match="parts of another run"):
+        TapeReel(tmp_path / "run.mcap", head, part_bytes=1)
+    with pytest.raises(TapeError, match="does not go on from"):
+        list(read_parts([reel.files[0], reel.files[2]])[1])
 
 
 def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Self, final
 from dualsys.bridge.tape_file import TapeWriter
 from dualsys.errors import TapeError
 from dualsys.events import Started
-from dualsys.tape import Record, TapeHead
+from dualsys.tape import Record, StopLatch, TapeHead
 
 
 @final
@@ -24,7 +24,8 @@ class TapeReel:
     Args:
         path: `FOLDER/STEM.mcap`. Parts of an earlier run of this name are refused, so that two runs never mix.
         head: What a replay needs; the same in every part.
-        part_bytes: A part that is larger ends where the next episode starts, or at twice this size; 0: one file.
+        part_bytes: A part that is larger ends where the next episode starts with no emergency stop pressed, or at twice
+            this size; 0: one file.
         keep: Newest parts kept on disk; 0: all.
 
     Raises:
@@ -36,16 +37,18 @@ class TapeReel:
         self.files: list[Path] = []
         """On disk, the oldest first."""
         self._number = 0
+        self._stop = StopLatch()
         if part_bytes:
             _require_no_parts(path)
         self._writer = self._next_file()
 
     def add(self, record: Record) -> None:
         """Write a record. Raises `OSError` or `TapeError` where the disk is full."""
-        if self._part_bytes and self._is_full(starting=isinstance(record, Started)):
+        if self._part_bytes and self._is_full(starting=isinstance(record, Started) and not self._stop.pressed):
             self._writer.close()
             self._writer = self._next_file()
             self._let_go()
+        self._stop.see(record)
         self._writer.add(record)
 
     def close(self) -> None:

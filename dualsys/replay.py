@@ -12,7 +12,7 @@ from dualsys.decision import DecisionCore
 from dualsys.events import ChunkRequest, EmergencyReset, Started
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
-from dualsys.tape import Record, TapeHead
+from dualsys.tape import Record, StopLatch, TapeHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +39,20 @@ def replay(head: TapeHead, records: Iterable[Record]) -> Replay:
     """Play a tape's events through a new core and gate, and hold each command against the tape's.
 
     Records are drawn one by one, so that a tape of hours needs no memory. A tape may begin in the midst of a run, as a
-    flight recorder's does: what it says before the first start depends on what is not on it, and is passed over.
+    flight recorder's does: what it says before the first start that finds no emergency stop pressed depends on what is
+    not on it, and is passed over.
     """
     tape = iter(records)
     passed_over = 0
     until_asked: list[Record] = []
     """From the first start to the first request, whose number a tape that begins in the midst of a run goes on from."""
+    stop = StopLatch()
     for record in tape:
-        passed_over += not until_asked and not isinstance(record, Started)
-        if until_asked or isinstance(record, Started):
+        stop.see(record)
+        if until_asked or (isinstance(record, Started) and not stop.pressed):
             until_asked.append(record)
+        else:
+            passed_over += 1
         if until_asked and isinstance(record, ChunkRequest):
             break
     player = _Player(head)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import TapeError
-from dualsys.events import ChunkRequest, Event
+from dualsys.events import ChunkRequest, EmergencyReset, EmergencyStop, Event
 from dualsys.messages import Command
 from dualsys.settings import CoreConfig, SafetyConfig
 
@@ -46,6 +46,28 @@ class TapeHead(BaseModel):
         if head.version != TAPE_VERSION:
             raise TapeError(f"{where} is a tape of version {head.version}, this dualsys reads {TAPE_VERSION}")
         return head
+
+
+class StopLatch:
+    """Whether the emergency stop is pressed, as the records so far tell.
+
+    It outlasts the start of an episode: from such a start nothing can be replayed without what was before.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def see(self, record: Record) -> None:
+        """Take a record in."""
+        match record:
+            case EmergencyStop():
+                self.pressed = True
+            case EmergencyReset():
+                self.pressed = False
+            case Command():
+                self.pressed = record.source == "stop"
+            case _:
+                pass
 
 
 class Tape(Protocol):

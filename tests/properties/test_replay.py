@@ -48,8 +48,15 @@ def head_of(core: CoreConfig, timing: TimingConfig) -> TapeHead:
     return TapeHead(embodiment=ARM, core=core, safety=SafetyConfig(), control_dt_s=1.0 / timing.control_hz)
 
 
-def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[int], tape: Any) -> None:
-    """Episodes of an arm whose actor fails by a script."""
+def played(
+    core: CoreConfig,
+    timing: TimingConfig,
+    failures: Any,
+    seeds: list[int],
+    tape: Any,
+    released: list[int] | None = None,
+) -> None:
+    """Episodes of an arm whose actor fails by a script; all are stopped, and those named (else all) released again."""
     actor = FaultyActor(PoseActor(ARM, SPEC, np.full(2, 0.7)), failures)
     decisions = DecisionCore(ARM, core, build_policy(core.chunk_policy), tape)
     gate = SafetyGate(ARM, 1.0 / timing.control_hz, SafetyConfig())
@@ -64,7 +71,7 @@ def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[in
             steps += 1
             if steps == 20:
                 driver.stop("somebody pressed it")
-            if steps == 30:
+            if steps == 30 and (released is None or seed in released):
                 driver.reset_stop()
             _, _, terminated, truncated, _ = environment.step(command.target)
             over = terminated or truncated
@@ -199,3 +206,15 @@ def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
         read_tape(tmp_path / "none.mcap")
     with pytest.raises(TapeError, match="version 2, this dualsys reads 1"):
         TapeHead.parse(head_of(CoreConfig(), TimingConfig()).model_copy(update={"version": 2}).model_dump_json(), "x")
+
+
+def test_nothing_is_decided_again_from_a_start_with_the_stop_still_pressed() -> None:
+    core, timing, tape = CoreConfig(), TimingConfig(actor_latency_s=0.03), Listed()
+    played(core, timing, ["none"], [0, 1, 2], tape, released=[1, 2])
+    head = head_of(core, timing)
+    assert replay(head, tape.records).identical
+    starts = [index for index, record in enumerate(tape.records) if isinstance(record, Started)]
+    for begin in (5, starts[1] - 1):
+        late = replay(head, tape.records[begin:])
+        assert late.passed_over == starts[2] - begin
+        assert late.identical, late.first_difference

@@ -8,14 +8,14 @@ from typing import final
 from dualsys.bridge.tape_file import TapeWriter, stamp_of
 from dualsys.errors import TapeError
 from dualsys.events import Started
-from dualsys.tape import Record, TapeHead
+from dualsys.tape import CarriedOver, Record, TapeHead
 
 _LOGGER = logging.getLogger(__name__)
 
 KEPT_S = 10.0
 """Before a fault."""
 KEPT_FROM_START_S = 120.0
-"""A tape can be replayed from an episode's start: the newest is kept for so long."""
+"""A tape can be replayed from an episode's start with nothing carried over: the newest is kept for so long."""
 AFTER_S = 2.0
 """What a fault leads to, up to this long, is on the tape, too."""
 MOST_TAPES = 20
@@ -35,6 +35,7 @@ class FlightRecorder:
         self._folder, self._head = folder, head
         self._kept: deque[tuple[float, Record]] = deque()
         self._starts: deque[float] = deque(maxlen=2)
+        self._carried = CarriedOver()
         self._now_s = 0.0
         self._pending: tuple[float, str] | None = None
         self.faults = 0
@@ -46,7 +47,8 @@ class FlightRecorder:
         stamp_s = stamp_of(record)
         if stamp_s == stamp_s:
             self._now_s = max(self._now_s, stamp_s)
-        if isinstance(record, Started):
+        self._carried.see(record)
+        if isinstance(record, Started) and not self._carried:
             self._starts.append(self._now_s)
         self._kept.append((self._now_s, record))
         self._let_go()

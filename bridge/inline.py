@@ -171,14 +171,15 @@ class InlineDriver:
     def reset_stop(self) -> None:
         """End an emergency stop: the next `step` begins to move, from rest where the newest observation saw the robot.
 
-        Without a stop it does nothing. Raises `ConfigError` before the first `step`.
+        Without a stop it does nothing. Raises `ConfigError` before the first `step`, and `InvalidObservation` where the
+        newest observation doesn't tell where the robot is: then it stays stopped.
         """
         if self._seen is None:
             raise ConfigError("reset_stop() before the first step(): nobody knows yet where the robot is")
         if self.core.status().phase != "stopped":
             return
-        self._note("stop_reset", "")
         position = self.gate.resume(self.core.embodiment.position_in(self._seen.state))
+        self._note("stop_reset", "")
         self.core.handle(EmergencyReset(now_s=self._now_s, position=position))
 
     @property

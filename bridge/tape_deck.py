@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from dualsys.bridge.flight_recorder import FlightRecorder
-from dualsys.bridge.tape_file import TapeWriter
+from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.tape_ring import TapeRing
-from dualsys.errors import BridgeError
+from dualsys.errors import BridgeError, TapeError
 from dualsys.events import Fault
 from dualsys.tape import Record, TapeHead
 
@@ -23,12 +23,12 @@ class TapeDeck:
 
     Args:
         head: What a replay needs.
-        record: File for the whole run; None: none.
+        record: Where the whole run goes; None: nowhere.
         flights: Folder for tapes of the last seconds before each fault; None: none.
     """
 
-    def __init__(self, head: TapeHead, *, record: Path | None, flights: Path | None) -> None:
-        self._writer = TapeWriter(record, head) if record is not None else None
+    def __init__(self, head: TapeHead, *, record: TapeReel | None, flights: Path | None) -> None:
+        self._writer = record
         self._flights = FlightRecorder(flights, head) if flights is not None else None
         self._lost_bytes = 0
         self._gave_up = False
@@ -74,7 +74,7 @@ class TapeDeck:
             return
         try:
             self._writer.add(record)
-        except OSError as error:
+        except (OSError, TapeError) as error:
             _LOGGER.warning("the tape cannot be written any more: %s", error)
             self._writer, self._gave_up = None, True
             self._not_written += 1

@@ -6,7 +6,9 @@ The head stands in the file's metadata. A file that was cut off is read as far a
 
 import json
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, final
@@ -58,9 +60,10 @@ class TapeWriter:
     Args:
         path: The file; it is made anew.
         head: What a replay needs.
+        part: Which part of a tape in several files this is, from 0.
     """
 
-    def __init__(self, path: Path, head: TapeHead) -> None:
+    def __init__(self, path: Path, head: TapeHead, *, part: int = 0) -> None:
         from mcap.writer import CompressionType, Writer
 
         try:
@@ -69,7 +72,7 @@ class TapeWriter:
             raise TapeError(f"tape {path} cannot be written: {error.strerror}") from error
         self._writer = Writer(self._file, chunk_size=64 * 2**10, compression=CompressionType.ZSTD)
         self._writer.start(profile="", library="dualsys")
-        self._writer.add_metadata(_METADATA, {"head": head.model_dump_json()})
+        self._writer.add_metadata(_METADATA, {"head": head.model_dump_json(), "part": str(part)})
         self._channels = {kind: self._channel(kind, topic) for kind, topic in TOPICS.items()}
         self._stamp_ns = 0
         self.records = 0
@@ -94,6 +97,11 @@ class TapeWriter:
         )
         self.records += 1
 
+    @property
+    def size_bytes(self) -> int:
+        """What has reached the file; up to 64 KB of records still wait to be packed."""
+        return 0 if self._file.closed else self._file.tell()
+
     def close(self) -> None:
         """Write the index. Idempotent."""
         if not self._file.closed:
@@ -115,37 +123,67 @@ def read_tape(path: Path) -> tuple[TapeHead, list[Record]]:
     Raises:
         TapeError: where there is none, it is no tape, or it holds what no tape does.
     """
+    head, _, records = _read(path)
+    return head, records
+
+
+def read_parts(paths: Sequence[Path]) -> tuple[TapeHead, Iterator[Record]]:
+    """Head and records of a tape in one file or several, in the order they were written; one part is held at a time.
+
+    Raises:
+        TapeError: as `read_tape`; of parts but the first, and of any that does not go on from the one before, while
+            the records are drawn.
+    """
+    head, part, records = _read(paths[0])
+    return head, chain(records, _further(paths, head, part))
+
+
+def _further(paths: Sequence[Path], head: TapeHead, part: int) -> Iterator[Record]:
+    for before, path in pairwise(paths):
+        found, number, records = _read(path)
+        part += 1
+        if found != head or number != part:
+            raise TapeError(
+                f"{path} does not go on from {before}: it is part {number}"
+                + (f", not {part}" if found == head else " of another run")
+            )
+        yield from records
+
+
+def _read(path: Path) -> tuple[TapeHead, int, list[Record]]:
+    """Head, number and records of one file."""
     if not path.is_file():
         raise TapeError(f"tape {path} does not exist; `dualsys run --record FILE` makes one")
     with path.open("rb") as file:
-        heads, messages = _messages(file, path)
-    if not heads:
+        told, messages = _messages(file, path)
+    if not told:
         raise TapeError(f"{path} is an MCAP file, but none of dualsys: it has no metadata of that name")
     numbered = sorted(messages, key=lambda message: message[0])
-    return TapeHead.parse(heads[0], str(path)), [_parse(topic, data, path) for _, topic, data in numbered]
+    head = TapeHead.parse(told.get("head", ""), str(path))
+    return head, int(told.get("part", "0")), [_parse(topic, data, path) for _, topic, data in numbered]
 
 
-def _messages(file: IO[bytes], path: Path) -> tuple[list[str], list[tuple[int, str, bytes]]]:
-    """Heads, and number, topic and text of every message up to the end, or up to where the file was cut off."""
+def _messages(file: IO[bytes], path: Path) -> tuple[dict[str, str], list[tuple[int, str, bytes]]]:
+    """Metadata, and number, topic and text of every message up to the end, or up to where the file was cut off."""
     from mcap.exceptions import McapError
     from mcap.records import Channel, Message, Metadata
     from mcap.stream_reader import StreamReader
 
-    heads: list[str] = []
+    told: dict[str, str] = {}
     messages: list[tuple[int, str, bytes]] = []
     topics: dict[int, str] = {}
     try:
         for record in StreamReader(file).records:
             if isinstance(record, Metadata) and record.name == _METADATA:
-                heads.append(record.metadata["head"])
+                told = dict(record.metadata)
             elif isinstance(record, Channel):
                 topics[record.id] = record.topic
             elif isinstance(record, Message):
                 messages.append((record.sequence, topics[record.channel_id], record.data))
     except (McapError, EOFError, struct.error) as error:  # the last for a file that ends in the midst of a length
-        if not heads:
+        if not told:
             raise TapeError(f"{path} is not a tape: {error}") from error
-    return heads, messages
+    return told, messages
 
 
 def stamp_of(record: Record) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dualsys.decision import DecisionCore
 from dualsys.events import ChunkRequest, EmergencyReset, Retry, Started
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
-from dualsys.tape import Record, TapeHead
+from dualsys.tape import CarriedOver, Record, TapeHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +38,30 @@ class Replay:
 def replay(head: TapeHead, records: Iterable[Record]) -> Replay:
     """Play a tape's events through a new core and gate, and hold each command against the tape's.
 
-    A tape may begin in the midst of a run, as a flight recorder's does: what it says before the first start depends on
-    what is not on it, and is passed over.
+    Records are drawn one by one, so that a tape of hours needs no memory. A tape may begin in the midst of a run, as a
+    flight recorder's does: what it says before the first start with nothing `CarriedOver` depends on what is not on
+    it, and is passed over.
     """
-    tape = list(records)
-    first = next((index for index, record in enumerate(tape) if isinstance(record, Started)), len(tape))
+    tape = iter(records)
+    passed_over = 0
+    until_asked: list[Record] = []
+    """From the first start to the first request, whose number a tape that begins in the midst of a run goes on from."""
+    carried = CarriedOver()
+    for record in tape:
+        carried.see(record)
+        if until_asked or (isinstance(record, Started) and not carried):
+            until_asked.append(record)
+        else:
+            passed_over += 1
+        if until_asked and isinstance(record, ChunkRequest):
+            break
     player = _Player(head)
-    asked = next((record for record in tape[first:] if isinstance(record, ChunkRequest)), None)
-    if asked is not None:
-        player.core.requester.sequence = asked.sequence
-    for record in tape[first:]:
+    if until_asked and isinstance(until_asked[-1], ChunkRequest):
+        player.core.requester.sequence = until_asked[-1].sequence
+    for record in chain(until_asked, tape):
         player.play(record)
     return Replay(
-        passed_over=first,
+        passed_over=passed_over,
         events=player.events,
         commands=player.commands,
         differing=player.differing,

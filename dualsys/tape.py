@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import TapeError
-from dualsys.events import ChunkRequest, Event, Retry
+from dualsys.events import ChunkRequest, EmergencyReset, EmergencyStop, Event, Offered, Retry
 from dualsys.messages import Command
 from dualsys.settings import CoreConfig, SafetyConfig
 
@@ -46,6 +46,36 @@ class TapeHead(BaseModel):
         if head.version != TAPE_VERSION:
             raise TapeError(f"{where} is a tape of version {head.version}, this dualsys reads {TAPE_VERSION}")
         return head
+
+
+class CarriedOver:
+    """Whether what outlasts the start of an episode is there: an emergency stop that is pressed, a source with the say.
+
+    From such a start nothing can be replayed without what was before it.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._claiming: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return self._stopped or bool(self._claiming)
+
+    def see(self, record: Record) -> None:
+        """Take a record in."""
+        match record:
+            case EmergencyStop():
+                self._stopped = True
+            case EmergencyReset():
+                self._stopped = False
+            case Command():
+                self._stopped = record.source == "stop"
+            case Offered() if record.claims:
+                self._claiming.add(record.source)
+            case Offered():
+                self._claiming.discard(record.source)
+            case _:
+                pass
 
 
 class Tape(Protocol):

@@ -9,7 +9,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from dualsys.bridge.tape_file import read_tape
+from dualsys.bridge.tape_file import read_parts
+from dualsys.errors import ConfigError
 from dualsys.replay import Replay, replay
 
 
@@ -17,17 +18,19 @@ from dualsys.replay import Replay, replay
 class ReplayConfig:
     """Play a tape through the decision core and the safety gate, and compare every command."""
 
-    tape: Annotated[Path, tyro.conf.Positional]
-    """What `dualsys run --record` or its flight recorder wrote."""
+    tape: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """What `dualsys run --record` or its flight recorder wrote; of a tape in parts, several in order."""
     json: Path | None = None
     """File for the figures."""
 
 
 def main(config: ReplayConfig) -> int:
     """Read, play, compare. Returns 0 where all commands are the same, 1 where one isn't or there are none."""
-    head, records = read_tape(config.tape)
+    if not config.tape:
+        raise ConfigError("dualsys replay FILE...: no tape was given; `dualsys run --record FILE` makes one")
+    head, records = read_parts(config.tape)
     result = replay(head, records)
-    Console().print(_table(config.tape, result))
+    Console().print(_table(config.tape[0], result))
     if config.json is not None:
         config.json.write_text(json.dumps(asdict(result) | {"identical": result.identical}, indent=2) + "\n")
     return 0 if result.identical else 1

@@ -22,6 +22,7 @@ from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import PlannerPlace, SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
+from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.tape import TapeHead
@@ -137,11 +138,16 @@ def tape_deck(config: RunConfig, head: TapeHead, header: Mapping[str, Any]) -> I
     if config.record is None and config.flight_recorder is None:
         yield None
         return
-    if config.record is not None:
-        config.record.parent.mkdir(parents=True, exist_ok=True)
     told = head.model_copy(update={"config": dict(header["config"]), "versions": dict(header["versions"])})
-    with TapeDeck(told, record=config.record, flights=config.flight_recorder) as deck:
+    with TapeDeck(told, record=_reel(config, told), flights=config.flight_recorder) as deck:
         yield deck
+
+
+def _reel(config: RunConfig, head: TapeHead) -> TapeReel | None:
+    if config.record is None:
+        return None
+    config.record.parent.mkdir(parents=True, exist_ok=True)
+    return TapeReel(config.record, head, part_bytes=round(config.record_part_mb * 2**20), keep=config.record_keep)
 
 
 def _drive(config: RunConfig, system: SystemConfig, table: LiveTable, deck: TapeDeck | None) -> RunResult:

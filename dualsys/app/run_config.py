@@ -79,6 +79,10 @@ class RunConfig:
     """File for the run log, one JSON object a line: every command with its chunk, subgoal, ages and limits."""
     record: Path | None = None
     """File for a tape of the run, `.mcap`: `dualsys replay` decides all of it again."""
+    record_part_mb: float = 0.0
+    """The tape goes on in a new file (`NAME.0000.mcap`, `NAME.0001.mcap` ...) when one is this large; 0: one file."""
+    record_keep: int = 0
+    """Newest such files that are kept, the others are deleted; 0: all."""
     flight_recorder: Path | None = None
     """Folder that gets a tape of the last seconds whenever something fails."""
     json: Path | None = None
@@ -97,6 +101,10 @@ class RunConfig:
             self._check_planner_elsewhere()
         elif self.robot:
             raise ConfigError("--robot is this robot's name at a --planner-server: give that, too")
+        if not self.record_part_mb >= 0 or self.record_keep < 0 or self.record_keep == 1:
+            raise ConfigError("--record-part-mb must not be below 0; --record-keep is 0 (all) or 2 and above")
+        if self.record_keep and not self.record_part_mb:
+            raise ConfigError("--record-keep is for a tape in several files: give --record-part-mb, too")
 
     def _check_planner_elsewhere(self) -> None:
         asked = "--planner-node" if self.planner_node else "--planner-server"

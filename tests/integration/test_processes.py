@@ -17,6 +17,7 @@ from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY, remove_stale_folder
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_file import read_tape
+from dualsys.bridge.tape_reel import TapeReel
 from dualsys.errors import BridgeError
 from dualsys.replay import replay
 from dualsys.settings import PlannerLifeConfig
@@ -158,7 +159,8 @@ def test_a_killed_actor_comes_back() -> None:
 def test_a_taped_run_is_decided_again_and_a_death_leaves_the_last_seconds(tmp_path: Path) -> None:
     killer = Killer("actor", made="chunks")
     config = bridge_system.reach_system(environment=ENDLESS, seconds=60.0, tape_bytes=4 * 2**20)
-    with TapeDeck(config.tape_head(), record=tmp_path / "run.mcap", flights=tmp_path / "flights") as deck:
+    reel = TapeReel(tmp_path / "run.mcap", config.tape_head())
+    with TapeDeck(config.tape_head(), record=reel, flights=tmp_path / "flights") as deck:
         result = run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=killer, deck=deck)
     head, records = read_tape(tmp_path / "run.mcap")
     whole = replay(head, records)

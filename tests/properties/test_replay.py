@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dualsys.bridge.flight_recorder import FlightRecorder
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.tape_deck import TapeDeck
-from dualsys.bridge.tape_file import TapeWriter, read_tape
+from dualsys.bridge.tape_file import TapeWriter, read_parts, read_tape
+from dualsys.bridge.tape_reel import TapeReel
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import SubgoalSpec
@@ -47,8 +48,15 @@ def head_of(core: CoreConfig, timing: TimingConfig) -> TapeHead:
     return TapeHead(embodiment=ARM, core=core, safety=SafetyConfig(), control_dt_s=1.0 / timing.control_hz)
 
 
-def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[int], tape: Any) -> None:
-    """Episodes of an arm whose actor fails by a script."""
+def played(
+    core: CoreConfig,
+    timing: TimingConfig,
+    failures: Any,
+    seeds: list[int],
+    tape: Any,
+    released: list[int] | None = None,
+) -> None:
+    """Episodes of an arm whose actor fails by a script; all are stopped, and those named (else all) released again."""
     actor = FaultyActor(PoseActor(ARM, SPEC, np.full(2, 0.7)), failures)
     decisions = DecisionCore(ARM, core, build_policy(core.chunk_policy), tape)
     gate = SafetyGate(ARM, 1.0 / timing.control_hz, SafetyConfig())
@@ -63,7 +71,7 @@ def played(core: CoreConfig, timing: TimingConfig, failures: Any, seeds: list[in
             steps += 1
             if steps == 20:
                 driver.stop("somebody pressed it")
-            if steps == 30:
+            if steps == 30 and (released is None or seed in released):
                 driver.reset_stop()
             _, _, terminated, truncated, _ = environment.step(command.target)
             over = terminated or truncated
@@ -167,6 +175,28 @@ def test_a_recorder_forgets_what_is_old_and_never_fails(tmp_path: Path) -> None:
     assert len(recorder._kept) < 1100
 
 
+@pytest.mark.parametrize("keep", [0, 3])
+def test_a_tape_in_parts_is_the_tape_in_one_and_keeps_the_newest(tmp_path: Path, keep: int) -> None:
+    core, timing = CoreConfig(), TimingConfig(actor_latency_s=0.03)
+    head = head_of(core, timing)
+    tape = Listed()
+    played(core, timing, ["none", "nan", "none", "nothing", "none"], list(range(24)), tape)
+    with TapeReel(tmp_path / "run.mcap", head, part_bytes=20_000, keep=keep) as reel:
+        for record in tape.records:
+            reel.add(record)
+    names = [path.name for path in reel.files]
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == keep if keep else names[0] == "run.0000.mcap"
+    _, records = read_parts(reel.files)
+    found = [bits(record) for record in records]
+    assert found == [bits(record) for record in tape.records[-len(found) :]]
+    assert keep or len(found) == len(tape.records)
+    with pytest.raises(TapeError, match="parts of another run"):
+        TapeReel(tmp_path / "run.mcap", head, part_bytes=1)
+    with pytest.raises(TapeError, match="does not go on from"):
+        list(read_parts([reel.files[0], reel.files[2]])[1])
+
+
 def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
     for name, data in (("text.mcap", b"hello"), ("empty.mcap", b"")):
         (tmp_path / name).write_bytes(data)
@@ -176,3 +206,15 @@ def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
         read_tape(tmp_path / "none.mcap")
     with pytest.raises(TapeError, match="version 2, this dualsys reads 1"):
         TapeHead.parse(head_of(CoreConfig(), TimingConfig()).model_copy(update={"version": 2}).model_dump_json(), "x")
+
+
+def test_nothing_is_decided_again_from_a_start_with_the_stop_still_pressed() -> None:
+    core, timing, tape = CoreConfig(), TimingConfig(actor_latency_s=0.03), Listed()
+    played(core, timing, ["none"], [0, 1, 2], tape, released=[1, 2])
+    head = head_of(core, timing)
+    assert replay(head, tape.records).identical
+    starts = [index for index, record in enumerate(tape.records) if isinstance(record, Started)]
+    for begin in (5, starts[1] - 1):
+        late = replay(head, tape.records[begin:])
+        assert late.passed_over == starts[2] - begin
+        assert late.identical, late.first_difference

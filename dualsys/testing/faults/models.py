@@ -33,7 +33,7 @@ class FaultyActor:
 
     def __init__(self, actor: Actor, failures: Sequence[Failure], *, slow_s: float = 0.2) -> None:
         self._actor = actor
-        self._failures = tuple(failures)
+        self._failures = failures
         self._slow_s = slow_s
         self.calls = 0
 
@@ -84,7 +84,7 @@ class FaultyPlanner:
 
     def __init__(self, planner: Planner, failures: Sequence[Failure], *, slow_s: float = 0.2) -> None:
         self._planner = planner
-        self._failures = tuple(failures)
+        self._failures = failures
         self._slow_s = slow_s
         self.calls = 0
 

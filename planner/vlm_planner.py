@@ -26,6 +26,8 @@ from dualsys.planner.readout import SubgoalReadout
 from dualsys.planner.tokenization import load_tokenizer
 
 WEIGHTS = "planner.safetensors"
+_MOST_TEXTS = 10_000
+"""Instructions whose tokens are kept: a training meets the same ones again and again."""
 
 
 class PlannerNetwork(nn.Module):
@@ -62,6 +64,7 @@ class VLMPlanner:
             schema_id=config.schema_id,
         )
         self._prompts: dict[str, Prompt] = {}
+        self._texts: dict[str, list[int]] = {}
 
     @classmethod
     def build(cls, config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Self:
@@ -127,7 +130,7 @@ class VLMPlanner:
         if image.ndim != 3 or image.shape[2] != 3:
             raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")
         backbone = self.network.backbone
-        pixels_BCHW = images_to_pixels(image[None], backbone.image_size).to(backbone.device)
+        pixels_BCHW = images_to_pixels(image[None], backbone.image_size, backbone.device)
         tokens_BKC = self.network(pixels_BCHW, self._prompt(observation.instruction))
         return LatentSubgoal(
             tokens=tokens_BKC[0].cpu().numpy(),
@@ -139,12 +142,15 @@ class VLMPlanner:
     def prompt(self, instructions: Sequence[str]) -> Prompt:
         """Prompt of a batch of instructions, for training."""
         backbone = self.network.backbone
+        if len(self._texts) > _MOST_TEXTS:
+            self._texts.clear()
         prompt = build_prompt(
             instructions,
             self.tokenizer,
             image_token_id=backbone.image_token_id,
             num_image_tokens=backbone.num_image_tokens,
             max_text_tokens=self.config.max_text_tokens,
+            known=self._texts,
         )
         return Prompt(prompt.input_ids_BS.to(backbone.device), prompt.mask_BS.to(backbone.device))
 

@@ -190,7 +190,9 @@ class Trainer:
 
     def _losses(self, sampler: BatchSampler, seed: int, step: int, *, augment: bool) -> Losses:
         batch = sampler.draw(step, self.share)
-        return self.learner.losses(batch, _generator(seed, step, self.learner.device), augment=augment, share=self.share)
+        return self.learner.losses(
+            batch, _generator(seed, step, self.learner.device), augment=augment, share=self.share
+        )
 
     def _figures(self, losses: Losses) -> tuple[float, float, float]:
         """Flow loss, position loss and position error of the whole batch."""
@@ -253,7 +255,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def _generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """Draws where the learner is: millions of numbers a step, which a processor takes longer for than a GPU to train."""
+    """Draws where the learner is: millions of numbers a step, for which a processor takes longer than a GPU trains."""
     return torch.Generator(device).manual_seed(seed * 1_000_003 + step)
 
 

@@ -62,7 +62,7 @@ class ActorLoop:
         self._answered = outbox.last_sequence
         self._prepared: tuple[int, int] | None = None
         """Epoch and sequence of the newest subgoal that was prepared."""
-        self._episode: int | None = None
+        self._attempt: tuple[int, int] | None = None
         self._latency_s = 0.0
         self._counts = {"chunks": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
 
@@ -131,9 +131,9 @@ class ActorLoop:
         subgoal = self._subgoals.read() if request.use_subgoal else None
         if subgoal is not None and subgoal.observation_stamp_s < episode.start_s:
             subgoal = None
-        if episode.number != self._episode:
-            self._actor.reset(seed=episode.seed)
-            self._episode = episode.number
+        if episode.key != self._attempt:
+            self._actor.reset(seed=episode.model_seed)
+            self._attempt = episode.key
         chunk: Any = self._actor.act(observation, subgoal, request.prefix)
         usable = isinstance(chunk, ActionChunk)
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"

@@ -4,10 +4,12 @@ import math
 import threading
 from typing import Any
 
+from dualsys.action_groups import ActionGroups
 from dualsys.bridge.actor_loop import ActorLoop
 from dualsys.bridge.boxes import (
     CHUNK,
     EPISODE,
+    OFFERS,
     POSE,
     REQUEST,
     STATE,
@@ -51,7 +53,7 @@ def make_planner_loop(
     clock = MonotonicClock()
     return PlannerLoop(
         planner,
-        senses=_senses(config, boxes),
+        senses=make_senses(config, boxes),
         outbox=boxes.writer(subgoal_box(config), wait=wait),
         reporter=Reporter(boxes.writer(status_box("planner"), wait=wait), clock),
         clock=clock,
@@ -62,13 +64,14 @@ def make_planner_loop(
 
 
 def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLog | None) -> ActorLoop:
-    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where the chunk policy asks too much of it."""
+    """The actor's loop; adopts the chunk box. Raises `SpecMismatch` where its rows or the chunk policy don't fit."""
     require_guidance(actor, build_policy(config.core.chunk_policy).guidance)
+    ActionGroups(config.embodiment, config.core.velocity_decay_s).require_rows(actor.dt_s, whose="the actor")
     clock = MonotonicClock()
     return ActorLoop(
         actor,
         # The planner needs no such limit: its subgoals bear their images' age, and the tick judges that.
-        senses=_senses(config, boxes, image_expires_s=config.image_expires_s),
+        senses=make_senses(config, boxes, image_expires_s=config.image_expires_s),
         requests=boxes.reader(REQUEST),
         subgoals=boxes.reader(subgoal_box(config)),
         outbox=boxes.writer(CHUNK),
@@ -91,6 +94,19 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
     )
 
 
+def tick_boxes(config: SystemConfig, boxes: Boxes) -> TickBoxes:
+    """The tick's ends of the boxes; adopts those it writes."""
+    return TickBoxes(
+        episode=boxes.writer(EPISODE),
+        state=boxes.writer(STATE),
+        pose=boxes.writer(POSE),
+        request=boxes.writer(REQUEST),
+        subgoal=boxes.reader(subgoal_box(config)),
+        chunk=boxes.reader(CHUNK),
+        offers={name: boxes.reader(spec) for name, spec in OFFERS.items()},
+    )
+
+
 def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape: Tape | None = None) -> TickLoop:
     """The tick's loop; adopts the boxes it writes.
 
@@ -104,14 +120,7 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape
         robot,
         DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
         SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety, clearance_of(environment, config.safety)),
-        TickBoxes(
-            episode=boxes.writer(EPISODE),
-            state=boxes.writer(STATE),
-            pose=boxes.writer(POSE),
-            request=boxes.writer(REQUEST),
-            subgoal=boxes.reader(subgoal_box(config)),
-            chunk=boxes.reader(CHUNK),
-        ),
+        tick_boxes(config, boxes),
         clock,
         config,
         Reporter(boxes.writer(status_box("tick")), clock),
@@ -127,7 +136,8 @@ def rehearse(config: SystemConfig, environment: Any) -> None:
     loop.run(threading.Event())
 
 
-def _senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
+def make_senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
+    """What puts the newest observation together; adopts nothing."""
     return Senses(
         episode=boxes.reader(EPISODE),
         state=boxes.reader(STATE),

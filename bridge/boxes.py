@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, final
 
 from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout
 from dualsys.bridge.latest_value import Codec, Mailbox
+from dualsys.bridge.offer_wire import OfferCodec
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.shared_memory import require_room
@@ -21,11 +22,13 @@ from dualsys.bridge.wire import (
     StatusCodec,
     SubgoalCodec,
 )
-from dualsys.events import ChunkRequest
+from dualsys.events import ChunkRequest, Offered, SourceName
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.sources import PRIORITY
 
 T = TypeVar("T")
 
+_TINY = 2**13
 _SMALL = 2**17
 _LARGE = 2**20
 _LOGS = 2**20
@@ -46,6 +49,11 @@ STATE: BoxSpec[Observation] = BoxSpec(name="state", codec=ObservationCodec(), ca
 POSE: BoxSpec[ScenePose] = BoxSpec(name="pose", codec=PoseCodec(), capacity=_SMALL)
 REQUEST: BoxSpec[ChunkRequest] = BoxSpec(name="request", codec=RequestCodec(), capacity=_LARGE)
 CHUNK: BoxSpec[ActionChunk] = BoxSpec(name="chunk", codec=ChunkCodec(), capacity=_LARGE)
+
+OFFERS: dict[SourceName, BoxSpec[Offered]] = {
+    name: BoxSpec(name=f"source.{name}", codec=OfferCodec(), capacity=_TINY) for name in PRIORITY
+}
+"""A box for each source of commands beside the policy."""
 
 PROCESSES = ("tick", "actor", "camera", "planner", "launcher", "supervisor")
 """Who has a status box."""
@@ -110,7 +118,7 @@ class SharedBoxes:
     def create(self, config: SystemConfig) -> None:
         """Lay out all boxes of a run, or none. Raises `BridgeError` where the memory can't be had."""
         specs: list[BoxSpec[Any]] = [EPISODE, STATE, POSE, REQUEST, CHUNK, subgoal_box(config)]
-        specs += camera_boxes(config).values()
+        specs += [*OFFERS.values(), *camera_boxes(config).values()]
         specs += [status_box(process) for process in PROCESSES]
         nbytes = sum(BoxLayout(slots=DEFAULT_SLOTS, capacity=spec.capacity).size for spec in specs)
         require_room(self._folder, nbytes + _LOGS, f"the {len(specs)} mailboxes of this run and its logs")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dualsys.errors import BridgeError
 
 MAGIC = b"DSYS"
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 MAX_FRAME_BYTES = 256 * 2**20
 MAX_TEXT_BYTES = 64 * 2**10
 MAX_DIMENSIONS = 6

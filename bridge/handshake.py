@@ -54,15 +54,26 @@ class Hello:
             digest=digest,
         )
 
+    def plain(self) -> dict[str, Any]:
+        """As plain values, which any version understands."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def of_plain(cls, value: Any) -> Self:
+        """Hello of plain values. Raises `BridgeError` for what is none."""
+        try:
+            return cls(**{name: value[name] for name in cls.__slots__})
+        except (KeyError, TypeError) as error:
+            raise BridgeError(f"the planner's host says what cannot be read ({error}): {str(value)[:200]}") from error
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Hello of a file. Raises `BridgeError` for what is none."""
         try:
             value = json.loads(text)
-            hello = cls(**{name: value[name] for name in cls.__slots__})
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise BridgeError(f"the planner's host says what cannot be read ({error}): {text[:200]!r}") from error
-        return hello
+        return cls.of_plain(value)
 
     def problem(self, spec: SubgoalSpec, digest: str | None) -> str | None:
         """Why it must not plan here, naming both sides; None where it may.
@@ -98,7 +109,7 @@ def say_hello(folder: Path, hello: Hello, stop: threading.Event) -> None:
         BridgeError: told to stop before it came.
     """
     with replacing(_hello_file(folder, os.getpid())) as partial:
-        partial.write_text(json.dumps({name: getattr(hello, name) for name in Hello.__slots__}))
+        partial.write_text(json.dumps(hello.plain()))
     welcome = _welcome_file(folder, os.getpid())
     while not welcome.exists():
         if stop.wait(_POLL_S):

@@ -3,7 +3,7 @@
 Time is the observation's stamp and moves only with `step`. What is due at one instant happens in this order:
 
     1. results that are ready by now are delivered, in the order they became ready (a subgoal before a chunk)
-    2. the observation is taken in
+    2. the observation is taken in, then what other sources of commands offer
     3. the planner is started if its grid has a point by now and it is free (without latency: delivered at once)
     4. the tick: the core gives a command and may ask for a chunk; the actor starts, with the newest subgoal
        (without latency: delivered at once, and the tick of this instant is decided again)
@@ -17,6 +17,8 @@ Time is the observation's stamp and moves only with `step`. What is due at one i
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import (
     ChunkArrived,
@@ -27,14 +29,17 @@ from dualsys.decision import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
+    Retry,
+    SourceName,
     Started,
     Tick,
 )
 from dualsys.errors import ConfigError
 from dualsys.guidance import require_guidance
-from dualsys.messages import ActionChunk, Command, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
-from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
+from dualsys.provenance import arrival_of, attempt_seed, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import TimingConfig
 from dualsys.tape import Tape
@@ -90,6 +95,7 @@ class InlineDriver:
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
         require_guidance(actor, core.policy.guidance)
+        core.groups.require_rows(actor.dt_s, whose="the actor")
         _check_timing(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
         self._planner, self._actor, self._log, self._tape = planner, actor, log, tape
@@ -97,7 +103,9 @@ class InlineDriver:
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
         self._subgoal_sequence = 0
+        self._seed = 0
         self._seen: Observation | None = None
+        self._offers: dict[SourceName, tuple[FloatArray, bool]] = {}
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
@@ -117,10 +125,8 @@ class InlineDriver:
         Raises `InvalidObservation` when the state doesn't fit.
         """
         self.core.embodiment.check_observation(observation, cameras=False)
-        if self._planner is not None:
-            self._planner.reset(seed=seed)
-        self._actor.reset(seed=seed)
-        self._restart(observation.stamp_s)
+        self._seed = seed
+        self._reset_models(seed, observation.stamp_s)
         position = self.core.embodiment.position_in(observation.state)
         self.gate.reset(position)
         self.core.handle(Started(now_s=observation.stamp_s, position=position))
@@ -131,8 +137,13 @@ class InlineDriver:
         self._seen = observation
         self._deliver(now_s)
         self.core.handle(Observed(stamp_s=now_s, state=observation.state))
+        for source, (target, claims) in self._offers.items():
+            self.core.handle(Offered(now_s=now_s, source=source, target=target, stamp_s=now_s, claims=claims))
+        self._offers.clear()
         self._start_planner(observation)
         decision = self.core.handle(Tick(now_s=now_s))
+        if decision.retry is not None:
+            self._begin_anew(decision.retry)
         if decision.request is not None:
             decision = self._start_actor(observation, decision.request, decision)
         if decision.command is None:
@@ -143,6 +154,14 @@ class InlineDriver:
         if self._tape is not None:
             self._tape.add(command)
         return command
+
+    def offer(self, target: FloatArray, source: SourceName) -> None:
+        """Let another source than the policy have the say, with a target `(nu,)` for the next `step`."""
+        self._offers[source] = (np.array(target, dtype=np.float64), True)
+
+    def release(self, source: SourceName) -> None:
+        """That source gives the say back with the next `step`."""
+        self._offers[source] = (np.zeros(self.core.embodiment.num_actions), False)
 
     def stop(self, reason: str = "") -> None:
         """Emergency stop: from the next `step` on the motion comes to rest, and stays so until `reset_stop`."""
@@ -169,6 +188,21 @@ class InlineDriver:
     def _note(self, kind: str, reason: str) -> None:
         if self._log is not None:
             self._log.event(kind, stamp_s=self._now_s, reason=reason)
+
+    def _reset_models(self, seed: int, now_s: float) -> None:
+        if self._planner is not None:
+            self._planner.reset(seed=seed)
+        self._actor.reset(seed=seed)
+        self._restart(now_s)
+
+    def _begin_anew(self, retry: Retry) -> None:
+        """Both models forget the attempt, with noise of their own for the next; what they were at is dropped."""
+        if self._log is not None:
+            self._log.event(
+                "retry", stamp_s=retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction
+            )
+        if retry.reaction != "give_up":
+            self._reset_models(attempt_seed(self._seed, retry.number), retry.now_s)
 
     def _deliver(self, now_s: float) -> None:
         """Hand over what is ready by now, in the order it became ready; of two at once the subgoal first."""

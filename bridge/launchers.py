@@ -69,13 +69,14 @@ class SubprocessHosts:
 
     Args:
         config: The run.
+        module: What each runs.
     """
 
-    def __init__(self, config: SystemConfig) -> None:
+    def __init__(self, config: SystemConfig, module: str = "dualsys.bridge.planner_host") -> None:
         self.count = 1 + config.planner_standbys
         arguments, log = [str(config.folder / "config.json")], config.folder / PLANNER_LOG
         logs = [log if index == 0 else log.with_stem(f"{log.stem}.standby{index}") for index in range(self.count)]
-        self._processes = [OwnProcess("dualsys.bridge.planner_host", arguments, log=log) for log in logs]
+        self._processes = [OwnProcess(module, arguments, log=log) for log in logs]
 
     def look(self) -> None:
         """Nothing: the system tells."""
@@ -202,7 +203,7 @@ class RayHosts:
 def make_hosts(
     name: LauncherName, config: SystemConfig, said: Callable[[], Status], *, ray_address: str | None = None
 ) -> PlannerHosts:
-    """The hosts of a run.
+    """The hosts of a run; relays where its planner is on another node, whatever the name.
 
     Args:
         name: `ray`: Ray actors, from a driver process of its own. `subprocess`: for tests, and for boards without Ray.
@@ -210,6 +211,8 @@ def make_hosts(
         said: Reads the newest status of Ray's driver.
         ray_address: A cluster to join; None: a local one, for this run.
     """
+    if config.planner_place is not None:
+        return SubprocessHosts(config, "dualsys.bridge.relay_process")
     return SubprocessHosts(config) if name == "subprocess" else RayHosts(config, said, ray_address)
 
 

@@ -56,7 +56,7 @@ class PlannerLoop:
         self._log = log
         self._spec = planner.subgoal_spec
         self._sequence = outbox.last_sequence
-        self._episode: int | None = None
+        self._attempt: tuple[int, int] | None = None
         self._failures_in_a_row = 0
         self._problem = ""
         self._counts = {"plans": 0, "waits": 0, "failures": 0, "refused": 0, "skipped": 0}
@@ -85,9 +85,9 @@ class PlannerLoop:
             return False
         episode, observation = sensed
         try:
-            if episode.number != self._episode:
-                self._planner.reset(seed=episode.seed)
-                self._episode = episode.number
+            if episode.key != self._attempt:
+                self._planner.reset(seed=episode.model_seed)
+                self._attempt = episode.key
             subgoal: Any = self._planner.plan(observation)
         except Exception as error:
             self._fail("failures", f"{type(error).__name__}: {error}", error)

@@ -53,7 +53,7 @@ def run_processes(
     Raises:
         BridgeError: where shared memory, a process or Ray can't be set up.
     """
-    with _sigterm_as_exit(), RunFolder(run_id) as folder:
+    with sigterm_as_exit(), RunFolder(run_id) as folder:
         config = config.model_copy(update={"folder": folder.path})
         try:
             report = Supervisor(config, launcher, on_progress, ray_address=ray_address, deck=deck).run()
@@ -75,7 +75,7 @@ def _keep_output(config: SystemConfig) -> None:
 
 
 @contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
+def sigterm_as_exit() -> Iterator[None]:
     """End in order on SIGTERM, too: Ctrl-C is an exception already."""
     if threading.current_thread() is not threading.main_thread():
         yield

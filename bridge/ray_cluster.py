@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from typing import Any, Final
 
 from dualsys.errors import BridgeError
@@ -23,6 +24,7 @@ SETTINGS: Final = {
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's smallest object store: nothing of ours goes through it."""
 START_ATTEMPTS = 3
+_CONNECT_WITHIN_S = 2.0
 
 
 def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
@@ -34,7 +36,7 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         without: How to do without Ray, for the error.
 
     Raises:
-        BridgeError: Ray is not installed, or didn't start in several attempts.
+        BridgeError: Ray is not installed, nobody answers at the address, or it didn't start in several attempts.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -46,6 +48,7 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
     if address is None:
         options |= {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
+        _require_answer(address)
         options |= {"address": address}
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
@@ -60,3 +63,20 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         else:
             break
     return ray
+
+
+def first_words(error: Exception) -> str:
+    """Ray's own words, less the pages that may follow them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:300]
+
+
+def _require_answer(address: str) -> None:
+    """Raise `BridgeError` where nobody listens at `host:port`: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto` and the like, which Ray finds out about
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_WITHIN_S).close()
+    except OSError as error:
+        raise BridgeError(f"there is no Ray cluster at {address}: {error}") from error

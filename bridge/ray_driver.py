@@ -18,7 +18,7 @@ from typing import Any, final
 from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.planner_server import ACTOR_OPTIONS, PlannerServer
 from dualsys.bridge.process_life import run_process
-from dualsys.bridge.ray_cluster import start_ray
+from dualsys.bridge.ray_cluster import first_words, start_ray
 from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.clock import MonotonicClock
@@ -161,7 +161,7 @@ class RayHost:
         try:
             reason, self._set_up = self._ray.get(self._served)
         except self._ray.exceptions.RayError as error:
-            reason = f"its Ray actor has ended: {_first_words(error)}"
+            reason = f"its Ray actor has ended: {first_words(error)}"
         self._ended = reason
         self.end()
 
@@ -174,12 +174,6 @@ class RayHost:
     def report(self) -> dict[str, Any]:
         """For the supervisor."""
         return {"start": self._start, "pid": self._pid, "ended": self._ended, "set_up": self._set_up}
-
-
-def _first_words(error: Exception) -> str:
-    """Ray's own words, less the pages that may follow them."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[:300]
 
 
 def main() -> int:

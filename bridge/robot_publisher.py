@@ -1,12 +1,13 @@
 """What the tick shows of the robot to the other loops: the episode, the state, and the pose that it is drawn from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
-from dualsys.events import ChunkRequest
+from dualsys.events import ChunkRequest, Offered, SourceName
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 
 
@@ -20,6 +21,7 @@ class TickBoxes:
     request: Mailbox[ChunkRequest]
     subgoal: Mailbox[LatentSubgoal]
     chunk: Mailbox[ActionChunk]
+    offers: Mapping[SourceName, Mailbox[Offered]]
 
 
 @final
@@ -34,12 +36,14 @@ class RobotPublisher:
     def __init__(self, robot: SimulatedRobot, boxes: TickBoxes) -> None:
         self._robot = robot
         self._boxes = boxes
+        self._attempts = 0
         self._states = 0
         self._poses = 0
 
     def publish_episode(self, episode: Episode) -> None:
-        """The episode that begins, and the robot in it."""
-        self._boxes.episode.write(episode, sequence=episode.number, observation_stamp_s=episode.start_s)
+        """The episode or attempt that begins, and the robot in it."""
+        self._boxes.episode.write(episode, sequence=self._attempts, observation_stamp_s=episode.start_s)
+        self._attempts += 1
         self.publish_state()
         self.publish_pose(episode)
 

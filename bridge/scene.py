@@ -3,17 +3,31 @@
 from dataclasses import dataclass
 
 from dualsys.messages import FloatArray, ImageArray
+from dualsys.provenance import attempt_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Episode:
-    """The episode that runs. Anything stamped before `start_s` belongs to an earlier one."""
+    """The episode that runs. Anything stamped before `start_s` belongs to an earlier one, or to an earlier attempt."""
 
     number: int
     """Counts from 0."""
     seed: int
+    """Of the scene, and of the models in the first attempt."""
     start_s: float
     instruction: str
+    attempt: int = 0
+    """Attempts before this one that failed, or whose subgoal was completed; the models begin anew with each."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What differs between two attempts."""
+        return self.number, self.attempt
+
+    @property
+    def model_seed(self) -> int:
+        """Seed of planner and actor in this attempt."""
+        return attempt_seed(self.seed, self.attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

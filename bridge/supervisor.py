@@ -48,6 +48,7 @@ class Supervisor:
         on_progress: Called several times a second with what the processes say.
         ray_address: Cluster for the Ray launcher; None: a local one.
         deck: Takes over what the tick records, where its configuration has room for it.
+        tick_module: Entry of the tick's process; benchmarks bring their own.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Supervisor:
         *,
         ray_address: str | None = None,
         deck: TapeDeck | None = None,
+        tick_module: str = "dualsys.bridge.tick_process",
     ) -> None:
+        modules = {"tick": tick_module} | {name: f"dualsys.bridge.{name}_process" for name in _CHILDREN}
         self._config = config
         self._hosts = make_hosts(launcher, config, lambda: self._status("launcher"), ray_address=ray_address)
         self._on_progress = on_progress
@@ -67,7 +70,7 @@ class Supervisor:
         self._boxes = SharedBoxes(config.folder)
         self._children = {
             name: Child(
-                f"dualsys.bridge.{name}_process",
+                modules[name],
                 [str(config.folder / "config.json")],
                 log=config.folder / f"{name}.log",
                 restart=None if name == "tick" else config.child_restart,

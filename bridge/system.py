@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
-from dualsys.settings import CoreConfig, PlannerLifeConfig, RestartConfig, SafetyConfig
+from dualsys.settings import CoreConfig, PlannerLifeConfig, RealtimeConfig, RestartConfig, SafetyConfig
 from dualsys.tape import TapeHead
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -17,17 +17,19 @@ MAX_COMMANDS = 2_000_000
 """Commands the tick can remember for the log: more than an hour at 500 Hz, under 2 GB for 60 joints."""
 
 
-class RealtimeConfig(BaseModel):
-    """What the tick's process asks of the system. Nothing is required; what it got stands in the report."""
+class PlannerPlace(BaseModel):
+    """Where a planner is that isn't on the robot's node: a relay stands in for it there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    priority: int = Field(default=80, ge=0, le=98)
-    """SCHED_FIFO priority; 0: ordinary scheduling."""
-    cpu: int = -1
-    """CPU the tick is pinned to; -1: the last one it may use, -2: any."""
-    lock_memory: bool = True
-    """Keep all pages in memory."""
+    ray_address: str
+    """Cluster that both are of, `host:port` or `auto`."""
+    server: str = ""
+    """Name of a planner's server that others started (`dualsys serve --name`); empty: one of the run's own."""
+    node: str = ""
+    """Where the run's own goes: see `placement.placement`."""
+    robot: str = ""
+    """Name of this robot at the server; empty: after its host and its run."""
 
 
 class SystemConfig(BaseModel):
@@ -66,6 +68,8 @@ class SystemConfig(BaseModel):
     """Room in shared memory for the newest records of the tick (`dualsys.tape`); 0: none are kept."""
     planner_standbys: int = Field(default=0, ge=0, le=4)
     """Further planners that have loaded everything and wait for the one that plans to die."""
+    planner_place: PlannerPlace | None = None
+    """Where the planner is, if not on this node."""
     planner_life: PlannerLifeConfig = PlannerLifeConfig()
     """When a planner counts as stale or hung, and how often it is started again."""
     ray_head_gone_after_s: Rate = 10.0

@@ -21,6 +21,8 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -33,17 +35,19 @@ TOPICS: dict[type, str] = {
     Observed: "/observed",
     SubgoalArrived: "/subgoal",
     ChunkArrived: "/chunk",
+    Offered: "/offered",
     Tick: "/tick",
     Fault: "/fault",
     EmergencyStop: "/emergency_stop",
     EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
+    Retry: "/retry",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
 _NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
 _ARRAYS = frozenset({"position", "state", "rows", "target"})
-_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance"})
+_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance", "reaction"})
 _METADATA = "dualsys"
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from dualsys.bridge.frames import FrameReader, FrameWriter
+from dualsys.bridge.offer_wire import OfferCodec
 from dualsys.bridge.wire import ChunkCodec, RequestCodec
 from dualsys.errors import BridgeError
 from dualsys.events import (
@@ -17,6 +18,8 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
+    Retry,
     Started,
     SubgoalArrived,
     Tick,
@@ -24,8 +27,10 @@ from dualsys.events import (
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET = range(64, 74)
-_CHUNKS, _REQUESTS = ChunkCodec(), RequestCodec()
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY = range(
+    64, 76
+)
+_CHUNKS, _REQUESTS, _OFFERS = ChunkCodec(), RequestCodec(), OfferCodec()
 
 
 def encode_record(record: Record) -> bytes:
@@ -158,6 +163,32 @@ def _decode_request(frame: FrameReader) -> ChunkRequest:
     return _REQUESTS.decode(frame.array("|u1", 1).tobytes())
 
 
+def _encode_offered(record: Offered) -> bytes:
+    frame = FrameWriter(_OFFERED)
+    frame.number(record.now_s)
+    frame.array(np.frombuffer(_OFFERS.encode(record), dtype=np.uint8), "|u1")
+    return frame.finish()
+
+
+def _decode_offered(frame: FrameReader) -> Offered:
+    now_s = frame.number()
+    return replace(_OFFERS.decode(frame.array("|u1", 1).tobytes()), now_s=now_s)
+
+
+def _encode_retry(record: Retry) -> bytes:
+    frame = FrameWriter(_RETRY)
+    frame.number(record.now_s)
+    frame.integer(record.number)
+    frame.text(record.reason)
+    frame.text(record.reaction)
+    return frame.finish()
+
+
+def _decode_retry(frame: FrameReader) -> Retry:
+    now_s, number, reason, reaction = frame.number(), frame.integer(), frame.text(), frame.text()
+    return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
+
+
 def _encode_command(record: Command) -> bytes:
     frame = FrameWriter(_COMMAND)
     frame.array(record.target, "<f8")
@@ -197,9 +228,11 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Observed: _encode_observed,
     SubgoalArrived: _encode_subgoal,
     ChunkArrived: _encode_chunk,
+    Offered: _encode_offered,
     Tick: _encode_tick,
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
+    Retry: _encode_retry,
     Command: _encode_command,
     EmergencyStop: _encode_stop,
     EmergencyReset: _encode_reset,
@@ -209,9 +242,11 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _OBSERVED: _decode_observed,
     _SUBGOAL: _decode_subgoal,
     _CHUNK: _decode_chunk,
+    _OFFERED: _decode_offered,
     _TICK: _decode_tick,
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
+    _RETRY: _decode_retry,
     _COMMAND: _decode_command,
     _STOP: _decode_stop,
     _RESET: _decode_reset,

@@ -46,6 +46,7 @@ def run_threads(
     *,
     on_progress: OnProgress,
     deck: TapeDeck | None = None,
+    boxes: LocalBoxes | None = None,
 ) -> RunResult:
     """Run a system in threads.
 
@@ -55,6 +56,7 @@ def run_threads(
         actor: System 1.
         on_progress: Called several times a second, from a thread of its own.
         deck: Takes over what the tick records, where the configuration has room for it.
+        boxes: Where all meet, for a `SourceWriter` in a thread of yours; by default nobody else's.
 
     Raises:
         BridgeError: where a thread fails before the start.
@@ -62,7 +64,7 @@ def run_threads(
     """
     planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
     actor.embodiment.require_same(config.embodiment, ours="the actor", theirs="the robot")
-    boxes, crew = LocalBoxes(), Crew()
+    boxes, crew = boxes or LocalBoxes(), Crew()
     logs = [_open_log(config, name) for name in ("planner.1.jsonl", "actor.1.jsonl")]
     environment = build_environment(config.environment)
     try:
@@ -81,7 +83,8 @@ def run_threads(
             crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), stop))
         _wait_for_planner(boxes, tick, crew)
         crew.carry_on()
-        with realtime_thread(config.realtime) as scheduler:
+        with realtime_thread(config.realtime, 1.0 / config.control_hz) as scheduler:
+            tick.note("realtime", scheduler=scheduler)
             tick.run(crew.stop)
         crew.check()
     finally:

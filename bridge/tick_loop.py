@@ -5,6 +5,7 @@ It never renders, waits for a model, prints or writes a file. Whatever the other
 
 import gc
 import threading
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -14,11 +15,11 @@ from dualsys.bridge.robot_publisher import RobotPublisher, TickBoxes
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.tick_inbox import TickInbox
 from dualsys.bridge.tick_log import LogEvent
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.clock import Grid, Ticker
-from dualsys.decision import ChunkArrived, DecisionCore, Fault, Observed, Started, SubgoalArrived, Tick
-from dualsys.errors import BridgeError
+from dualsys.decision import DecisionCore, Observed, Retry, Started, Tick
 from dualsys.protocols import Clock
 from dualsys.recorder import CommandRecorder
 from dualsys.safety import SafetyGate
@@ -79,14 +80,15 @@ class TickLoop:
         """Control steps of simulated time that were not made up for."""
         self._episode = Episode(number=-1, seed=config.seed - 1, start_s=0.0, instruction="")
         self._target = np.zeros(config.embodiment.num_actions)
-        self._seen_subgoal = (0, -1)
-        self._seen_chunk = -1
-        self._subgoal_stamp_s = float("nan")
-        self._started_s = 0.0
+        self._inbox = TickInbox(boxes, core, self._note)
 
     def prepare(self) -> None:
         """Set up the first episode and show it to the others, who need it to warm up."""
         self._next_episode()
+
+    def note(self, kind: str, **fields: Any) -> None:
+        """Have something stand in the log, where there is one."""
+        self._note(kind, self._clock.now_s(), **fields)
 
     def idle(self) -> None:
         """Keep the robot still and its state fresh, until the others are ready."""
@@ -161,57 +163,25 @@ class TickLoop:
 
     def _tick(self, now_s: float) -> None:
         self._core.handle(Observed(stamp_s=self._robot.stamp_s, state=self._robot.state()))
-        self._look_for_subgoal(now_s)
-        self._look_for_chunk(now_s)
+        self._inbox.look(now_s, self.measures)
         decision = self._core.handle(Tick(now_s=now_s))
         assert decision.command is not None, "the core was started with the episode"
         command = self._gate.limit(decision.command)
         self._target = command.target
-        self.measures.planner_age_s.add(now_s - self._subgoal_stamp_s)
+        self.measures.planner_age_s.add(now_s - self._inbox.subgoal_stamp_s)
         self.measures.sent(command)
         if self.commands is not None:
             self.commands.record(command)
         if self._tape is not None:
             self._tape.add(command)
+        if decision.retry is not None:
+            self._begin_anew(decision.retry)
         if decision.request is not None:
             # The state goes first: a chunk is made from the very moment that asked for it.
             self._publisher.publish_state()
             self._boxes.request.write(
                 decision.request, sequence=decision.request.sequence, observation_stamp_s=decision.request.stamp_s
             )
-
-    def _look_for_subgoal(self, now_s: float) -> None:
-        stamps = self._boxes.subgoal.peek()
-        if stamps is None or (stamps.epoch, stamps.sequence) == self._seen_subgoal:
-            return
-        self._seen_subgoal = (stamps.epoch, stamps.sequence)
-        if stamps.observation_stamp_s < self._started_s:
-            return
-        self._subgoal_stamp_s = stamps.observation_stamp_s
-        self.measures.subgoals.add(now_s)
-        self._core.handle(
-            SubgoalArrived(
-                sequence=stamps.sequence,
-                epoch=stamps.epoch,
-                observation_stamp_s=stamps.observation_stamp_s,
-                time_to_live_s=stamps.time_to_live_s,
-            )
-        )
-
-    def _look_for_chunk(self, now_s: float) -> None:
-        stamps = self._boxes.chunk.peek()
-        if stamps is None or stamps.sequence == self._seen_chunk:
-            return
-        self._seen_chunk = stamps.sequence
-        try:
-            chunk = self._boxes.chunk.read()
-        except BridgeError as error:
-            self._core.handle(Fault(now_s=now_s, kind="actor", detail=str(error)))
-            self._note("fault", now_s, part="actor", detail=str(error))
-            return
-        if chunk is not None:
-            self.measures.chunks.add(now_s)
-            self._core.handle(ChunkArrived(chunk=chunk, now_s=now_s))
 
     def _next_episode(self) -> None:
         """Set the next episode up. Takes milliseconds."""
@@ -226,14 +196,23 @@ class TickLoop:
 
     def _start_episode(self) -> None:
         """Let the motion begin, from rest at the pose where the robot is."""
-        now_s = self._started_s = self._robot.stamp_s = self._clock.now_s()
+        now_s = self._robot.stamp_s = self._clock.now_s()
+        self._inbox.start(now_s)
         position = self._core.embodiment.position_in(self._robot.state())
         self._target = position
-        self._subgoal_stamp_s = float("nan")
         self._gate.reset(position)
         self._core.handle(Started(now_s=now_s, position=position))
         episode = self._episode
         self._note("episode", now_s, number=episode.number, seed=episode.seed, instruction=episode.instruction)
+
+    def _begin_anew(self, retry: Retry) -> None:
+        """Tell the models that an attempt is over: they forget it, and what they made of it is refused."""
+        self._note("retry", retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction)
+        if retry.reaction == "give_up":
+            return
+        self._started_s, self._subgoal_stamp_s = retry.now_s, float("nan")
+        self._episode = replace(self._episode, start_s=retry.now_s, attempt=retry.number)
+        self._publisher.publish_episode(self._episode)
 
     def _note(self, kind: str, stamp_s: float, **fields: Any) -> None:
         if self.commands is not None:
@@ -255,10 +234,11 @@ class TickLoop:
             "lateness_max_us": measures.lateness_us.maximum if measures.ticks.count else 0.0,
             "subgoals": measures.subgoals.count,
             "planner_hz": measures.subgoals.hz,
-            "planner_age_s": _finite(self._clock.now_s() - self._subgoal_stamp_s),
+            "planner_age_s": _finite(self._clock.now_s() - self._inbox.subgoal_stamp_s),
             "chunks": measures.chunks.count,
             "actor_hz": measures.chunks.hz,
             "limited": dict(measures.limited),
+            "recoveries": self._core.status().counts["recoveries"],
             "episodes": len(self.outcomes),
             "successes": sum(self.outcomes),
             "instruction": self._episode.instruction,

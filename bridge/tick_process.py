@@ -17,7 +17,7 @@ from dualsys.bridge.assembly import make_tick_loop, rehearse
 from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.process_life import run_process
-from dualsys.bridge.realtime import enter_realtime, leave_realtime
+from dualsys.bridge.realtime import enter_realtime, had_less, leave_realtime
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_ring import TapeRing
@@ -60,7 +60,8 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
         boxes = SharedBoxes(config.folder)
         tape = TapeRing.create(config.tape, capacity=config.tape_bytes) if config.tape_bytes else None
         loop = make_tick_loop(config, boxes, environment, tape=tape)
-        realtime = enter_realtime(config.realtime)
+        realtime = enter_realtime(config.realtime, 1.0 / config.control_hz)
+        _tell(loop, realtime)
         rehearse(config, environment)
         loop.prepare()
         supervisor = boxes.reader(status_box("supervisor"))
@@ -73,6 +74,14 @@ def tick(config: SystemConfig, stop: threading.Event) -> None:
         _write(config, loop, realtime | _late_imports())
     finally:
         environment.close()
+
+
+def _tell(loop: TickLoop, realtime: dict[str, Any]) -> None:
+    """What was had, in this process's output and in the run's log."""
+    _LOGGER.info("real time: %s", realtime)
+    for lacking in had_less(realtime):
+        _LOGGER.warning("asked for and not had, %s", lacking)
+    loop.note("realtime", **realtime)
 
 
 def _write(config: SystemConfig, loop: TickLoop, realtime: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal,
 _MAX_CAMERAS = 64
 _TWO_STAMPS = struct.Struct("<2d")
 _PROGRESS_TO_EPOCH = struct.Struct("<dqq")
-_CHUNK_SCALARS = struct.Struct("<2d4qd")
+_CHUNK_SCALARS = struct.Struct("<2d4q2d")
 _OBSERVATION, _SUBGOAL, _CHUNK, _REQUEST, _EPISODE, _POSE, _FRAME, _STATUS, _RAW = range(1, 10)
 
 
@@ -123,13 +123,15 @@ class ChunkCodec:
         for integer in (value.sequence, value.request, value.subgoal_sequence, value.subgoal_epoch):
             frame.integer(integer)
         frame.number(value.subgoal_age_s)
+        frame.number(value.subgoal_progress)
         return frame.finish()
 
     def decode(self, data: bytes | bytearray) -> ActionChunk:
         """Chunk of a frame."""
         frame = FrameReader(data, _CHUNK)
         rows = frame.array("<f8", 2)
-        dt_s, start_stamp_s, sequence, request, subgoal_sequence, subgoal_epoch, age_s = frame.scalars(_CHUNK_SCALARS)
+        dt_s, start_stamp_s, sequence, request, *rest = frame.scalars(_CHUNK_SCALARS)
+        subgoal_sequence, subgoal_epoch, age_s, progress = rest
         frame.finish()
         return ActionChunk(
             rows=rows,
@@ -140,6 +142,7 @@ class ChunkCodec:
             subgoal_sequence=subgoal_sequence,
             subgoal_epoch=subgoal_epoch,
             subgoal_age_s=age_s,
+            subgoal_progress=progress,
         )
 
 
@@ -186,16 +189,16 @@ class EpisodeCodec:
         frame.integer(value.seed)
         frame.number(value.start_s)
         frame.text(value.instruction)
+        frame.integer(value.attempt)
         return frame.finish()
 
     def decode(self, data: bytes | bytearray) -> Episode:
         """Episode of a frame."""
         frame = FrameReader(data, _EPISODE)
-        episode = Episode(
-            number=frame.integer(), seed=frame.integer(), start_s=frame.number(), instruction=frame.text()
-        )
+        number, seed, start_s, instruction = frame.integer(), frame.integer(), frame.number(), frame.text()
+        attempt = frame.integer()
         frame.finish()
-        return episode
+        return Episode(number=number, seed=seed, start_s=start_s, instruction=instruction, attempt=attempt)
 
 
 class PoseCodec:

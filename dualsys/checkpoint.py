@@ -194,6 +194,16 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     raise CheckpointError(unknown_name("checkpoint", str(name_or_folder), shipped) + " A folder may be given too.")
 
 
+def portable_checkpoint(name_or_folder: str | Path) -> str | Path:
+    """As another process or another node finds it: a shipped one by its name, a folder by its whole path.
+
+    Raises `CheckpointError` where it doesn't exist.
+    """
+    folder = find_checkpoint(name_or_folder)
+    is_shipped = shipped_checkpoints().get(str(name_or_folder)) == folder
+    return str(name_or_folder) if is_shipped else folder.resolve()
+
+
 def check_safetensors(path: Path) -> None:
     """Refuse a missing, truncated or foreign safetensors file, from its header and size alone.
 

@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from dualsys.chunking import ROW_ROUNDING, rows_from
+from dualsys.chunking import ROW_ROUNDING, Columns, rows_from
 from dualsys.messages import FloatArray, Guidance
 from dualsys.protocols import ChunkPolicy
 
@@ -24,6 +24,8 @@ class Placed:
     """`(horizon, nu)`"""
     row: float
     """Due now; may lie between two rows."""
+    stepped: Columns | None = None
+    """Columns `(nu,)` that keep a row until the next instead of going smoothly from one to the other; None: none."""
 
 
 @final
@@ -198,7 +200,7 @@ def _beside(arrived: Placed, other: Placed, start: int) -> tuple[int, FloatArray
     """What another chunk has for the moments of the new one's rows from `start` on: the first of them, and its rows."""
     position = other.row - (arrived.row - start)
     missing = max(0, math.ceil(-position - ROW_ROUNDING))
-    rows = rows_from(other.rows, max(position + missing, 0.0))
+    rows = rows_from(other.rows, max(position + missing, 0.0), other.stepped)
     return start + missing, rows[: max(len(arrived.rows) - start - missing, 0)]
 
 

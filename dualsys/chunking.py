@@ -13,9 +13,11 @@ import math
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualsys.messages import ActionChunk, FloatArray
 
+Columns = NDArray[np.bool_]
 ChunkProblem = Literal["shape", "finite", "timing"]
 
 ROW_ROUNDING = 1e-6
@@ -25,7 +27,7 @@ LARGEST_ROW = 1e9
 """Radians or metres no robot is asked for; up to here arithmetic on rows cannot overflow."""
 
 
-def target_at(rows: FloatArray, position: float) -> FloatArray:
+def target_at(rows: FloatArray, position: float, stepped: Columns | None = None) -> FloatArray:
     """Target at a position in rows, `(nu,)`: on a monotone cubic through the rows, held at the first and last.
 
     Each row is met exactly, the velocity is continuous, and the target lies between its two neighbouring rows: a
@@ -35,6 +37,7 @@ def target_at(rows: FloatArray, position: float) -> FloatArray:
     Args:
         rows: `(horizon, nu)`.
         position: Any number; below 0 gives the first row, beyond the last row the last.
+        stepped: Columns `(nu,)` that keep a row until the next instead, True; None: none.
     """
     last = rows.shape[0] - 1
     if position >= last:
@@ -47,15 +50,17 @@ def target_at(rows: FloatArray, position: float) -> FloatArray:
     slope = after - before
     start = _tangent(before - rows[index - 1], slope) if index > 0 else slope
     end = _tangent(slope, rows[index + 2] - after) if index + 2 <= last else slope
-    return _hermite(before, after, slope, start, end, share)
+    target = _hermite(before, after, slope, start, end, share)
+    return target if stepped is None else np.where(stepped, rows[int(position + ROW_ROUNDING)], target)
 
 
-def rows_from(rows: FloatArray, position: float) -> FloatArray:
+def rows_from(rows: FloatArray, position: float, stepped: Columns | None = None) -> FloatArray:
     """Targets at `position`, `position + 1`, .. up to the last row, `(n, nu)`, each as `target_at` gives it.
 
     Args:
         rows: `(horizon, nu)`.
         position: Not below 0; beyond the last row there are none.
+        stepped: As for `target_at`.
     """
     index = math.floor(position + ROW_ROUNDING)
     share = max(position - index, 0.0)
@@ -63,7 +68,8 @@ def rows_from(rows: FloatArray, position: float) -> FloatArray:
         return rows[index:]
     slopes = np.diff(rows, axis=0)
     tangents = np.concatenate([slopes[:1], _tangent(slopes[:-1], slopes[1:]), slopes[-1:]])
-    return _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)[index:]
+    targets = _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)[index:]
+    return targets if stepped is None else np.where(stepped, rows[index:-1], targets)
 
 
 def _hermite(

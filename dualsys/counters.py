@@ -10,10 +10,18 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "late_ticks": "ticks longer after the one before than max_tick_gap_s",
         "playing_ticks": "ticks in which a chunk was played",
         "start_ticks": "ticks in which the pose at start was held",
+        "driven_ticks": "ticks in which another source than the policy had the say",
         "starved_ticks": "ticks in which the chunk had run out",
+        "group_ended_ticks": "ticks in which a group's own rows had run out while its chunk was played",
         "held_ticks": "ticks in which motion was held or damped because an input was too old",
         "stopped_ticks": "ticks in which an emergency stop was latched",
         "slowed_ticks": "ticks in which motion was slowed because an input was old",
+        "recovering_ticks": "ticks between a failed attempt and the first chunk of the next",
+        "setbacks_no_progress": "attempts that got nowhere: nothing moved, or only to and fro",
+        "setbacks_missed_grasp": "attempts in which a gripper had closed on nothing",
+        "subgoals_completed": "subgoals that the planner called completed, after which it was asked anew",
+        "recoveries": "failed attempts that another one followed",
+        "recoveries_given_up": "episodes in which a failed attempt was left as it was, because no recovery was left",
         "stops": "emergency stops that were latched: asked for, or because an input was too old",
         "stop_resets": "emergency stops that were reset",
         "observations": "states taken in",
@@ -34,11 +42,23 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "chunks_refused_outlier": "chunks that begin out of reach or jump between their rows",
         "chunks_refused_late": "chunks whose rows had all been consumed when they arrived",
         "chunks_refused_policy": "chunks for which the chunk policy failed or gave no usable row",
+        "offers": "targets of other sources than the policy taken in",
+        "offers_refused": "such targets of the wrong shape, not finite, from nobody known, or older than the newest",
+        "handovers": "changes of who has the say",
         "faults": "faults reported by the drivers",
         "bad_events": "events that could not be used at all",
     }
 )
 """Every counter and what it counts."""
+
+RECOVERY_COUNTS = (
+    "setbacks_no_progress",
+    "setbacks_missed_grasp",
+    "subgoals_completed",
+    "recoveries",
+    "recoveries_given_up",
+)
+"""Those that tell of attempts (`dualsys.recovery`)."""
 
 
 def new_counts() -> dict[str, int]:

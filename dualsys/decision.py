@@ -1,6 +1,6 @@
 """The decision core: all that is decided in a tick, as a deterministic state machine.
 
-    Started, Observed, SubgoalArrived, ChunkArrived, Tick, Fault, EmergencyStop, EmergencyReset
+    Started, Observed, SubgoalArrived, ChunkArrived, Offered, Tick, Fault, EmergencyStop, EmergencyReset
         --> DecisionCore.handle --> command, request
 
 No clocks, threads, models or files: the same events give the same decisions to the bit, on a robot and in a test. The
@@ -8,12 +8,13 @@ drivers (`dualsys.bridge`) only carry events in and decisions out. `handle` neve
 can't be used is refused, counted, and what was good before goes on.
 """
 
-from dataclasses import replace
 from typing import Any, Literal, final
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number, is_vector, problem_of
+from dualsys.action_groups import ActionGroups, Coasting
+from dualsys.chunk_intake import ChunkIntake
+from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import SpecMismatch
@@ -26,20 +27,27 @@ from dualsys.events import EmergencyStop as EmergencyStop
 from dualsys.events import Event as Event
 from dualsys.events import Fault as Fault
 from dualsys.events import Observed as Observed
+from dualsys.events import Offered as Offered
 from dualsys.events import Phase as Phase
+from dualsys.events import Retry as Retry
+from dualsys.events import SourceName as SourceName
 from dualsys.events import Started as Started
 from dualsys.events import SubgoalArrived as SubgoalArrived
 from dualsys.events import Tick as Tick
 from dualsys.input_ages import InputAges
-from dualsys.messages import ActionChunk, ActionPrefix, Command, CommandSource, FloatArray
+from dualsys.messages import ActionChunk, ActionPrefix, CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
+from dualsys.recovery import Recovery
 from dualsys.requester import Requester
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import FUTURE_S
+from dualsys.sources import Sources
+from dualsys.staleness import strongest
 from dualsys.tape import Tape
+from dualsys.tick_time import TickTime
 
+_NOTHING = Decision(command=None, request=None)
 _STILL, _USED = ("hold", "damp", "stop"), ("keep", "slow")
 """What is done about an old input, by whether the motion stands still, and whether the input is used all the same."""
 
@@ -72,63 +80,79 @@ class DecisionCore:
         self._tape = tape
         self._num_actions, self._num_states = embodiment.num_actions, embodiment.num_states
         self._counts = new_counts()
+        self._time = TickTime(config.max_tick_gap_s, self._counts)
         self.requester = Requester(config.actor_hz, config.request_timeout_s, self._counts)
-        self._chunk_sequence = -1
+        self.groups = ActionGroups(embodiment, config.velocity_decay_s)
+        self._intake = ChunkIntake(self._num_actions, self.groups, self.requester, self._counts)
+        self._sources = Sources(self._num_actions, config.source, self._counts)
+        self._coasting = Coasting(embodiment.velocities, config.velocity_decay_s)
         self._target: FloatArray | None = None
-        self._max_velocity = embodiment.max_velocity
+        # A commanded velocity steps by nature: the gate limits how fast it changes.
+        self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
         self._stopped = False
+        self._recovery = Recovery(embodiment, config.recovery, self._counts)
         self._restart(0.0)
 
     def _restart(self, now_s: float) -> None:
-        self._now_s = self._started_s = now_s
-        self._ticked_s: float | None = None
+        self._time.restart(now_s)
         self._phase: Phase = "idle"
-        self._playhead = Playhead(now_s)
-        self._pending: ActionChunk | None = None
+        self._coasting.stop()
+        self._ages = InputAges(self.config, self._num_states, self._counts)
+        self._recovery.restart(now_s, self._target)
         self._seam = 0.0
-        self._ages = InputAges(self.config)
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
+        self._playhead = Playhead(self._time.now_s, self.groups.stepped)
+        self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        self._intake.restart()
         self.requester.restart()
 
     def handle(self, event: Event) -> Decision:
         """Take in one event. Never raises."""
         if self._tape is not None:
             self._tape.add(event)
-        command, request = self._take_in(event)
-        if self._tape is not None and request is not None:
-            self._tape.add(request)
-        return Decision(command=command, request=request)
+        decision = self._take_in(event)
+        for record in (decision.retry, decision.request):
+            if self._tape is not None and record is not None:
+                self._tape.add(record)
+        return decision
 
-    def _take_in(self, incoming: Any) -> tuple[Command | None, ChunkRequest | None]:
+    def _take_in(self, incoming: Any) -> Decision:
         match incoming:
             case Tick():
                 return self._tick(incoming)
             case Observed():
-                self._observe(incoming)
+                self._ages.observe(incoming, self._time.now_s)
             case SubgoalArrived():
-                self._take_subgoal(incoming)
+                self._ages.take_subgoal(incoming, since_s=self._time.attempt_s)
             case ChunkArrived():
-                self._take_chunk(incoming)
+                self._intake.take(incoming)
+            case Offered():
+                self._sources.take(incoming)
             case Started():
                 self._begin(incoming, "starts")
             case Fault():
                 self._count("faults")
-                if isinstance(incoming.kind, str) and incoming.kind == "actor":
-                    self.requester.in_flight = None
+                self.requester.note_fault(incoming.kind)
             case EmergencyStop():
                 self._stop()
             case EmergencyReset() if self._stopped:
                 self._stopped = not self._begin(incoming, "stop_resets")
             case _:
                 self._count("bad_events")
-        return None, None
+        return _NOTHING
 
     def status(self) -> CoreStatus:
         """Phase, freshness of each input as of the newest tick, and all counters."""
         return CoreStatus(
             phase=self._phase,
-            subgoal=self._ages.subgoal_freshness(self._now_s),
-            state=self._ages.state_freshness(self._now_s),
-            chunk=self._ages.chunk_freshness(self._now_s, self._playhead.chunk),
+            holder=self._sources.holder,
+            subgoal=self._ages.subgoal_freshness(self._time.now_s),
+            state=self._ages.state_freshness(self._time.now_s),
+            chunk=self._ages.chunk_freshness(self._time.now_s, self._playhead.chunk),
             counts=dict(self._counts),
         )
 
@@ -138,9 +162,9 @@ class DecisionCore:
             self._count("bad_events")
             return False
         self._count(count)
+        self._target = np.array(event.position, dtype=np.float64)
         self._restart(float(event.now_s))
         self._phase = "start"
-        self._target = np.array(event.position, dtype=np.float64)
         return True
 
     def _stop(self) -> None:
@@ -148,112 +172,107 @@ class DecisionCore:
         self._counts["stops"] += not self._stopped
         self._stopped = True
 
-    def _observe(self, event: Observed) -> None:
-        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
-        known_s = self._ages.state_stamp_s
-        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
-        older = known_s is not None and event.stamp_s < known_s <= self._now_s + FUTURE_S if usable else False
-        if not usable or older:
-            self._count("observations_refused")
-            return
-        self._count("observations")
-        self._ages.state_stamp_s = float(event.stamp_s)
-
-    def _take_subgoal(self, event: SubgoalArrived) -> None:
-        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
-        usable = usable and is_duration(event.time_to_live_s)
-        known = self._ages.subgoal
-        newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
-        if not newer or event.observation_stamp_s < self._started_s:
-            self._count("subgoals_refused")
-            return
-        self._count("subgoals")
-        if known is not None and event.epoch != known.epoch:
-            self._count("planner_restarts")
-        self._ages.subgoal = event
-
-    def _take_chunk(self, event: ChunkArrived) -> None:
-        chunk, asked = event.chunk, self.requester.in_flight
-        if not isinstance(chunk, ActionChunk) or not is_number(event.now_s):
-            self._count("bad_events")
-            return
-        if asked is None or not is_number(chunk.request) or chunk.request != asked.sequence:
-            self._count("chunks_refused_request")
-            return
-        self.requester.in_flight = None
-        if not is_number(chunk.sequence) or chunk.sequence <= self._chunk_sequence:
-            self._count("chunks_refused_sequence")
-            return
-        problem = problem_of(chunk, self._num_actions, now_s=event.now_s)
-        if problem is not None:
-            self._count(f"chunks_refused_{problem}")
-            return
-        self._chunk_sequence = chunk.sequence
-        self._pending = replace(chunk, rows=np.array(chunk.rows, dtype=np.float64))
-
-    def _tick(self, event: Tick) -> tuple[Command | None, ChunkRequest | None]:
-        elapsed_s = self._pass_time(event.now_s)
+    def _tick(self, event: Tick) -> Decision:
+        elapsed_s = self._time.pass_to(event.now_s, moving=self._playhead.chunk is not None)
         if self._target is None:
-            return None, None
-        if self._ticked_s == self._now_s:
+            return _NOTHING
+        if self._time.is_again():
             self._counts[f"{self._phase}_ticks"] -= 1
         else:
             self._count("ticks")
-        self._ticked_s = self._now_s
-        self._playhead.advance(self._now_s, self._motion_time_s(elapsed_s))
+        if self._sources.settle(self._time.now_s):
+            # Chunks are made from what was seen: those from before, or from while somebody else drove, mean nothing.
+            self._seam = 0.0
+            self._recovery.resume(self._time.now_s)
+            self._forget_chunks()
+        motion_s = self._motion_time_s(elapsed_s)
+        self._playhead.advance(self._time.now_s, motion_s)
         self._swap_pending()
-        source, limited = self._choose_target(self._ages.action(self._now_s, self._playhead.chunk))
+        source, limited = self._choose_target(self._action(), motion_s)
+        self._target = self._in_time(self._target)
         self._count(f"{self._phase}_ticks")
-        return self._command(source, limited), self._ask()
+        command = self._playhead.command(self._target, self._time.now_s, source, limited, seam=self._seam)
+        retry = self._look_for_setback()
+        return Decision(command=command, request=self._ask(), retry=retry)
 
-    def _pass_time(self, now_s: float) -> float:
-        """Move to a tick's time, never back; the time that motion goes on by."""
-        if not is_number(now_s) or now_s < self._now_s:
-            self._count("bad_events")
-            return 0.0
-        elapsed_s = float(now_s) - self._now_s
-        self._now_s = float(now_s)
-        gap_s = self.config.max_tick_gap_s
-        if elapsed_s > gap_s * (1 + 1e-6) and self._playhead.chunk is not None:
-            self._count("late_ticks")
-            return gap_s
-        return elapsed_s
+    def _look_for_setback(self) -> Retry | None:
+        """Whether the attempt has failed; then what belongs to it is forgotten."""
+        chunk = self._playhead.chunk
+        if chunk is None or self._phase != "playing":
+            self._recovery.pause(self._time.now_s)
+            return None
+        assert self._target is not None
+        retry = self._recovery.look(self._time.now_s, self._ages.state, self._target, chunk.subgoal_progress)
+        if retry is None or retry.reaction == "give_up":
+            return retry
+        self._time.attempt_s, self._ages.subgoal = self._time.now_s, None
+        if retry.reaction == "none":
+            self._forget_answers()
+        else:
+            self._forget_chunks()
+        return retry
 
     def _motion_time_s(self, elapsed_s: float) -> float:
         """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
-        if self._stopped or self._ages.action(self._now_s, self._playhead.chunk) in _STILL:
+        if self._stopped or self._action() in _STILL:
             return 0.0
-        pace = self._ages.pace(self._now_s, self._playhead.chunk)
+        pace = self._ages.pace(self._time.now_s, self._playhead.chunk)
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
         return elapsed_s * pace
 
     def _swap_pending(self) -> None:
         """A chunk starts in a tick, never between two, so that consumed rows are those that became commands."""
         self._seam = 0.0
-        if self._pending is None:
+        chunk = self._intake.pop()
+        if chunk is None:
             return
-        problem = self._outlier(self._pending) or self._playhead.swap(self._pending, self.policy)
+        problem = self._outlier(chunk) or self._playhead.swap(chunk, self.policy)
         self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
-        self._pending = None
+        if problem is None:
+            self._recovery.resume(self._time.now_s)
 
     def _outlier(self, chunk: ActionChunk) -> Literal["outlier"] | None:
         """Whether a chunk is none that can be meant, seen from the row that is due now."""
         assert self._target is not None
         return is_outlier(chunk, self._playhead.consumed_rows(chunk), self._target, self._max_velocity, self.config)
 
-    def _choose_target(self, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
-        if action == "stop" and self._playhead.chunk is not None:
+    def _action(self) -> StaleAction:
+        """What is to be done about the age of what is followed; on the way back only the state can be old."""
+        if self._sources.holder is not None:
+            return strongest(self._ages.state_action(self._time.now_s), self._sources.action(self._time.now_s))
+        if self._recovery.under_way:
+            return self._ages.state_action(self._time.now_s)
+        return self._ages.action(self._time.now_s, self._playhead.chunk)
+
+    def _follow(self, source: SourceName, action: StaleAction) -> tuple[CommandSource, tuple[str, ...]]:
+        """Go where a source other than the policy wants."""
+        if action in _STILL:
+            self._phase = "held"
+            return "hold" if action == "hold" else "damp", ("stale",)
+        self._phase = "driven"
+        self._target = self._sources.target(self._time.now_s)
+        return source, ()
+
+    def _choose_target(self, action: StaleAction, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
+        follows = self._recovery.under_way or self._playhead.chunk is not None
+        if action == "stop" and (follows or self._sources.holder is not None):
             self._stop()
         if self._stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
-        if self._playhead.chunk is None:
+        if self._sources.holder is not None:
+            return self._follow(self._sources.holder, action)
+        if not follows:
             self._phase = "start"
             return "start", ()
         if action in _STILL:
             self._phase = "held"
             return "hold" if action == "hold" else "damp", ("stale",)
+        if self._recovery.under_way:
+            assert self._target is not None
+            self._phase, self._target = "recovering", self._recovery.back(motion_s, self._target)
+            return "recover", ()
         self._target = self._playhead.target()
         if self._playhead.starved:
             self._phase = "starved"
@@ -261,41 +280,33 @@ class DecisionCore:
         self._phase = "playing"
         return "actor", ()
 
-    def _command(self, source: CommandSource, limited: tuple[str, ...]) -> Command:
-        assert self._target is not None
+    def _in_time(self, target: FloatArray) -> FloatArray:
+        """The target with its velocities as they are at this pace of the motion's time, or as they go to zero."""
+        if self._phase == "driven":
+            return self._coasting.driven(target)
+        if self._phase != "playing":
+            return self._coasting.apply(target, self._time.now_s)
         chunk = self._playhead.chunk
-        if chunk is None:
-            return Command(target=self._target, stamp_s=self._now_s, source=source, limited=limited)
-        age_s = self._now_s - chunk.start_stamp_s
-        return Command(
-            target=self._target,
-            stamp_s=self._now_s,
-            source=source,
-            chunk_sequence=chunk.sequence,
-            row=self._playhead.row,
-            subgoal_sequence=chunk.subgoal_sequence,
-            subgoal_epoch=chunk.subgoal_epoch,
-            subgoal_age_s=age_s + chunk.subgoal_age_s,
-            chunk_age_s=age_s,
-            seam=self._seam,
-            limited=limited,
-        )
+        assert chunk is not None
+        self._counts["group_ended_ticks"] += self.groups.has_ended(self._playhead.row, chunk.horizon, chunk.dt_s)
+        return self._coasting.driven(target, self._ages.pace(self._time.now_s, chunk))
 
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        if self._stopped or self._ages.state_action(self._now_s) in _STILL:
+        silent = self._stopped or self._sources.holder is not None or self._recovery.goes_back
+        if silent or self._ages.state_action(self._time.now_s) in _STILL:
             return None
-        waited_s = self._now_s - self._started_s
+        waited_s = self._time.now_s - self._time.attempt_s
         if not self.requester.begun and self._ages.subgoal is None and waited_s < self.config.first_subgoal_wait_s:
             return None
-        if not self.requester.is_due(self._now_s):
+        if not self.requester.is_due(self._time.now_s):
             return None
-        keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._now_s) in _USED
-        return self.requester.ask(self._now_s, use_subgoal=keep, prefix=self._running())
+        keep = self._ages.subgoal is not None and self._ages.subgoal_action(self._time.now_s) in _USED
+        return self.requester.ask(self._time.now_s, use_subgoal=keep, prefix=self._running())
 
     def _running(self) -> ActionPrefix | None:
         """What runs while a chunk is made, for policies that tell the actor."""
-        stands = self._ages.action(self._now_s, self._playhead.chunk) in _STILL
+        stands = self._action() in _STILL
         return None if self.policy.guidance is None or stands else self._playhead.prefix(self.policy.guidance)
 
     def _count(self, name: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dualsys.errors import InvalidObservation, SpecMismatch
@@ -23,7 +24,11 @@ class Spec(BaseModel):
 
 
 class Joint(Spec):
-    """One commanded degree of freedom with its limits. `unit` holds for position; rates are per second of it."""
+    """One commanded degree of freedom with its limits. `unit` holds for what is commanded; rates are per second of it.
+
+    In `rad/s` or `m/s` a velocity is commanded, as of a base's wheels: `lower` and `upper` are its limits,
+    `max_velocity` is how fast it may change, and where nobody commands it, it is zero.
+    """
 
     name: str
     lower: float
@@ -33,7 +38,12 @@ class Joint(Spec):
     max_acceleration: float | None = None
     max_jerk: float | None = None
     """Needs an acceleration limit; see `dualsys.jerk_filter` for what it costs."""
-    unit: Literal["rad", "m", "1"] = "rad"
+    unit: Literal["rad", "m", "1", "rad/s", "m/s"] = "rad"
+
+    @property
+    def is_velocity(self) -> bool:
+        """Whether a velocity is commanded: what is held then is zero, not the last value."""
+        return self.unit in ("rad/s", "m/s")
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
@@ -48,10 +58,19 @@ class Joint(Spec):
 
 
 class JointGroup(Spec):
-    """Joints that are commanded together."""
+    """Joints that are commanded together. `dualsys.action_groups` draws what rates and horizons mean."""
 
     name: str
     joints: tuple[str, ...]
+    rate_hz: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Rows a second of this group; None: every row of a chunk counts. A whole part of the chunk's rate."""
+    horizon: int | None = Field(default=None, gt=0)
+    """Rows of its own, at its rate, that a chunk has for it at most; None: as many as fit."""
+
+    @property
+    def has_its_own_time(self) -> bool:
+        """Whether its rows are others than the chunk's."""
+        return self.rate_hz is not None or self.horizon is not None
 
 
 class CameraSpec(Spec):
@@ -88,6 +107,14 @@ class EmbodimentSpec(Spec):
                 raise ValueError(
                     f"embodiment {self.name!r}: group {group.name!r} names unknown joints {sorted(unknown)}"
                 )
+        for group in self.groups:
+            others = {name for other in self.groups if other is not group for name in other.joints}
+            shared = others & set(group.joints) if group.has_its_own_time else set()
+            if shared:
+                raise ValueError(
+                    f"embodiment {self.name!r}: group {group.name!r} has a rate or a horizon of its own and shares "
+                    f"{sorted(shared)} with another group: nobody knows whose rows count"
+                )
         return self
 
     @property
@@ -99,6 +126,11 @@ class EmbodimentSpec(Spec):
     def num_states(self) -> int:
         """`nx`, the length of `Observation.state`."""
         return len(self.state_names)
+
+    @property
+    def velocities(self) -> NDArray[np.bool_]:
+        """Which commands are velocities `(nu,)`."""
+        return np.array([joint.is_velocity for joint in self.joints], dtype=np.bool_)
 
     @property
     def lower(self) -> FloatArray:
@@ -152,11 +184,11 @@ class EmbodimentSpec(Spec):
     def position_in(self, state: FloatArray) -> FloatArray:
         """Present position of the commanded joints `(nu,)`, read from a state.
 
-        A joint's position is the state of the same name. A unitless action (unit `1`) has none and rests at 0. Raises
-        `SpecMismatch` for a joint in radians or metres without a state.
+        A joint's position is the state of the same name. A unitless action (unit `1`) has none and rests at 0, as does
+        a velocity that isn't sensed. Raises `SpecMismatch` for a joint in radians or metres without a state.
         """
         order = {name: index for index, name in enumerate(self.state_names)}
-        missing = [joint.name for joint in self.joints if joint.name not in order and joint.unit != "1"]
+        missing = [joint.name for joint in self.joints if joint.name not in order and joint.unit in ("rad", "m")]
         if missing:
             raise SpecMismatch(
                 f"embodiment {self.name!r} commands {missing} but senses no state of that name: a motion cannot start "
@@ -192,6 +224,10 @@ class EmbodimentSpec(Spec):
         for joint in fields["joints"]:
             if joint["max_jerk"] is None:  # robots recorded before there were jerk limits keep their digits
                 del joint["max_jerk"]
+        for group in fields["groups"]:  # the same, before groups had rates
+            for name in ("rate_hz", "horizon"):
+                if group[name] is None:
+                    del group[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def require_same(self, other: "EmbodimentSpec", *, ours: str, theirs: str) -> None:

@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray
+from dualsys.settings import RecoveryReaction
 from dualsys.staleness import Freshness
 
-Phase = Literal["idle", "start", "playing", "starved", "held", "stopped"]
-"""`idle`: not started. `start`: the start pose is held. `starved`: the chunk ran out. `held`: an input is too old.
-`stopped`: an emergency stop is latched."""
+SourceName = Literal["teleoperation", "pose", "controller"]
+"""Who may have the say instead of the policy: a person, a pose to go to, another controller; see `dualsys.sources`."""
+
+Phase = Literal["idle", "start", "playing", "driven", "starved", "held", "stopped", "recovering"]
+"""`idle`: not started. `start`: the start pose is held. `driven`: another source than the policy has the say.
+`starved`: the chunk ran out. `held`: an input is too old. `stopped`: an emergency stop is latched. `recovering`: a
+failed attempt is left behind."""
+
+Setback = Literal["no_progress", "missed_grasp", "completed"]
+"""Why an attempt is over; see `dualsys.progress_watch`."""
+
+RetryReaction = RecoveryReaction | Literal["none", "give_up"]
+"""What is done about it. `none`: the motion goes on. `give_up`: nothing, no recovery is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +61,20 @@ class ChunkArrived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Offered:
+    """A source other than the policy offers a target, and claims the say or gives it back."""
+
+    now_s: float
+    source: SourceName
+    target: FloatArray
+    """Where it wants the commanded joints `(nu,)`; any where it claims nothing."""
+    stamp_s: float
+    """When it was offered."""
+    claims: bool = True
+    """Whether it wants the say; False: it gives it back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tick:
     """Time for a command."""
 
@@ -83,7 +108,7 @@ class EmergencyReset:
     """Position of the commanded joints `(nu,)` that motion begins from: what `SafetyGate.resume` gave."""
 
 
-Event = Started | Observed | SubgoalArrived | ChunkArrived | Tick | Fault | EmergencyStop | EmergencyReset
+Event = Started | Observed | SubgoalArrived | ChunkArrived | Offered | Tick | Fault | EmergencyStop | EmergencyReset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,10 +129,26 @@ class ChunkRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Retry:
+    """An attempt is over, and the next begins: planner and actor forget the past, as at a reset, with other noise.
+
+    Subgoals from before `now_s` are refused. Where `reaction` is `give_up`, nothing begins: it is said once an episode.
+    """
+
+    now_s: float
+    number: int
+    """Counts up within an episode; the first attempt has none, so the first retry is 1."""
+    reason: Setback
+    reaction: RetryReaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoreStatus:
     """What the core thinks, as `DecisionCore.status()` gives it."""
 
     phase: Phase
+    holder: SourceName | None
+    """Who has the say; None: the policy."""
     subgoal: Freshness
     state: Freshness
     chunk: Freshness
@@ -122,3 +163,5 @@ class Decision:
     command: Command | None
     """Only after a `Tick`, once started. Not limited yet: it goes through the safety gate."""
     request: ChunkRequest | None
+    retry: Retry | None = None
+    """Only after a `Tick`."""

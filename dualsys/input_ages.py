@@ -2,10 +2,11 @@
 
 from typing import final
 
-from dualsys.events import SubgoalArrived
-from dualsys.messages import ActionChunk
+from dualsys.chunking import is_duration, is_number, is_vector
+from dualsys.events import Observed, SubgoalArrived
+from dualsys.messages import ActionChunk, FloatArray
 from dualsys.settings import CoreConfig, StaleAction
-from dualsys.staleness import Freshness, action_for, freshness, pace_for, strongest
+from dualsys.staleness import FUTURE_S, Freshness, action_for, freshness, pace_for, strongest
 
 
 @final
@@ -14,14 +15,46 @@ class InputAges:
 
     Args:
         config: What is done at which age.
+        num_states: `nx`.
+        counts: Counters to add to, under the names in `dualsys.counters`.
     """
 
-    def __init__(self, config: CoreConfig) -> None:
+    def __init__(self, config: CoreConfig, num_states: int, counts: dict[str, int]) -> None:
         self.state_stamp_s: float | None = None
         """When the newest state was sensed; None: there was none yet."""
+        self.state: FloatArray | None = None
+        """The newest state `(nx,)`."""
         self.subgoal: SubgoalArrived | None = None
         """The newest subgoal; None: there was none yet."""
         self._config = config
+        self._num_states = num_states
+        self._counts = counts
+
+    def observe(self, event: Observed, now_s: float) -> None:
+        """Take in a state, or refuse and count it; `now_s` is the newest tick's time."""
+        usable = is_number(event.stamp_s) and is_vector(event.state, self._num_states)
+        known_s = self.state_stamp_s
+        # A stamp from the future is a broken clock's: what comes after it must not be refused for being older.
+        older = known_s is not None and event.stamp_s < known_s <= now_s + FUTURE_S if usable else False
+        if not usable or older:
+            self._counts["observations_refused"] += 1
+            return
+        self._counts["observations"] += 1
+        self.state_stamp_s, self.state = float(event.stamp_s), event.state
+
+    def take_subgoal(self, event: SubgoalArrived, *, since_s: float) -> None:
+        """Take in a subgoal made from an observation at `since_s` or later, or refuse and count it."""
+        usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
+        usable = usable and is_duration(event.time_to_live_s)
+        known = self.subgoal
+        newer = usable and (known is None or (event.epoch, event.sequence) > (known.epoch, known.sequence))
+        if not newer or event.observation_stamp_s < since_s:
+            self._counts["subgoals_refused"] += 1
+            return
+        self._counts["subgoals"] += 1
+        if known is not None and event.epoch != known.epoch:
+            self._counts["planner_restarts"] += 1
+        self.subgoal = event
 
     def state_freshness(self, now_s: float) -> Freshness:
         """Word for the state's age; what never came has expired."""

@@ -41,6 +41,14 @@ class Histogram:
         self.maximum = max(self.maximum, value)
         self._counts[self._bin(value)] += 1
 
+    def merge(self, other: "Histogram") -> None:
+        """Count all that another of the same bins has counted."""
+        self.count += other.count
+        self.unusable += other.unusable
+        self.maximum = max(self.maximum, other.maximum)
+        self._sum += other._sum
+        self._counts += other._counts
+
     @property
     def mean(self) -> float:
         """Mean of the values; not a number when there are none."""

@@ -22,9 +22,10 @@ ImageArray = NDArray[np.uint8]
 Guidance = Literal["identity", "jacobian", "freeze-and-ramp", "trained-prefix", "roll-forward"]
 """How an actor is to continue the rows that run while it computes; see `dualsys.guidance`."""
 
-CommandSource = Literal["actor", "hold", "start", "damp", "stop"]
+CommandSource = Literal["actor", "hold", "start", "damp", "stop", "teleoperation", "pose", "controller", "recover"]
 """Where a command's target came from: a chunk's row, the last target held, or the pose at reset. `damp` and `stop`:
-from nowhere, the motion is brought to rest."""
+from nowhere, the motion is brought to rest. `recover`: from the way back after a failed attempt. The others: from a
+source that has the say instead of the policy (`dualsys.sources`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,6 +98,8 @@ class ActionChunk:
     """Sequence of the subgoal it was made with; -1: the null subgoal."""
     subgoal_epoch: int = 0
     subgoal_age_s: float = float("inf")
+    subgoal_progress: float = -1.0
+    """Progress that the subgoal tells, in [0, 1]; below 0 where it tells none."""
 
     @property
     def horizon(self) -> int:

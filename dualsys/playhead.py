@@ -7,9 +7,9 @@ from typing import Any, Literal, final
 import numpy as np
 
 from dualsys.chunk_policies import Placed
-from dualsys.chunking import LARGEST_ROW, ROW_ROUNDING, rows_from, target_at
+from dualsys.chunking import LARGEST_ROW, ROW_ROUNDING, Columns, rows_from, target_at
 from dualsys.inference_delay import InferenceDelay
-from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance
+from dualsys.messages import ActionChunk, ActionPrefix, Command, CommandSource, FloatArray, Guidance
 from dualsys.protocols import ChunkPolicy
 
 SwapProblem = Literal["late", "policy"]
@@ -31,9 +31,14 @@ class Playhead:
               _____/   held
              /
             +--------------------> time
+
+    Args:
+        now_s: When it begins.
+        stepped: Columns `(nu,)` of a row that last until the next row, True; None: none.
     """
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float, stepped: Columns | None = None) -> None:
+        self._stepped = stepped
         self.chunk: ActionChunk | None = None
         self.row = -1.0
         """Position in the chunk, in rows; -1 before the first chunk."""
@@ -67,12 +72,12 @@ class Playhead:
         if row > chunk.horizon - 1 + ROW_ROUNDING:
             return "late"
         row = min(row, chunk.horizon - 1.0)
-        arrived = Placed(rows=chunk.rows, row=row)
+        arrived = self._placed(chunk, row)
         if self.chunk is None:
             self._delay.guess((self._history[-1][0] - chunk.start_stamp_s) / chunk.dt_s)
             self._play(chunk, arrived)
             return None
-        rows = _joined(policy, arrived, Placed(rows=self.chunk.rows, row=self.row), self._earlier())
+        rows = _joined(policy, arrived, self._placed(self.chunk, self.row), self._earlier())
         if rows is None:
             return "policy"
         before = self.target()
@@ -89,15 +94,20 @@ class Playhead:
 
     def _earlier(self) -> tuple[Placed, ...]:
         """Chunks as they came, oldest first, that still have rows for the present moment."""
-        placed = (Placed(rows=chunk.rows, row=self.consumed_rows(chunk)) for chunk in self._arrived)
+        placed = (self._placed(chunk, self.consumed_rows(chunk)) for chunk in self._arrived)
         return tuple(each for each in placed if 0.0 <= each.row <= len(each.rows) - 1)
+
+    def _placed(self, chunk: ActionChunk, row: float) -> Placed:
+        return Placed(rows=chunk.rows, row=row, stepped=self._stepped)
 
     def prefix(self, guidance: Guidance) -> ActionPrefix | None:
         """What will run from now on if nothing else comes; None where nothing does."""
         if self.chunk is None or self.starved:
             return None
         return ActionPrefix(
-            rows=rows_from(self.chunk.rows, self.row), inference_delay=self._delay.rows(), guidance=guidance
+            rows=rows_from(self.chunk.rows, self.row, self._stepped),
+            inference_delay=self._delay.rows(),
+            guidance=guidance,
         )
 
     def consumed_rows(self, chunk: ActionChunk) -> float:
@@ -107,7 +117,29 @@ class Playhead:
     def target(self) -> FloatArray:
         """Target at the play position `(nu,)`; only when there is a chunk."""
         assert self.chunk is not None
-        return target_at(self.chunk.rows, self.row)
+        return target_at(self.chunk.rows, self.row, self._stepped)
+
+    def command(
+        self, target: FloatArray, now_s: float, source: CommandSource, limited: tuple[str, ...], *, seam: float
+    ) -> Command:
+        """Command for a target, with the chunk, row and subgoal that are played, where there is a chunk."""
+        chunk = self.chunk
+        if chunk is None:
+            return Command(target=target, stamp_s=now_s, source=source, limited=limited)
+        age_s = now_s - chunk.start_stamp_s
+        return Command(
+            target=target,
+            stamp_s=now_s,
+            source=source,
+            chunk_sequence=chunk.sequence,
+            row=self.row,
+            subgoal_sequence=chunk.subgoal_sequence,
+            subgoal_epoch=chunk.subgoal_epoch,
+            subgoal_age_s=age_s + chunk.subgoal_age_s,
+            chunk_age_s=age_s,
+            seam=seam,
+            limited=limited,
+        )
 
     def _remember(self, now_s: float) -> None:
         history = self._history

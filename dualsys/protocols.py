@@ -42,6 +42,21 @@ class Planner(Protocol):
 
 
 @runtime_checkable
+class BatchPlanner(Protocol):
+    """A planner that can serve several robots at once: each subgoal comes from its own observation and nothing else.
+
+    Whoever serves several robots never calls `reset`: such a planner remembers no episode.
+    """
+
+    def plan_batch(self, observations: Sequence[Observation]) -> list[LatentSubgoal]:
+        """A subgoal for each of one or more observations, in their order: what `plan` gives, but for rounding.
+
+        What it raises is about the batch; its host then asks with each observation alone.
+        """
+        ...
+
+
+@runtime_checkable
 class Actor(Protocol):
     """System 1: turns the newest subgoal and the robot's state into a chunk of motion. Fast."""
 

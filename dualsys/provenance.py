@@ -8,7 +8,8 @@ import numpy as np
 from dualsys.chunking import is_duration, is_number
 from dualsys.embodiment import SubgoalSpec
 from dualsys.events import ChunkRequest, SubgoalArrived
-from dualsys.messages import ActionChunk, LatentSubgoal
+from dualsys.messages import ActionChunk, Command, CommandSource, FloatArray, LatentSubgoal
+from dualsys.playhead import Playhead
 
 
 def sign_subgoal(
@@ -35,6 +36,35 @@ def sign_chunk(chunk: ActionChunk, request: ChunkRequest, subgoal: LatentSubgoal
         subgoal_sequence=subgoal.sequence,
         subgoal_epoch=subgoal.epoch,
         subgoal_age_s=subgoal.age_s(chunk.start_stamp_s),
+        subgoal_progress=-1.0 if subgoal.progress is None else subgoal.progress,
+    )
+
+
+def attempt_seed(seed: int, attempt: int) -> int:
+    """Seed of planner and actor for an attempt of an episode: the episode's own for the first, then other ones."""
+    return seed if attempt == 0 else int(np.random.SeedSequence((seed, attempt)).generate_state(1)[0])
+
+
+def command_of(
+    target: FloatArray, now_s: float, source: CommandSource, limited: tuple[str, ...], playhead: Playhead, seam: float
+) -> Command:
+    """A command, with what of which chunk it is."""
+    chunk = playhead.chunk
+    if chunk is None:
+        return Command(target=target, stamp_s=now_s, source=source, limited=limited)
+    age_s = now_s - chunk.start_stamp_s
+    return Command(
+        target=target,
+        stamp_s=now_s,
+        source=source,
+        chunk_sequence=chunk.sequence,
+        row=playhead.row,
+        subgoal_sequence=chunk.subgoal_sequence,
+        subgoal_epoch=chunk.subgoal_epoch,
+        subgoal_age_s=age_s + chunk.subgoal_age_s,
+        chunk_age_s=age_s,
+        seam=seam,
+        limited=limited,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
-from dualsys.events import ChunkRequest, EmergencyReset, Started
+from dualsys.events import ChunkRequest, EmergencyReset, Retry, Started
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
 from dualsys.tape import Record, TapeHead
@@ -71,7 +71,7 @@ class _Player:
         """Take in an event, or compare a command with what was decided."""
         if isinstance(record, Command):
             self._compare(record)
-        elif not isinstance(record, ChunkRequest):
+        elif not isinstance(record, ChunkRequest | Retry):
             self.events += 1
             if isinstance(record, Started):
                 self._gate.reset(record.position)

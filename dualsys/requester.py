@@ -1,6 +1,6 @@
 """When to ask for a chunk: on an absolute grid, one request in flight, given up after a timeout."""
 
-from typing import final
+from typing import Any, final
 
 from dualsys.clock import Grid, Ticker
 from dualsys.events import ChunkRequest
@@ -34,6 +34,11 @@ class Requester:
         """Forget the request in flight and the grid; sequences go on, so that late answers are recognised."""
         self.in_flight = None
         self._ticker = None
+
+    def note_fault(self, part: Any) -> None:
+        """Something failed: where that was the actor, no answer will come."""
+        if isinstance(part, str) and part == "actor":
+            self.in_flight = None
 
     @property
     def begun(self) -> bool:

@@ -23,6 +23,7 @@ from dualsys.braking import stopping_velocity
 from dualsys.clearance import Clearance, share_that_can_stop
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, InvalidObservation, unknown_name
+from dualsys.hand_over import HandOver
 from dualsys.jerk_filter import JerkFilter
 from dualsys.messages import Command, FloatArray
 from dualsys.motion_limits import FAR, MotionLimits
@@ -56,10 +57,13 @@ class SafetyGate:
         self.config = config
         self.control_dt_s = control_dt_s
         self.limits = MotionLimits.of(embodiment, control_dt_s, config)
+        self._rates = embodiment.velocities if embodiment.velocities.any() else None
+        """Commands that are velocities: at rest they are zero."""
         self._clearance = clearance
         self._parking: bool
         self._hold_pose = _pose(embodiment, config.hold_pose)
         self._damp_pose = _pose(embodiment, config.damp_pose)
+        self._hand_over = HandOver(self.limits, config.handover_s)
         self._easing = JerkFilter(self.limits, together=config.follow == "path")
         self._start(np.clip(np.zeros(embodiment.num_actions), self.limits.lower, self.limits.upper))
 
@@ -87,6 +91,7 @@ class SafetyGate:
         )
         if not near:
             self.reset(position)
+        self._hand_over.begin_anew()
         return self._sent.copy()
 
     @property
@@ -97,8 +102,11 @@ class SafetyGate:
     def limit(self, command: Command) -> Command:
         """The command with its target limited and what was changed added to `limited`.
 
-        `damp` and `stop` commands bring the motion to rest, wherever their target is.
+        `damp` and `stop` commands bring the motion to rest, wherever their target is. Where another source begins to
+        command, it does so from what was last sent.
         """
+        if self._hand_over.begins(command, self._position, self._velocity):
+            self._target = self._position
         if command.source == "stop":
             target, names = self.brake()
         elif command.source == "damp":
@@ -106,7 +114,7 @@ class SafetyGate:
         elif self._hold_pose is not None and command.source == "hold" and "stale" in command.limited:
             target, names = self.apply(self._towards(self._hold_pose))
         else:
-            target, names = self.apply(command.target)
+            target, names = self.apply(self._hand_over.apply(command))
         if command.source != "damp":
             self._parking = False
         return replace(command, target=target, limited=command.limited + names)
@@ -134,15 +142,19 @@ class SafetyGate:
     def brake(self) -> tuple[FloatArray, tuple[str, ...]]:
         """Command that brings the motion to rest within the limits, and keeps it there. Never raises."""
         if not self.config.enabled:
+            self._position = self._target = self._sent = self._with_rates_zero(self._sent)
             return self._sent.copy(), ()
         room = stopping_velocity(self._room(self._position), self.limits.max_acceleration, self.control_dt_s)
         reached = self._guarded(self._slower(), room, [])
+        if self._rates is not None:
+            reached = np.where(self._rates & (np.abs(reached) < _ROUNDING), 0.0, reached)
         return self._send(reached, reached, [])
 
     def _start(self, position: FloatArray) -> None:
         self._position = self._target = self._sent = position
-        self._velocity = np.zeros(position.shape)
+        self._velocity: FloatArray = np.zeros(position.shape)
         self._parking = False
+        self._hand_over.reset()
         self._easing.reset(position)
         self._near = self._distances(position)
         self._looked: tuple[FloatArray | None, FloatArray | None] = (None, None)
@@ -212,11 +224,18 @@ class SafetyGate:
 
     def _slower(self) -> FloatArray:
         """Velocity of the next tick where the motion is braked as hard as allowed."""
+        limits = self.limits
         if self.config.follow == "path":
-            return braked(self.limits, self._velocity)
-        step = self.limits.step
-        slower: FloatArray = self._velocity - np.minimum(np.maximum(self._velocity, -step), step)
-        return slower
+            slower = braked(limits, self._velocity)
+        else:
+            slower = self._velocity - np.minimum(np.maximum(self._velocity, -limits.step), limits.step)
+        if self._rates is None:
+            return slower
+        way = stopping_velocity(np.abs(self._position), limits.max_acceleration, self.control_dt_s)
+        return np.where(self._rates, np.copysign(np.minimum(way, limits.max_velocity), -self._position), slower)
+
+    def _with_rates_zero(self, position: FloatArray) -> FloatArray:
+        return position.copy() if self._rates is None else np.where(self._rates, 0.0, position)
 
     def _keep_clear(self, velocity: FloatArray, names: list[str]) -> FloatArray:
         """The velocity, or as much of it as leaves room to stop before what is near."""
@@ -266,7 +285,7 @@ class SafetyGate:
 def _pose(embodiment: EmbodimentSpec, positions: Mapping[str, float]) -> FloatArray | None:
     """Positions `(nu,)` by joint's name, NaN for joints without one; None where none has one."""
     order = {joint.name: index for index, joint in enumerate(embodiment.joints)}
-    pose = np.full(embodiment.num_actions, np.nan)
+    pose = np.where(embodiment.velocities, 0.0, np.nan)
     for name, position in positions.items():
         if name not in order:
             raise ConfigError(f"a pose of the safety gate: {unknown_name('joint', name, order)}")

@@ -71,6 +71,55 @@ def _chunk_staleness() -> StalenessConfig:
     return StalenessConfig(fresh_s=0.2, usable_s=0.6, expire_s=2.0)
 
 
+def _source_staleness() -> StalenessConfig:
+    return StalenessConfig(fresh_s=0.05, usable_s=0.2, expire_s=0.5)
+
+
+RecoveryReaction = Literal["resample", "retrace", "home", "escalate"]
+"""What is done when an attempt has failed, before planner and actor begin anew.
+
+`resample`: nothing: the pose is held until the first new chunk.
+`retrace`: the way that was come by is gone back.
+`home`: straight in joint space to the pose that the episode began at.
+`escalate`: `resample` where nothing was closed on and the attempt before was not resampled, else `home`.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class RecoveryConfig:
+    """When an attempt counts as failed, from what a robot senses and was sent, and what is done then.
+
+    See `dualsys.progress_watch` for what is looked at, `dualsys.recovery` for what is done.
+    """
+
+    enabled: bool = False
+    """Whether anything is looked at."""
+    reaction: RecoveryReaction = "escalate"
+    """What is done before planner and actor begin anew."""
+    max_recoveries: Annotated[int, Field(ge=0)] = 3
+    """In one episode; after them a failed attempt is only counted."""
+    still_s: Positive = 0.6
+    """No progress: over this time no joint has moved as far as `still_speed` would take it."""
+    still_speed: Positive = 0.02
+    """Share of each joint's velocity limit."""
+    to_and_fro: Positive = 8.0
+    """No progress, too: within three times `still_s` a joint has gone this many times its own range."""
+    grippers: tuple[str, ...] | None = None
+    """Groups of joints that close on things; None: those with `hand` or `gripper` in their names."""
+    closed_share: Share = 0.2
+    """A gripper has closed when its joints have moved away from zero by this share of their ranges, on average."""
+    held_error: Positive = 0.15
+    """A closed gripper holds something while a joint of it is kept this far (rad, m) from where it was sent."""
+    max_missed_grasps: Annotated[int, Field(ge=0)] = 1
+    """An attempt has failed when a gripper has closed on nothing this many times; 0: that is not looked at."""
+    completed_at: Share = 0.98
+    """Progress, as a planner tells it, at which a subgoal counts as completed and the planner is asked anew."""
+    back_s: Positive = 2.0
+    """How much of the way `retrace` goes back, counted in time that was spent moving."""
+    back_speed: Share = 0.5
+    """Share of the velocity limits that `home` moves at, and `retrace` at most."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class CoreConfig:
     """How the decision core asks for chunks, plays them, and what it does when something does not come."""
@@ -85,6 +134,9 @@ class CoreConfig:
     """After a start the pose is held up to this long for the first subgoal; then the actor runs on the null subgoal."""
     max_tick_gap_s: Positive = 0.1
     """After a longer gap between two ticks motion goes on as if only this much time had passed."""
+    velocity_decay_s: NotNegative = 0.3
+    """Commanded velocities (a base's) that nobody commands any more go to zero in this time: see
+    `dualsys.action_groups`."""
     outlier_reach_s: NotNegative = 0.5
     """A new chunk must begin within what each joint can travel in this time at its velocity limit; 0: not looked at."""
     outlier_speed: NotNegative = 4.0
@@ -95,10 +147,14 @@ class CoreConfig:
     """Age of the newest proprioception."""
     chunk: StalenessConfig = field(default_factory=_chunk_staleness)
     """Age of the chunk that is played, counted from the observation it was made from."""
+    source: StalenessConfig = field(default_factory=_source_staleness)
+    """Age of the newest target of a source that has the say instead of the policy (`dualsys.sources`)."""
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    """When an attempt counts as failed, and what is done then."""
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:
-        for name, value in (("state", self.state), ("chunk", self.chunk)):
+        for name, value in (("state", self.state), ("chunk", self.chunk), ("source", self.source)):
             if "null" in (value.on_stale, value.on_expired):
                 raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep, slow, hold, damp, stop")
         return self
@@ -121,12 +177,34 @@ class SafetyConfig:
     """Share of each joint's jerk limit that may be used."""
     max_jerk: Positive | None = None
     """Jerk limit, per second^3, of joints that have none of their own; None: not limited."""
+    handover_s: NotNegative = 0.5
+    """Least time in which a new source of commands takes over from what was last sent (`dualsys.hand_over`); 0: at
+    once, as fast as the limits allow."""
     clearance_m: NotNegative | None = None
     """Distance that the robot keeps from itself and from the table, where its model is known; None: not looked at."""
     hold_pose: dict[str, float] = field(default_factory=dict)
     """Positions by joint that a robot goes to while it is held because an input is too old; joints not named stay."""
     damp_pose: dict[str, float] = field(default_factory=dict)
     """The same, once it has come to rest after `damp`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class RealtimeConfig:
+    """What the tick asks of the system. Nothing is required: what it got stands in the log and the report."""
+
+    scheduler: Literal["none", "fifo", "deadline"] = "fifo"
+    """Scheduling class: SCHED_FIFO, SCHED_DEADLINE (so much time in each period, and no CPU of its own), or the
+    ordinary one."""
+    priority: Annotated[int, Field(ge=1, le=98)] = 80
+    """Priority of `fifo`."""
+    runtime_share: Share = 0.5
+    """Share of its period that a `deadline` tick may compute; one that needs more is suspended until the next."""
+    cpu: Annotated[int, Field(ge=-2)] = -1
+    """CPU that a `fifo` tick is pinned to (processes); -1: the last it may use, -2: any."""
+    lock_memory: bool = True
+    """Keep all pages of the tick's process in memory (processes)."""
+    freeze_gc: bool = True
+    """Collect garbage before the ticks and between episodes, never within them (processes)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import TapeError
-from dualsys.events import ChunkRequest, Event
+from dualsys.events import ChunkRequest, Event, Retry
 from dualsys.messages import Command
 from dualsys.settings import CoreConfig, SafetyConfig
 
-Record = Event | ChunkRequest | Command
+Record = Event | ChunkRequest | Retry | Command
 
 TAPE_VERSION = 1
 

@@ -18,7 +18,7 @@ from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError, InvalidObservation
-from dualsys.messages import LatentSubgoal, Observation
+from dualsys.messages import ImageArray, LatentSubgoal, Observation, TokenArray
 from dualsys.planner.backbone import Backbone, build_backbone
 from dualsys.planner.config import VLMPlannerConfig
 from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels
@@ -63,7 +63,7 @@ class VLMPlanner:
             max_age_s=config.max_age_s,
             schema_id=config.schema_id,
         )
-        self._prompts: dict[str, Prompt] = {}
+        self._prompts: dict[tuple[str, ...], Prompt] = {}
         self._texts: dict[str, list[int]] = {}
 
     @classmethod
@@ -114,13 +114,34 @@ class VLMPlanner:
     def reset(self, *, seed: int = 0) -> None:
         """Nothing to forget: every subgoal comes from one image and its words."""
 
-    @torch.inference_mode()
     def plan(self, observation: Observation) -> LatentSubgoal:
         """Subgoal for the newest image of its camera and the instruction.
 
         Raises:
             InvalidObservation: where the camera's image is missing or is not `(h, w, 3)`.
         """
+        return self.plan_batch([observation])[0]
+
+    @torch.inference_mode()
+    def plan_batch(self, observations: Sequence[Observation]) -> list[LatentSubgoal]:
+        """A subgoal for each of one or more observations, whatever their images' sizes and the lengths of their words.
+
+        Raises:
+            InvalidObservation: where the camera's image is missing or is not `(h, w, 3)` in any of them.
+        """
+        backbone = self.network.backbone
+        images = [self._image(observation) for observation in observations]
+        pixels_BCHW = torch.cat(
+            [images_to_pixels(image[None], backbone.image_size, backbone.device) for image in images]
+        )
+        prompt = self._prompt(tuple(observation.instruction for observation in observations))
+        tokens_BKC = self.network(pixels_BCHW, prompt).cpu().numpy()
+        return [
+            self._subgoal(tokens_KC, observation)
+            for tokens_KC, observation in zip(tokens_BKC, observations, strict=True)
+        ]
+
+    def _image(self, observation: Observation) -> ImageArray:
         camera = self.config.camera
         if camera not in observation.images:
             raise InvalidObservation(
@@ -129,12 +150,13 @@ class VLMPlanner:
         image = observation.images[camera]
         if image.ndim != 3 or image.shape[2] != 3:
             raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")
-        backbone = self.network.backbone
-        pixels_BCHW = images_to_pixels(image[None], backbone.image_size, backbone.device)
-        tokens_BKC = self.network(pixels_BCHW, self._prompt(observation.instruction))
+        return image
+
+    def _subgoal(self, tokens_KC: TokenArray, observation: Observation) -> LatentSubgoal:
+        stamp_s = observation.image_stamps_s.get(self.config.camera, observation.stamp_s)
         return LatentSubgoal(
-            tokens=tokens_BKC[0].cpu().numpy(),
-            observation_stamp_s=min(observation.stamp_s, observation.image_stamps_s.get(camera, observation.stamp_s)),
+            tokens=tokens_KC,
+            observation_stamp_s=min(observation.stamp_s, stamp_s),
             producer="vlm",
             time_to_live_s=self._spec.max_age_s,
         )
@@ -154,10 +176,10 @@ class VLMPlanner:
         )
         return Prompt(prompt.input_ids_BS.to(backbone.device), prompt.mask_BS.to(backbone.device))
 
-    def _prompt(self, instruction: str) -> Prompt:
-        if instruction not in self._prompts:
-            self._prompts = {instruction: self.prompt([instruction])}
-        return self._prompts[instruction]
+    def _prompt(self, instructions: tuple[str, ...]) -> Prompt:
+        if instructions not in self._prompts:
+            self._prompts = {instructions: self.prompt(instructions)}
+        return self._prompts[instructions]
 
 
 def _is_tied(name: str) -> bool:

@@ -35,6 +35,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.run:main",
         summary="Drive one task live with both systems, with a table, a video and a log.",
     ),
+    "serve": CommandEntry(
+        config="dualsys.app.serve:ServeConfig",
+        function="dualsys.app.serve:main",
+        summary="Serve one planner to many robots of a Ray cluster, until Ctrl-C.",
+    ),
     "replay": CommandEntry(
         config="dualsys.app.replay:ReplayConfig",
         function="dualsys.app.replay:main",

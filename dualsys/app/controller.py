@@ -21,7 +21,8 @@ from dualsys.clearance import Clearance
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError
-from dualsys.messages import Command, Observation
+from dualsys.events import SourceName
+from dualsys.messages import Command, FloatArray, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
@@ -145,6 +146,24 @@ class Controller:
             self.driver.reset(observation, seed=self._next_seed)
             self._next_seed = None
         return self.driver.step(observation)
+
+    def offer(self, target: FloatArray, source: SourceName = "teleoperation") -> None:
+        """Command the robot instead of the policy, from the next `step` on: a person, a pose, another controller.
+
+        Call it again for every new target, at any rate: one older than `CoreConfig.source` allows is held. The motion
+        goes over smoothly from what was last sent (`SafetyConfig.handover_s`), and every limit is kept. Of several
+        sources the first of `teleoperation`, `pose`, `controller` has the say. What can't be used is refused and
+        counted (`offers_refused`).
+
+        Args:
+            target: Where the commanded joints are to be `(nu,)`.
+            source: Who says so.
+        """
+        self.driver.offer(target, source)
+
+    def release(self, source: SourceName = "teleoperation") -> None:
+        """Give the say back: the policy, or the next source that claims it, goes on from what was last sent."""
+        self.driver.release(source)
 
     def stop(self, reason: str = "") -> None:
         """Emergency stop: from the next `step` on the motion comes to rest within the limits, and stays there.

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from dualsys.app import machine_checks as checks
+from dualsys.app import realtime_checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorConfig:
-    """Checks Python, versions, threads, rendering, shared memory, scheduling, Ray, assets and the shipped checkpoint.
+    """Checks Python, versions, threads, rendering, shared memory, scheduling, kernel, Ray, assets, shipped checkpoints.
 
     Exit status 1 where something that dualsys needs does not work; a warning does not count.
     """
@@ -29,7 +30,8 @@ CHECKS: dict[str, Callable[[], checks.Finding]] = {
     "video": checks.video,
     "shared memory": checks.shared_memory,
     "runs": checks.killed_runs,
-    "scheduling": checks.scheduling,
+    "scheduling": realtime_checks.scheduling,
+    "kernel": realtime_checks.kernel,
     "ray": checks.ray,
     "humanoid assets": checks.humanoid_assets,
     "checkpoint": checks.checkpoint,

@@ -21,6 +21,7 @@ from dualsys.app.worker_pool import worker_pool
 from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.clearance import clearance_of
+from dualsys.counters import RECOVERY_COUNTS
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.files import write_json
 from dualsys.protocols import Rendered
@@ -202,8 +203,13 @@ def _task_report(task: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
         "ci95": [low, high],
         "mean_duration_s": sum(episode.duration_s for episode in episodes) / len(episodes),
         "mean_reward": sum(episode.reward for episode in episodes) / len(episodes),
+        "recoveries": _summed([episode.recoveries for episode in episodes]),
         "per_episode": [asdict(episode) for episode in episodes],
     }
+
+
+def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(each.get(name, 0) for each in counts) for name in RECOVERY_COUNTS}
 
 
 def result_table(report: dict[str, Any]) -> Table:
@@ -214,7 +220,8 @@ def result_table(report: dict[str, Any]) -> Table:
         f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, "
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
     )
-    for name in ("task", "success", "95 % interval", "episodes", "mean time"):
+    recovers = config["core"]["recovery"]["enabled"]
+    for name in ("task", "success", "95 % interval", "episodes", "mean time", *(["recoveries"] if recovers else [])):
         table.add_column(name, justify="left" if name == "task" else "right")
     for task in report["tasks"]:
         low, high = task["ci95"]
@@ -224,6 +231,7 @@ def result_table(report: dict[str, Any]) -> Table:
             f"{100 * low:.1f} to {100 * high:.1f} %",
             f"{task['successes']}/{task['episodes']}",
             f"{task['mean_duration_s']:.2f} s",
+            *([str(task["recoveries"]["recoveries"])] if recovers else []),
         )
     return table
 

@@ -4,30 +4,17 @@ import importlib
 import importlib.util
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
+from dualsys.app.finding import Finding as Finding
 from dualsys.errors import DualsysError
 
 SHARED_MEMORY = Path("/dev/shm")
 _NEEDED_SHARED_BYTES = 256 * 2**20
-_NEEDED_LOCKED_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one check found."""
-
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    fix: str = ""
-    """What to do about it, as a command where there is one."""
 
 
 def python() -> Finding:
@@ -128,27 +115,6 @@ def killed_runs() -> Finding:
         status="warn",
         detail=f"{detail}; killed ones left {left} in {SHARED_MEMORY}: {names}",
         fix="dualsys doctor --clean-up (the next run does it, too)",
-    )
-
-
-def scheduling() -> Finding:
-    """Whether the tick may run at the priority it asks for, with its memory locked."""
-    from dualsys.bridge.system import RealtimeConfig
-
-    priority = RealtimeConfig().priority
-    program = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({priority}))"
-    realtime = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    locks = os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit >= _NEEDED_LOCKED_BYTES
-    if realtime and locks:
-        return Finding(status="ok", detail=f"SCHED_FIFO {priority} and locked memory are allowed")
-    missing = " and ".join(
-        word for word, there in ((f"SCHED_FIFO {priority}", realtime), ("locking memory", locks)) if not there
-    )
-    return Finding(
-        status="warn",
-        detail=f"{missing} not allowed: the tick keeps its rate but is late more often",
-        fix="in /etc/security/limits.conf: '@realtime - rtprio 90' and '@realtime - memlock unlimited'; join the group",
     )
 
 

@@ -1,12 +1,13 @@
 """One episode on the virtual clock: environment and controller, until the task says it is over."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dualsys.app.controller import Controller
+from dualsys.counters import RECOVERY_COUNTS
 from dualsys.messages import Command
 from dualsys.protocols import Environment
 
@@ -28,6 +29,8 @@ class EpisodeResult:
     """Commands that the safety gate changed."""
     info: dict[str, Any]
     """The environment's last `info`, as far as JSON holds it."""
+    recoveries: dict[str, int] = field(default_factory=dict)
+    """What was counted of failed attempts (`dualsys.recovery`), by counter; what never happened is left out."""
 
 
 def run_episode(
@@ -51,6 +54,7 @@ def run_episode(
     """
     environment.reset(seed=seed, options=options)
     controller.reset(seed=seed)
+    before = controller.driver.core.status().counts
     reward, limited, elapsed_s = 0.0, 0, 0.0
     info: dict[str, Any] = {}
     over = False
@@ -71,7 +75,13 @@ def run_episode(
         reward=reward,
         limited_ticks=limited,
         info={key: _plain(value) for key, value in info.items() if _is_plain(value)},
+        recoveries=recoveries_since(before, controller.driver.core.status().counts),
     )
+
+
+def recoveries_since(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Counters of failed attempts that have moved, and by how much."""
+    return {name: after[name] - before[name] for name in RECOVERY_COUNTS if after[name] != before[name]}
 
 
 def _is_plain(value: Any) -> bool:

@@ -20,10 +20,10 @@ from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
-from dualsys.bridge.system import RealtimeConfig, SystemConfig
+from dualsys.bridge.system import PlannerPlace, SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.threads import run_threads
-from dualsys.checkpoint import Checkpoint
+from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.tape import TapeHead
 
 _ENVIRONMENT = "dualsys.sim_envs:make"
@@ -87,13 +87,14 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         folder=Path("/"),
         tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
-        planner=PartConfig(name=config.planner, checkpoint=checkpoint.folder),
+        planner=PartConfig(name=config.planner, checkpoint=portable_checkpoint(config.checkpoint)),
+        planner_place=_planner_place(config),
         actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder, backend=config.actor_backend),
         embodiment=checkpoint.manifest.embodiment,
         subgoal=checkpoint.manifest.subgoal,
         core=config.core,
         safety=config.safety,
-        realtime=RealtimeConfig(priority=config.realtime_priority, cpu=config.realtime_cpu),
+        realtime=config.realtime,
         seed=config.seed,
         seconds=config.seconds,
         control_hz=config.control_hz,
@@ -104,6 +105,15 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         planner_standbys=config.planner_standbys,
         planner_life=config.planner_life,
         log_folder=log,
+    )
+
+
+def _planner_place(config: RunConfig) -> PlannerPlace | None:
+    if not config.planner_node and not config.planner_server:
+        return None
+    assert config.ray_address is not None
+    return PlannerPlace(
+        ray_address=config.ray_address, server=config.planner_server, node=config.planner_node, robot=config.robot
     )
 
 

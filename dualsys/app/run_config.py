@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from dualsys.bridge.placement import placement
 from dualsys.errors import ConfigError
-from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, RealtimeConfig, SafetyConfig, TimingConfig
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -58,14 +59,20 @@ class RunConfig:
     """Who starts the planner's process, and starts it again when it dies (processes)."""
     ray_address: str | None = None
     """Ray cluster to join; without it a local one is started for the run (processes)."""
+    planner_node: str = ""
+    """Node of the cluster at --ray-address that the planner goes to: a label KEY=VALUE, an address, or the name of a
+    resource of that node. A relay stands in for it on this one (processes)."""
+    planner_server: str = ""
+    """Planner's server of the cluster at --ray-address (`dualsys serve --name`) to use, instead of a planner of the
+    run's own (processes)."""
+    robot: str = ""
+    """Name of this robot at the planner's server; without it, after its host and its run."""
     planner_standbys: int = 0
     """Further planners, loaded and waiting for the one that plans to die (processes)."""
     planner_life: PlannerLifeConfig = field(default_factory=PlannerLifeConfig)
     """When the planner counts as stale or hung, and how often it is started again (processes)."""
-    realtime_priority: int = 80
-    """SCHED_FIFO priority that the tick asks for; 0: none (processes)."""
-    realtime_cpu: int = -1
-    """CPU that the tick is pinned to; -1: the last it may use, -2: any (processes)."""
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
+    """What the tick asks of the system: scheduling, a CPU, locked memory (threads and processes)."""
     video: Path | None = None
     """File for a video of the scene, `.mp4`."""
     log: Path | None = None
@@ -86,8 +93,30 @@ class RunConfig:
             raise ConfigError("--seed and the latencies must not be below 0")
         if not 0 <= self.planner_standbys <= 4:
             raise ConfigError("--planner-standbys is from 0 to 4")
-        if not 0 <= self.realtime_priority <= 98:
-            raise ConfigError("--realtime-priority is from 0 (none) to 98")
+        if self.planner_node or self.planner_server:
+            self._check_planner_elsewhere()
+        elif self.robot:
+            raise ConfigError("--robot is this robot's name at a --planner-server: give that, too")
+
+    def _check_planner_elsewhere(self) -> None:
+        asked = "--planner-node" if self.planner_node else "--planner-server"
+        if self.planner_node and self.planner_server:
+            raise ConfigError(
+                "--planner-node is for a planner of the run's own, --planner-server for one that others serve"
+            )
+        if self.mode != "processes":
+            raise ConfigError(f"{asked} needs --mode processes: a relay is a process")
+        if self.ray_address is None:
+            raise ConfigError(f"{asked} needs --ray-address HOST:PORT, a cluster that this machine is a node of, too")
+        if self.launcher != "ray":
+            raise ConfigError(f"{asked} needs Ray: leave --launcher {self.launcher} out")
+        if self.planner_standbys:
+            raise ConfigError(f"{asked} knows no --planner-standbys: there is one relay")
+        if self.planner and self.planner_server:
+            raise ConfigError(
+                "--planner is what the server has been started with: leave it out beside --planner-server"
+            )
+        placement(self.planner_node)
 
     def timing(self) -> TimingConfig:
         """Rates and latencies on the virtual clock."""

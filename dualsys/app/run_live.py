@@ -128,6 +128,9 @@ def print_report(report: dict[str, Any]) -> None:
     table = Table(title=f"success {report['successes']}/{report['episodes']}", show_header=False)
     table.add_row("tick", f"{tick['hz']:.2f} Hz, {tick['count']} ticks, {tick['misses']} missed")
     table.add_row("lateness", " ".join(f"{name} {_number(late[name])}" for name in late) + " us")
+    had = report.get("realtime", {})
+    if had:
+        table.add_row("real time", "; ".join(f"{name} {value}" for name, value in had.items()))
     table.add_row("planner", f"{planner['hz']:.2f} Hz, restarts {planner['restarts']}{_end_of(planner)}")
     table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s")
     table.add_row("actor", f"{actor['hz']:.2f} Hz")

@@ -20,5 +20,10 @@ from dualsys.testing.fakes import PoseActor as PoseActor
 from dualsys.testing.fakes import fake_embodiment as fake_embodiment
 from dualsys.testing.faults import FaultyActor as FaultyActor
 from dualsys.testing.faults import FaultyPlanner as FaultyPlanner
+from dualsys.testing.groups import GroupActor as GroupActor
+from dualsys.testing.groups import mobile_embodiment as mobile_embodiment
 from dualsys.testing.planners import check_planner as check_planner
 from dualsys.testing.robots import check_robot as check_robot
+from dualsys.testing.under_faults import ROBOT_FAULTS as ROBOT_FAULTS
+from dualsys.testing.under_faults import RobotFault as RobotFault
+from dualsys.testing.under_faults import check_robot_under_faults as check_robot_under_faults

@@ -6,9 +6,12 @@ import numpy as np
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
-from dualsys.messages import LatentSubgoal
-from dualsys.protocols import Planner
+from dualsys.messages import LatentSubgoal, Observation
+from dualsys.protocols import BatchPlanner, Planner
 from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+
+BATCH_RTOL, BATCH_ATOL = 1e-3, 1e-4
+"""How far a batch's tokens may be from those of its observations alone, in float32."""
 
 
 def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str = "", seed: int = 0) -> None:
@@ -47,8 +50,29 @@ def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str 
         for tokens, copy in run:
             require(np.array_equal(tokens, copy), f"{name}.plan() overwrote the tokens of an earlier subgoal")
         runs.append([copy for _, copy in run])
+    if isinstance(planner, BatchPlanner):
+        _check_batch(planner, seen, spec, f"{name}.plan_batch()")
     same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other tokens after reset(seed={seed}) on the same observations: not reproducible")
+
+
+def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where: str) -> None:
+    """Each subgoal of a batch is what `plan` gives for its observation, in whatever company that comes."""
+    batch = [*seen, seen[0]]
+    subgoals = planner.plan_batch(batch)
+    require(len(subgoals) == len(batch), f"{where} gave {len(subgoals)} subgoals for {len(batch)} observations")
+    for observation, subgoal in zip(batch, subgoals, strict=True):
+        _check_subgoal(subgoal, spec, where)
+        alone = planner.plan(observation)
+        require(
+            np.allclose(subgoal.tokens, alone.tokens, rtol=BATCH_RTOL, atol=BATCH_ATOL),
+            f"{where} gave tokens that differ by {np.abs(subgoal.tokens - alone.tokens).max():.2g} from what plan() "
+            "gives for the same observation alone: they depend on the others in the batch, or on the past",
+        )
+        require(
+            subgoal.observation_stamp_s == alone.observation_stamp_s,
+            f"{where} stamped a subgoal {subgoal.observation_stamp_s}, plan() {alone.observation_stamp_s}",
+        )
 
 
 def _check_subgoal(subgoal: Any, spec: SubgoalSpec, where: str) -> None:

@@ -13,7 +13,16 @@ from dualsys.bridge import handshake
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
-from dualsys.testing import FaultyPlanner, KnownPlanner, PoseActor, ReachEnvironment, fake_embodiment
+from dualsys.testing import (
+    FaultyPlanner,
+    GroupActor,
+    KnownPlanner,
+    PoseActor,
+    ReachEnvironment,
+    fake_embodiment,
+    mobile_embodiment,
+)
+from dualsys.testing.groups import mobile_motions
 
 SPEC = SubgoalSpec(num_tokens=4, dim=8)
 POSE = 0.4
@@ -164,3 +173,37 @@ class OtherPlanner(KnownPlanner):
     def from_checkpoint(cls, checkpoint: Any) -> "OtherPlanner":
         """For no actor of ours."""
         return cls(SubgoalSpec(num_tokens=5, dim=8))
+
+
+class BatchedPlanner(KnownPlanner):
+    """Plans for several robots at once: tokens are the time of each observation."""
+
+    def __init__(self) -> None:
+        super().__init__(SPEC)
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """The observation's time, everywhere."""
+        return self.plan_batch([observation])[0]
+
+    def plan_batch(self, observations: list[Observation]) -> list[LatentSubgoal]:
+        """The same of each. An observation without words spoils the batch."""
+        if not all(observation.instruction for observation in observations):
+            raise ValueError("there are no words to go by")
+        return [
+            LatentSubgoal(
+                tokens=np.full((SPEC.num_tokens, SPEC.dim), observation.stamp_s, dtype=np.float32),
+                observation_stamp_s=observation.oldest_stamp_s,
+                producer="batched",
+            )
+            for observation in observations
+        ]
+
+
+def mobile(control_hz: float = 200.0) -> ReachEnvironment:
+    """Arms, a hand and a base, whose pose is out of reach."""
+    return ReachEnvironment(mobile_embodiment(), np.full(5, 2.0), control_dt_s=1 / control_hz, max_steps=1_000_000)
+
+
+def mobile_actor() -> GroupActor:
+    """Moves each group at its own rate."""
+    return GroupActor(mobile_embodiment(), SPEC, mobile_motions())

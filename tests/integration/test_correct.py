@@ -17,7 +17,7 @@ from dualsys.app.correct import CorrectConfig, make_parts
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.rollout import run_episode
 from dualsys.data import DemonstrationDataset
-from tests.integration.small_disk import small_disk
+from dualsys.testing.faults.disks import small_disk
 
 pytestmark = pytest.mark.slow
 FIRST, EPISODES, MOMENTS = 100, 2, 2

@@ -14,6 +14,7 @@ import pytest
 
 from dualsys import sim_envs
 from dualsys.data import DemonstrationDataset
+from dualsys.testing.faults import kill
 
 pytestmark = pytest.mark.slow
 TAIL_ROWS = 15
@@ -91,7 +92,7 @@ def test_a_worker_that_dies_is_an_error_and_keeps_what_is_there(tmp_path: Path) 
     command = _command(out, "--episodes", "500", "--workers", "2")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         _wait_for_first_episode(process, out)
-        os.kill(max(_children(process.pid)), signal.SIGKILL)
+        kill(max(_children(process.pid)))
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "a recording process died" in " ".join(errors.split())

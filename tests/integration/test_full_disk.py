@@ -11,7 +11,7 @@ import pytest
 from dualsys.data import DemonstrationDataset
 from dualsys.data.video import decode_frames, encode_video
 from dualsys.errors import CannotWrite
-from tests.integration.small_disk import small_disk
+from dualsys.testing.faults.disks import small_disk
 from tests.unit.data.foreign_files import INSTRUCTION, write_act
 from tests.unit.data.motions import write_motions
 

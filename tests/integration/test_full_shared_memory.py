@@ -8,8 +8,8 @@ from dualsys.bridge.boxes import SharedBoxes
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.shared_slots import SharedSlots
 from dualsys.errors import BridgeError
+from dualsys.testing.faults.disks import small_disk
 from tests.integration import bridge_system
-from tests.integration.small_disk import small_disk
 
 FIX = r"mount -o remount,size=1g .*/shm \(in Docker: --shm-size=1g\)"
 

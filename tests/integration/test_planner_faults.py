@@ -5,7 +5,6 @@ a deadline is missed by a stall, not by the machine's other work.
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from dualsys.errors import BridgeError
 from dualsys.settings import CoreConfig, PlannerLifeConfig, RestartConfig, StalenessConfig
 from dualsys.telemetry import read_log
 from dualsys.testing import fake_embodiment
+from dualsys.testing.faults import processes
+from dualsys.testing.faults.misfortune import Misfortune, Statuses, kill
 from dualsys.testing.limits import check_limits
 from tests.integration import bridge_system
-from tests.integration.misfortune import Misfortune, Statuses, kill
 
 RUN_ID = f"faults-{os.getpid()}"
 FOLDER = SHARED_MEMORY / f"{PREFIX}{RUN_ID}"
@@ -140,7 +140,7 @@ def test_a_stopped_planner_is_told_by_its_age_and_replaced(tmp_path: Path) -> No
 
     def stop(statuses: Statuses) -> None:
         victims.append(statuses["planner"]["pid"])
-        os.kill(victims[0], signal.SIGSTOP)
+        processes.stop(victims[0])
 
     def is_back(statuses: Statuses) -> bool:
         planner = statuses["supervisor"]["planner"]
@@ -174,7 +174,7 @@ def test_one_that_ends_in_every_start_is_given_up_after_five(tmp_path: Path) -> 
     ("way", "message"),
     [
         ("spec", "it gives subgoals of {'num_tokens': 5, .*, the actor takes {'num_tokens': 4, "),
-        ("wire", "it speaks wire version 99 .*, this run wire version 1 "),
+        ("wire", "it speaks wire version 99 .*, this run wire version 2 "),
     ],
 )
 def test_another_planner_than_the_run_began_with_is_refused(way: str, message: str, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_the_death_of_rays_head_is_told_and_a_new_cluster_comes_or_the_safe_stat
     def behead(statuses: Statuses) -> None:
         driver = statuses["launcher"]["pid"]
         (head,) = (pid for pid in bridge_system.processes_of("gcs_server") if os.getsid(pid) == driver)
-        os.kill(head, signal.SIGKILL)
+        processes.kill(head)
 
     def is_back(statuses: Statuses) -> bool:
         planner = statuses["supervisor"]["planner"]

@@ -20,6 +20,7 @@ from dualsys.bridge.tape_file import read_tape
 from dualsys.errors import BridgeError
 from dualsys.replay import replay
 from dualsys.settings import PlannerLifeConfig
+from dualsys.testing.faults import kill
 from tests.integration import bridge_system
 
 RUN_ID = f"test-{os.getpid()}"
@@ -80,7 +81,7 @@ class Killer(Watcher):
             if tick[self._made] >= 3:
                 self.maps = Path(f"/proc/{tick['pid']}/maps").read_text()
                 self.victim = process["pid"]
-                os.kill(process["pid"], signal.SIGKILL)
+                kill(process["pid"])
             return False
         if process["pid"] == self.victim:
             self.without.append((time.monotonic(), tick["count"]))
@@ -175,7 +176,7 @@ def test_a_killed_tick_leaves_its_last_seconds(tmp_path: Path) -> None:
     def kill(progress: Progress) -> None:
         tick = progress.statuses.get("tick", {})
         if tick.get("running") and tick["count"] > 200:
-            os.kill(tick["pid"], signal.SIGKILL)
+            kill(tick["pid"])
 
     deck = TapeDeck(config.tape_head(), record=None, flights=tmp_path)
     with pytest.raises(BridgeError, match="the tick ended with status -9"), deck:

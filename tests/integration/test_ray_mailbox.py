@@ -1,7 +1,6 @@
 """Mailboxes in a Ray actor, on a real cluster with real deaths: newest wins, epochs and sequences only go up."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from dualsys.bridge.ray_cluster import start_ray
 from dualsys.bridge.ray_mailbox import RayBox, ray_reader, ray_writer
 from dualsys.errors import BridgeError
 from dualsys.messages import TokenArray
+from dualsys.testing.faults import kill, stopped
 from tests.integration.ray_box_parts import CODEC, Reading, Writing, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_a_killed_writer_is_followed_when_its_lease_is_over_and_its_value_stands
     pid, epoch, _ = ray.get(first.state.remote())
     last = ray.get(first.write.remote(30))
     until(lambda: reader.last_sequence == last)
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     killed_s = time.monotonic()
     with pytest.raises(BridgeError, match=rf"writer \(process {pid}\) is alive"):
         ray_writer(BOX, CODEC)
@@ -134,14 +134,11 @@ def test_a_stopped_writer_ages_is_followed_and_refused_when_it_comes_back(
     pid, _, _ = ray.get(first.state.remote())
     last = ray.get(first.write.remote(3))
     until(lambda: reader.last_sequence == last)
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(pid):
         before_s = reader.heartbeat_age_s()
         until(lambda: reader.heartbeat_age_s() > before_s + 0.5)
         until(lambda: reader.living_writer() is None)
         second = ray_writer(BOX, CODEC, wait=threading.Event())
-    finally:
-        os.kill(pid, signal.SIGCONT)
     assert (second.epoch, second.last_sequence, second.living_writer()) == (2, last, os.getpid())
     second.write(tokens(last + 7), sequence=last + 7, observation_stamp_s=0.0)
     until(lambda: reader.last_sequence == last + 7)

@@ -23,6 +23,7 @@ from dualsys.errors import CheckpointError, ConfigError, SpecMismatch
 from dualsys.settings import CoreConfig, SafetyConfig, StaleAction, StalenessConfig
 from dualsys.sim_envs import make
 from dualsys.telemetry import read_log
+from dualsys.testing.faults import kill
 from tests.integration import bridge_system
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +205,7 @@ def test_processes_mode_with_ray_survives_a_killed_planner(
         if not victims and tick.get("subgoals", 0) >= 2:
             victims.append(planner["pid"])
             killed_s.append(time.monotonic())
-            os.kill(planner["pid"], signal.SIGKILL)
+            kill(planner["pid"])
         if len(victims) == 1 and planner["epoch"] == 2 and planner["plans"] >= 5:
             victims.append(tick["pid"])
             os.kill(tick["pid"], signal.SIGTERM)

@@ -17,8 +17,8 @@ from dualsys.bridge.system import SystemConfig
 from dualsys.errors import BridgeError
 from dualsys.settings import PlannerLifeConfig, RestartConfig
 from dualsys.telemetry import read_log
+from dualsys.testing.faults.misfortune import TICKS_BEFORE, Misfortune, Statuses, kill, restarts
 from tests.integration import bridge_system
-from tests.integration.misfortune import TICKS_BEFORE, Misfortune, Statuses, kill, restarts
 
 RUN_ID = f"survival-{os.getpid()}"
 FOLDER = SHARED_MEMORY / f"{PREFIX}{RUN_ID}"

@@ -14,7 +14,7 @@ from dualsys.app.train_config import TrainConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.errors import CheckpointError, ConfigError, DatasetError
-from tests.integration.small_disk import SmallDisk, small_disk
+from dualsys.testing.faults.disks import SmallDisk, small_disk
 from tests.integration.training_parts import command, curve, killed_training, record_touch
 
 DISK_KB = 256 * 1024

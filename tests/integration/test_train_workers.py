@@ -1,6 +1,5 @@
 """Two workers under real Ray Train: the curve of one process, through the death of a worker."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dualsys.app.cli import main
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
+from dualsys.testing.faults import kill
 from tests.conftest import MakeCheckpoint
 from tests.integration.bridge_system import processes_of, ray_daemons
 from tests.integration.training_parts import command, curve, record_touch
@@ -44,7 +44,7 @@ def test_two_workers_have_the_curve_of_one_process_though_one_of_them_is_killed(
         _await_a_saved_state(shared, process)
         workers = processes_of("ray::RayTrainWorker") & ray_daemons()
         assert workers, "no worker to kill"
-        os.kill(max(workers), signal.SIGKILL)
+        kill(max(workers))
         said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     starts = TrainingFolder(shared).starts()

@@ -22,13 +22,14 @@ from dualsys.decision import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
     Started,
     SubgoalArrived,
     Tick,
 )
 from dualsys.messages import ActionChunk, FloatArray
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig
+from dualsys.settings import CoreConfig, RecoveryConfig, SafetyConfig, StalenessConfig
 from dualsys.testing import fake_embodiment
 
 ARM = fake_embodiment(2)
@@ -50,6 +51,7 @@ ARRAYS = st.sampled_from(
         [0.0, 0.0],
     ]
 )
+SOURCES: Any = st.sampled_from(["teleoperation", "pose", "controller", "policy", None, []])
 ROWS = st.sampled_from(
     [
         np.zeros((4, 2)),
@@ -84,6 +86,7 @@ def chunks(draw: st.DrawFn) -> Any:
         subgoal_sequence=draw(integers | oddities),
         subgoal_epoch=draw(st.just(0) | oddities),
         subgoal_age_s=draw(st.floats(0, 1) | oddities),
+        subgoal_progress=draw(st.floats(0, 1) | oddities),
     )
 
 
@@ -93,6 +96,10 @@ ANYTHING = st.one_of(
     st.builds(SubgoalArrived, sequence=ODDITIES, epoch=ODDITIES, observation_stamp_s=ODDITIES, time_to_live_s=ODDITIES),
     st.builds(ChunkArrived, chunk=chunks(), now_s=ODDITIES),
     st.builds(Tick, now_s=ODDITIES),
+    st.builds(
+        Offered, now_s=ODDITIES, source=SOURCES, target=ARRAYS, stamp_s=ODDITIES, claims=st.booleans() | ODDITIES
+    ),
+    st.builds(Offered, now_s=st.floats(0, 2), source=SOURCES, target=ARRAYS, stamp_s=st.floats(0, 2)),
     st.builds(EmergencyStop, now_s=ODDITIES, reason=ODDITIES),
     st.builds(EmergencyReset, now_s=ODDITIES, position=ARRAYS),
     st.builds(Fault, now_s=ODDITIES, kind=st.sampled_from(["actor", "planner", ""]) | ODDITIES),
@@ -104,6 +111,13 @@ CONFIGS = st.builds(
     actor_hz=st.sampled_from([5.0, 10.0, 1000.0]),
     first_subgoal_wait_s=st.sampled_from([0.0, 0.3]),
     request_timeout_s=st.sampled_from([0.05, 1.0]),
+    recovery=st.builds(
+        RecoveryConfig,
+        enabled=st.booleans(),
+        reaction=st.sampled_from(["resample", "retrace", "home", "escalate"]),
+        still_s=st.sampled_from([0.1, 0.4]),
+        max_recoveries=st.integers(0, 2),
+    ),
     subgoal=st.sampled_from(
         [
             StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.4, on_stale="null", on_expired="null"),

@@ -18,11 +18,13 @@ from dualsys.events import (
     EmergencyStop,
     Fault,
     Observed,
+    Offered,
     Started,
     SubgoalArrived,
     Tick,
 )
 from dualsys.messages import ActionChunk, ActionPrefix, Command
+from dualsys.sources import PRIORITY
 from dualsys.tape import Record
 
 # One NaN for all: JSON has no word for their bits.
@@ -38,6 +40,9 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         ChunkArrived,
         now_s=FLOATS,
         chunk=st.builds(ActionChunk, rows=ROWS, dt_s=FLOATS, start_stamp_s=FLOATS, sequence=WHOLE, request=WHOLE),
+    ),
+    st.builds(
+        Offered, now_s=FLOATS, source=st.sampled_from(PRIORITY), target=VECTORS, stamp_s=FLOATS, claims=st.booleans()
     ),
     st.builds(Tick, now_s=FLOATS),
     st.builds(Fault, now_s=FLOATS, kind=st.text(max_size=9), detail=st.text(max_size=99)),
@@ -55,7 +60,7 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         Command,
         target=VECTORS,
         stamp_s=FLOATS,
-        source=st.sampled_from(["actor", "hold", "start"]),
+        source=st.sampled_from(["actor", "hold", "start", "teleoperation", "controller"]),
         row=FLOATS,
         seam=FLOATS,
         limited=st.sampled_from([(), ("finite",), ("velocity", "acceleration")]),

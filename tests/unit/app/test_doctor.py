@@ -11,7 +11,6 @@ import pytest
 
 from dualsys.app import cli, doctor, machine_checks, rendering_setup
 from dualsys.app.machine_checks import Finding
-from dualsys.app.run_config import RunConfig
 from dualsys.data import video
 
 
@@ -57,19 +56,6 @@ def test_an_encoder_that_nothing_writes_with_does_not_count(monkeypatch: pytest.
     monkeypatch.setattr("av.codecs_available", {"libopenh264", "mpeg4"})
     finding = machine_checks.video()
     assert (finding.status, finding.detail) == ("fail", f"no {video.CODEC} encoder in PyAV")
-
-
-def test_scheduling_is_tried_at_the_priority_that_the_tick_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit between 10 and the tick's priority is not enough."""
-    wanted = RunConfig(task="humanoid/touch").realtime_priority
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert f"sched_param({wanted})" in command[-1]
-        return subprocess.CompletedProcess(command, 1, "", "")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    finding = machine_checks.scheduling()
-    assert (finding.status, f"SCHED_FIFO {wanted}" in finding.detail) == ("warn", True)
 
 
 def test_shared_memory_that_is_missing_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What processes are made of: parts by name, children, folders, real-time settings."""
 
-import gc
 import json
 import os
 import subprocess
@@ -17,9 +16,8 @@ from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.parts import PartConfig, build_actor, build_environment, build_planner
 from dualsys.bridge.process_life import SETUP_FAILED
-from dualsys.bridge.realtime import enter_realtime, realtime_thread
 from dualsys.bridge.scene import ScenePose
-from dualsys.bridge.system import RealtimeConfig, SystemConfig
+from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
 from dualsys.errors import BridgeError, ConfigError, SpecMismatch
 from dualsys.settings import RestartConfig
@@ -183,7 +181,7 @@ def test_a_framework_that_came_in_while_it_ticked_is_told_and_the_report_is_kept
     monkeypatch.delitem(sys.modules, "ray", raising=False)
     environment = Importing(fake_embodiment(), np.full(3, 2.0), control_dt_s=0.01, max_steps=30)
     monkeypatch.setattr(tick_process, "build_environment", lambda _: environment)
-    monkeypatch.setattr(tick_process, "enter_realtime", lambda _: {"gc": "untouched"})
+    monkeypatch.setattr(tick_process, "enter_realtime", lambda *_: {"gc": "untouched"})
     config = system(folder=tmp_path, seconds=0.5)
     boxes = SharedBoxes(tmp_path)
     boxes.create(config)
@@ -192,34 +190,6 @@ def test_a_framework_that_came_in_while_it_ticked_is_told_and_the_report_is_kept
     report = json.loads((tmp_path / tick_process.REPORT).read_text())
     assert report["tick"]["count"] > 0
     assert report["realtime"] == {"gc": "untouched", "imports": "torch, while it ticked"}
-
-
-def test_realtime_settings_are_tried_and_told_never_required() -> None:
-    source = (
-        "import gc, json, os\n"
-        "from dualsys.bridge.realtime import enter_realtime, leave_realtime\n"
-        "from dualsys.bridge.system import RealtimeConfig\n"
-        "had, inside = enter_realtime(RealtimeConfig(priority=3, cpu=4000)), gc.isenabled()\n"
-        "leave_realtime()\n"
-        "print(json.dumps([had, inside, gc.isenabled(), os.sched_getscheduler(0) == os.SCHED_OTHER]))"
-    )
-    result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    had, collecting, collecting_after, ordinary_after = json.loads(result.stdout)
-    assert (collecting, collecting_after, ordinary_after) == (False, True, True)
-    assert had["cpu"].startswith(("not pinned to 4000", "any: no real-time priority"))
-    assert had["scheduler"].startswith(("SCHED_FIFO 3", "ordinary: SCHED_FIFO 3:"))
-    assert set(had) == {"gc", "cpu", "memory", "timer_slack", "scheduler"}
-    assert callable(enter_realtime)
-
-
-def test_a_thread_gets_its_scheduling_back() -> None:
-    before = os.sched_getscheduler(0)
-    with realtime_thread(RealtimeConfig(priority=2)) as had:
-        assert had.startswith(("SCHED_FIFO 2", "ordinary"))
-    with realtime_thread(RealtimeConfig(priority=0)) as had:
-        assert had.startswith("ordinary")
-    assert os.sched_getscheduler(0) == before
-    assert gc.isenabled()
 
 
 def test_poses_survive_their_file(tmp_path: Path) -> None:

@@ -79,6 +79,24 @@ def test_it_reads_both_pixels_and_words() -> None:
     assert not np.allclose(base, planner.plan(look(instruction=SENTENCES[1])).tokens, atol=1e-4)
 
 
+def test_a_batch_gives_what_its_observations_give_alone_though_words_and_pictures_differ_in_length() -> None:
+    planner = make_planner(exit_layer=2)
+    seen = [
+        look(),
+        look(SENTENCES[1], image(1, 48)),
+        look("tap", image(2)),
+        look(" ".join(SENTENCES * 9), image(3, 20)),  # cut at the longest that is read
+    ]
+    alone = [planner.plan(observation) for observation in seen]
+    for order in ([0, 1, 2, 3], [3, 0], [2, 1, 0, 3, 1]):
+        batch = planner.plan_batch([seen[index] for index in order])
+        for index, subgoal in zip(order, batch, strict=True):
+            np.testing.assert_allclose(subgoal.tokens, alone[index].tokens, rtol=1e-4, atol=1e-5)
+            assert subgoal.observation_stamp_s == alone[index].observation_stamp_s
+    with pytest.raises(InvalidObservation, match="looks through 'head'"):
+        planner.plan_batch([seen[0], Observation(stamp_s=0.0, state=np.zeros(1))])
+
+
 @pytest.mark.parametrize("layer", [1, 2])
 def test_early_exit_gives_the_bits_of_the_full_run(layer: int) -> None:
     planner = make_planner()

@@ -44,6 +44,28 @@ def test_the_fakes_conform() -> None:
     check_robot(IdealRobot(ARM, SimulatedClock()))
 
 
+def test_a_batch_that_differs_from_its_observations_alone_is_found() -> None:
+    class Steady(KnownPlanner):
+        def plan(self, observation: Observation) -> LatentSubgoal:
+            return replace(super().plan(observation), tokens=np.full((2, 3), observation.stamp_s, dtype=np.float32))
+
+    class Batched(Steady):
+        def __init__(self, leak: float = 0.0, drop: int = 0) -> None:
+            super().__init__(SPEC)
+            self._leak, self._drop = leak, drop
+
+        def plan_batch(self, observations: list[Observation]) -> list[LatentSubgoal]:
+            found = [self.plan(observation) for observation in observations[self._drop :]]
+            company = np.float32(self._leak * len(observations))
+            return [replace(subgoal, tokens=subgoal.tokens + company) for subgoal in found]
+
+    check_planner(Batched(), ARM)
+    with pytest.raises(NotConforming, match="they depend on the others in the batch"):
+        check_planner(Batched(leak=0.01), ARM)
+    with pytest.raises(NotConforming, match="gave 2 subgoals for 3 observations"):
+        check_planner(Batched(drop=1), ARM)
+
+
 def test_errors_are_assertions_and_ours() -> None:
     assert issubclass(NotConforming, AssertionError)
     assert issubclass(NotConforming, DualsysError)
@@ -55,6 +77,7 @@ def test_errors_are_assertions_and_ours() -> None:
         ("nan", "not finite"),
         ("infinite", "not finite"),
         ("shape", "expected floats"),
+        ("dtype", "expected floats"),
         ("stamp", "start_stamp_s"),
         ("nothing", "NoneType"),
     ],
@@ -66,7 +89,13 @@ def test_a_bad_chunk_is_found(failure: Failure, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "words"),
-    [("nan", "not finite"), ("shape", "its spec says"), ("stamp", "oldest"), ("nothing", "NoneType")],
+    [
+        ("nan", "not finite"),
+        ("shape", "its spec says"),
+        ("dtype", "its spec says"),
+        ("stamp", "oldest"),
+        ("nothing", "NoneType"),
+    ],
 )
 def test_a_bad_subgoal_is_found(failure: Failure, words: str) -> None:
     with pytest.raises(NotConforming, match=words):

@@ -13,9 +13,9 @@ from dualsys.guidance import Guided
 from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 
-Failure = Literal["none", "nan", "infinite", "shape", "stamp", "nothing", "error", "slow"]
-"""`none`: works. `nan`, `infinite`: one such value. `shape`: a column too many. `stamp`: not a number. `nothing`: None.
-`error`: raises `InjectedError`. `slow`: sleeps first."""
+Failure = Literal["none", "nan", "infinite", "shape", "dtype", "stamp", "nothing", "error", "slow"]
+"""`none`: works. `nan`, `infinite`: one such value. `shape`: a column too many. `dtype`: texts for
+numbers. `stamp`: not a number. `nothing`: None. `error`: raises `InjectedError`. `slow`: sleeps first."""
 
 
 class InjectedError(DualsysError):
@@ -120,6 +120,8 @@ def _begin_call(failures: Sequence[Failure], call: int, slow_s: float) -> Failur
 def _spoil(array: np.ndarray[Any, Any], failure: Failure) -> np.ndarray[Any, Any]:
     if failure == "shape":
         return np.concatenate([array, array[:, :1]], axis=1)
+    if failure == "dtype":
+        return array.astype("U8")
     spoiled = array.copy()
     if failure in ("nan", "infinite"):
         spoiled[0, 0] = np.nan if failure == "nan" else np.inf

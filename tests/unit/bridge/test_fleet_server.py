@@ -1,0 +1,154 @@
+"""The planner's server without Ray: robots join and leave, and what one of them does wrong is its own affair."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.bridge import fleet_server
+from dualsys.bridge.fleet_server import FleetConfig, FleetServer
+from dualsys.bridge.frames import WIRE_VERSION
+from dualsys.bridge.handshake import Hello
+from dualsys.bridge.parts import PartConfig
+from dualsys.bridge.scene import Episode
+from dualsys.bridge.sensed import SensedCodec
+from dualsys.bridge.wire import SubgoalCodec
+from dualsys.testing import fake_embodiment
+from tests.integration import bridge_parts
+
+ARM = fake_embodiment()
+
+
+def application(robot: str, **changes: Any) -> dict[str, Any]:
+    values = {"robot": robot, "key": "one", "wire": WIRE_VERSION, "embodiment": ARM.model_dump(mode="json")}
+    return values | changes
+
+
+def frame(stamp_s: float, instruction: str = "go", **changes: Any) -> bytes:
+    observation = ARM.fake_observation(np.random.default_rng(0), stamp_s=stamp_s, instruction=instruction)
+    episode = Episode(number=0, seed=0, start_s=0.0, instruction=instruction)
+    return SensedCodec().encode((episode, replace(observation, **changes)))
+
+
+def serve(story: Callable[[FleetServer], Awaitable[None]], planner: str = "BatchedPlanner", **changes: Any) -> None:
+    """Run a story beside a server that has loaded."""
+    part = PartConfig(name=f"tests.integration.bridge_parts:{planner}")
+    server = FleetServer(FleetConfig(planner=part, embodiment=ARM, **changes).model_dump_json(), "here")
+
+    async def play() -> None:
+        serving = asyncio.create_task(server.serve())
+        while (await server.report())["state"] == "loading":
+            await asyncio.sleep(0.01)
+        try:
+            await asyncio.wait_for(story(server), 30)
+        finally:
+            serving.cancel()
+
+    asyncio.run(play())
+
+
+async def join(server: FleetServer, robot: str, **changes: Any) -> str:
+    answer = await server.join(application(robot, **changes))
+    assert answer["problem"] == ""
+    return str(answer["ticket"])
+
+
+async def subgoal(server: FleetServer, ticket: str, after: int = -1) -> tuple[int, float]:
+    """Number and time in the tokens of the next one."""
+    answer = await server.newer(ticket, after, 10.0)
+    tokens = SubgoalCodec().decode(answer["subgoal"]).tokens
+    return answer["number"], float(tokens[0, 0])
+
+
+def test_each_robot_gets_the_subgoal_of_its_own_newest_observation() -> None:
+    async def story(server: FleetServer) -> None:
+        tickets = [await join(server, f"robot {number}") for number in range(5)]
+        for number, ticket in enumerate(tickets):
+            # Nothing is planned for before this coroutine waits: those in between are overtaken.
+            for stamp_s in (1.0, 2.0, 10.0 + number):
+                assert await server.show(ticket, frame(stamp_s))
+        for number, ticket in enumerate(tickets):
+            assert await subgoal(server, ticket) == (0, 10.0 + number)
+        report = await server.report()
+        assert report["batches"] == 1
+        assert report["batch"] == 5
+        assert [seat["overtaken"] for seat in report["seats"].values()] == [2] * 5
+        # What it has had is not sent again; without anything newer the answer comes when the time is up.
+        empty = await server.newer(tickets[0], 0, 0.01)
+        assert (empty["known"], empty["subgoal"]) == (True, None)
+
+    serve(story)
+
+
+def test_bad_observations_fail_for_their_robot_alone() -> None:
+    async def story(server: FleetServer) -> None:
+        good, nan, wordless = [await join(server, name) for name in ("good", "nan", "wordless")]
+        for turn in range(3):
+            await server.show(nan, frame(turn, state=np.array([0.0, np.nan, 0.0])))
+            await server.show(wordless, frame(turn, ""))
+            await server.show(good, frame(turn))
+            assert await subgoal(server, good, turn - 1) == (turn, turn)
+        seats = (await server.report())["seats"]
+        assert (seats["good"]["subgoals"], seats["good"]["failures"]) == (3, 0)
+        for name, words in (("nan", "not finite"), ("wordless", "there are no words to go by")):
+            assert (seats[name]["subgoals"], seats[name]["failures_in_a_row"]) == (0, 3)
+            assert words in seats[name]["problem"]
+        assert (await server.report())["spoiled"] == 1, "who has spoiled a batch is planned for alone"
+
+    serve(story)
+
+
+def test_robots_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(server: FleetServer) -> None:
+        first = await join(server, "arm")
+        again = await join(server, "arm")  # the same run: its relay was started anew
+        assert not await server.show(first, frame(1.0))
+        assert await server.newer(first, -1, 0.0) == {"known": False}
+        assert "is being served" in (await server.join(application("arm", key="two")))["problem"]
+        monkeypatch.setattr(fleet_server, "LEASE_S", 0.0)
+        other = await join(server, "arm", key="two")
+        assert not await server.show(again, frame(1.0))
+        await server.leave(other)
+        await server.leave(other)
+        assert (await server.report())["robots"] == 0
+        quiet = await join(server, "arm")
+        monkeypatch.setattr(fleet_server, "FORGET_S", 0.0)
+        server._shown.set()
+        await asyncio.sleep(0.05)
+        assert not await server.show(quiet, frame(1.0))
+
+    serve(story)
+
+
+def test_who_may_not_join_is_told_why() -> None:
+    async def story(server: FleetServer) -> None:
+        await join(server, "one")
+        for changes, words in (
+            ({"wire": 99}, f"speaks wire version 99, the planner's server {WIRE_VERSION}"),
+            ({"embodiment": {"name": "?"}}, "embodiment cannot be read"),
+            ({}, "serves 1 robots already"),
+        ):
+            assert words in (await server.join(application("two", **changes)))["problem"]
+
+    async def alone(server: FleetServer) -> None:
+        answer = await server.join(application("one"))
+        hello = Hello.of_plain(answer["hello"])
+        assert hello.problem(bridge_parts.SPEC, None) is None
+        assert answer["node"] == "here"
+        assert "has no plan_batch" in (await server.join(application("two")))["problem"]
+
+    serve(story, max_robots=1)
+    serve(alone, "planner")
+
+
+def test_a_planner_that_cannot_be_loaded_is_told_to_who_joins() -> None:
+    async def story(server: FleetServer) -> None:
+        answer = await server.join(application("one"))
+        assert answer["ready"]
+        assert "has no attribute 'nobody'" in answer["problem"]
+        assert (await server.report())["state"] == "failed"
+
+    serve(story, "nobody")

@@ -24,10 +24,12 @@ class CompiledSampler:
     version = 0
     """The weights never change."""
 
-    def __init__(self, expert: ActionExpert) -> None:
+    def __init__(self, expert: ActionExpert, *, precision: torch.dtype | None = None) -> None:
+        """`precision` of the arithmetic: float32 or bfloat16; None: bfloat16 on a GPU, float32 on a processor."""
         self._expert = expert
         self._device = expert.position.device
         self._gpu = self._device.type == "cuda"
+        self._narrow = self._gpu if precision is None else precision == torch.bfloat16
         # Not in inference mode: compiled graphs can't take tensors that were made there.
         with torch.no_grad():
             self._told = time_conditions(expert)
@@ -51,6 +53,6 @@ class CompiledSampler:
     def _flow(
         self, memory: Memory, noise_BAU: Tensor, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None
     ) -> Tensor:
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._gpu):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._narrow):
             rows = flow(self._expert, self._told, memory, noise_BAU, state_BX, age_B, image_BCHW)
         return rows.float()

@@ -42,14 +42,14 @@ def sample_time(
 
     Early times decide which motion it will be, late ones only polish it, so training spends more on the early ones.
     Mean: `cutoff * beta / (alpha + beta)`. Drawn by the inverse distribution function for `beta == 1` (exact, and it
-    takes a generator, which `torch.distributions.Beta` does not).
+    takes a generator, which `torch.distributions.Beta` does not). They lie where the generator draws.
 
     Raises:
         ValueError: where `beta` is not 1, which has no closed inverse.
     """
     if beta != 1.0:
         raise ValueError(f"sample_time draws by the closed inverse of Beta(alpha, 1); got beta={beta}")
-    uniform_B = torch.rand(batch, generator=generator)
+    uniform_B = torch.rand(batch, generator=generator, device=None if generator is None else generator.device)
     return cutoff * (1.0 - uniform_B ** (1.0 / alpha))
 
 

@@ -26,6 +26,8 @@ from dualsys.planner.readout import SubgoalReadout
 from dualsys.planner.tokenization import load_tokenizer
 
 WEIGHTS = "planner.safetensors"
+_MOST_TEXTS = 10_000
+"""Instructions whose tokens are kept: a training meets the same ones again and again."""
 
 
 class PlannerNetwork(nn.Module):
@@ -62,6 +64,7 @@ class VLMPlanner:
             schema_id=config.schema_id,
         )
         self._prompts: dict[tuple[str, ...], Prompt] = {}
+        self._texts: dict[str, list[int]] = {}
 
     @classmethod
     def build(cls, config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> Self:
@@ -128,9 +131,11 @@ class VLMPlanner:
         """
         backbone = self.network.backbone
         images = [self._image(observation) for observation in observations]
-        pixels_BCHW = torch.cat([images_to_pixels(image[None], backbone.image_size) for image in images])
+        pixels_BCHW = torch.cat(
+            [images_to_pixels(image[None], backbone.image_size, backbone.device) for image in images]
+        )
         prompt = self._prompt(tuple(observation.instruction for observation in observations))
-        tokens_BKC = self.network(pixels_BCHW.to(backbone.device), prompt).cpu().numpy()
+        tokens_BKC = self.network(pixels_BCHW, prompt).cpu().numpy()
         return [
             self._subgoal(tokens_KC, observation)
             for tokens_KC, observation in zip(tokens_BKC, observations, strict=True)
@@ -159,12 +164,15 @@ class VLMPlanner:
     def prompt(self, instructions: Sequence[str]) -> Prompt:
         """Prompt of a batch of instructions, for training."""
         backbone = self.network.backbone
+        if len(self._texts) > _MOST_TEXTS:
+            self._texts.clear()
         prompt = build_prompt(
             instructions,
             self.tokenizer,
             image_token_id=backbone.image_token_id,
             num_image_tokens=backbone.num_image_tokens,
             max_text_tokens=self.config.max_text_tokens,
+            known=self._texts,
         )
         return Prompt(prompt.input_ids_BS.to(backbone.device), prompt.mask_BS.to(backbone.device))
 

@@ -47,10 +47,10 @@ from tools.carried_parts import Refusal, files_in, join, split
 MAX_ARCHIVE_BYTES = 64 * 2**20
 """Of what is carried there."""
 NEEDED = (
-    *("torch", "transformers", "tokenizers", "safetensors", "einops", "mujoco", "dm_control", "gymnasium"),
+    *("torch", "transformers", "tokenizers", "safetensors", "einops", "mujoco", "gymnasium"),
     *("numpy", "pydantic", "pyarrow", "av", "PIL", "matplotlib", "packaging", "rich", "tyro", "jinja2"),
 )
-"""Modules looked for before anything is begun."""
+"""Modules looked for before anything is begun. Only what the humanoid's tasks need: dm_control alone has 54 MiB."""
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE_S = 10.0
 """Between asking a command to end and ending it."""

@@ -15,8 +15,9 @@ class WeightAverage:
     def update(self, module: nn.Module, step: int) -> None:
         """After optimizer step number `step` (from 0)."""
         decay = min(self.decay, (1.0 + step) / (10.0 + step))
-        for name, value in module.named_parameters():
-            self.shadow[name].lerp_(value.detach(), 1.0 - decay)
+        values = dict(module.named_parameters())
+        # All in one: on a GPU, a call for each weight takes longer than the sums.
+        torch._foreach_lerp_([self.shadow[name] for name in values], list(values.values()), 1.0 - decay)
 
     @torch.no_grad()
     def swap(self, module: nn.Module) -> None:

@@ -109,7 +109,8 @@ class Learner(nn.Module):
         return self.planner.with_network(network), self.actor.with_expert(expert)
 
     def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool, share: Share = WHOLE) -> Losses:
-        """Losses of a batch, or of a worker's share of one; every random number comes from `generator`.
+        """Losses of a batch, or of a worker's share of one; every random number comes from `generator`, which draws on
+        the learner's device or on the processor; these draw different ones.
 
         With subgoals in the batch, losses of the actor alone. It draws for the whole batch, of which a share takes its
         own, so what a sample meets depends on no division.
@@ -118,7 +119,7 @@ class Learner(nn.Module):
             flow = self._flow_loss(self._here(np.array(batch.subgoals)), batch, generator, share)
             nothing = torch.zeros_like(flow)
             return Losses(total=flow, flow=flow, position=nothing, position_error_m=torch.full_like(nothing, math.nan))
-        pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size)
+        pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size, generator.device)
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator, share)
         pixels_BCHW = pixels_BCHW.to(self.device)
@@ -149,8 +150,11 @@ class Learner(nn.Module):
         states_NX = self._here(statistics.state.normalize(_flat(batch.states)).astype(np.float32))
         subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
         count = share.whole(actions_NAU.shape[0])
-        kept_N = (share.of(torch.rand(count, generator=generator)) >= self.weights.subgoal_dropout).to(self.device)
-        noise_NAU = share.of(torch.randn((count, *actions_NAU.shape[1:]), generator=generator)).to(self.device)
+        where = generator.device
+        drawn_N = share.of(torch.rand(count, generator=generator, device=where))
+        kept_N = (drawn_N >= self.weights.subgoal_dropout).to(self.device)
+        drawn_NAU = torch.randn((count, *actions_NAU.shape[1:]), generator=generator, device=where)
+        noise_NAU = share.of(drawn_NAU).to(self.device)
         time_N = share.of(sample_time(count, generator=generator)).to(self.device)
         given_NA = self._given(count, actions_NAU.shape[1], generator, share)
         condition = Condition(
@@ -176,8 +180,8 @@ class Learner(nn.Module):
         most = self.actor.config.max_prefix
         if not most:
             return None
-        rows_N = share.of(torch.randint(0, most + 1, (count,), generator=generator))
-        return (torch.arange(horizon) < rows_N[:, None]).to(self.device)
+        rows_N = share.of(torch.randint(0, most + 1, (count,), generator=generator, device=generator.device))
+        return (torch.arange(horizon, device=generator.device) < rows_N[:, None]).to(self.device)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)
@@ -216,8 +220,12 @@ def _num_known(true_BT3: Tensor) -> Tensor:
 def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator, share: Share) -> Tensor:
     """Brightness, contrast, channel gains and pixel noise: what a camera and a lamp change, and no geometry."""
     batch, *shape = share.whole(pixels_BCHW.shape[0]), *pixels_BCHW.shape[1:]
-    gain = 1.0 + strength * (share.of(torch.rand(batch, 1, 1, 1, generator=generator)) * 2 - 1)
-    tint = 1.0 + 0.3 * strength * (share.of(torch.rand(batch, 3, 1, 1, generator=generator)) * 2 - 1)
-    offset = strength * (share.of(torch.rand(batch, 1, 1, 1, generator=generator)) * 2 - 1)
-    noise = 0.1 * strength * share.of(torch.randn(batch, *shape, generator=generator))
+
+    def even(*more: int) -> Tensor:
+        return share.of(torch.rand(batch, *more, generator=generator, device=generator.device)) * 2 - 1
+
+    gain = 1.0 + strength * even(1, 1, 1)
+    tint = 1.0 + 0.3 * strength * even(3, 1, 1)
+    offset = strength * even(1, 1, 1)
+    noise = 0.1 * strength * share.of(torch.randn(batch, *shape, generator=generator, device=generator.device))
     return (pixels_BCHW * gain * tint + offset + noise).clamp(-1.0, 1.0)

@@ -50,7 +50,7 @@ def _computed(planner: VLMPlanner, data: TrainingData, say: Callable[[str], None
     tokens = np.empty((len(data.frames), spec.num_tokens, spec.dim), np.float32)
     for start in range(0, len(tokens), FRAMES_AT_ONCE):
         part = slice(start, min(start + FRAMES_AT_ONCE, len(tokens)))
-        pixels = images_to_pixels(data.frames[part], network.backbone.image_size).to(network.backbone.device)
+        pixels = images_to_pixels(data.frames[part], network.backbone.image_size, network.backbone.device)
         prompt = planner.prompt([data.instructions[episode] for episode in episodes[part]])
         tokens[part] = network(pixels, prompt).float().cpu().numpy()
         if part.stop % _TELL_EVERY_FRAMES == 0 or part.stop == len(tokens):

@@ -190,7 +190,9 @@ class Trainer:
 
     def _losses(self, sampler: BatchSampler, seed: int, step: int, *, augment: bool) -> Losses:
         batch = sampler.draw(step, self.share)
-        return self.learner.losses(batch, _generator(seed, step), augment=augment, share=self.share)
+        return self.learner.losses(
+            batch, _generator(seed, step, self.learner.device), augment=augment, share=self.share
+        )
 
     def _figures(self, losses: Losses) -> tuple[float, float, float]:
         """Flow loss, position loss and position error of the whole batch."""
@@ -252,8 +254,9 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
-def _generator(seed: int, step: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+def _generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """Draws where the learner is: millions of numbers a step, for which a processor takes longer than a GPU trains."""
+    return torch.Generator(device).manual_seed(seed * 1_000_003 + step)
 
 
 def _parameter_groups(learner: Learner, weight_decay: float) -> Sequence[dict[str, Any]]:

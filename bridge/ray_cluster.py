@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from typing import Any, Final
 
 from dualsys.errors import BridgeError
@@ -23,6 +24,8 @@ SETTINGS: Final = {
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's smallest object store: nothing of ours goes through it."""
 START_ATTEMPTS = 3
+CONNECT_TIMEOUT_S = 3.0
+"""For the head of a cluster to take a connection; Ray itself would wait for minutes, without a word."""
 
 
 def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
@@ -34,8 +37,10 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         without: How to do without Ray, for the error.
 
     Raises:
-        BridgeError: Ray is not installed, or didn't start in several attempts.
+        BridgeError: Ray is not installed, didn't start in several attempts, or nobody answers at the address.
     """
+    if address is not None:
+        require_listening(address, without=without)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
@@ -60,3 +65,20 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         else:
             break
     return ray
+
+
+def require_listening(address: str, *, without: str) -> None:
+    """Raise `BridgeError` where nobody takes a connection at `HOST:PORT` or `ray://HOST:PORT`.
+
+    Words such as `auto`, which name no place, are Ray's to look up.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise BridgeError(
+            f"no Ray cluster answers at --ray-address {address} ({error}); start one there (ray start --head), give "
+            f"the address that it names, or leave --ray-address out to have a local one; {without} does without Ray"
+        ) from error

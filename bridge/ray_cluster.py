@@ -49,7 +49,9 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         raise BridgeError(f"this needs ray: pip install ray; {without} does without") from error
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        options |= {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        # Without the word Ray would join a cluster of somebody else's that runs on this machine, and refuse the rest.
+        options |= {"address": "local", "num_cpus": num_cpus}
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
         options |= {"address": address}
     for attempt in range(1, START_ATTEMPTS + 1):

@@ -24,7 +24,8 @@ SETTINGS: Final = {
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's smallest object store: nothing of ours goes through it."""
 START_ATTEMPTS = 3
-_CONNECT_WITHIN_S = 2.0
+CONNECT_TIMEOUT_S = 3.0
+"""For the head of a cluster to take a connection; Ray itself would wait for minutes, without a word."""
 
 
 def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
@@ -36,8 +37,10 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         without: How to do without Ray, for the error.
 
     Raises:
-        BridgeError: Ray is not installed, nobody answers at the address, or it didn't start in several attempts.
+        BridgeError: Ray is not installed, didn't start in several attempts, or nobody answers at the address.
     """
+    if address is not None:
+        require_listening(address, without=without)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
@@ -46,9 +49,10 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
         raise BridgeError(f"this needs ray: pip install ray; {without} does without") from error
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        options |= {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        # Without the word Ray would join a cluster of somebody else's that runs on this machine, and refuse the rest.
+        options |= {"address": "local", "num_cpus": num_cpus}
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
-        _require_answer(address)
         options |= {"address": address}
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
@@ -71,12 +75,18 @@ def first_words(error: Exception) -> str:
     return " ".join(lines)[:300]
 
 
-def _require_answer(address: str) -> None:
-    """Raise `BridgeError` where nobody listens at `host:port`: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return  # `auto` and the like, which Ray finds out about
+def require_listening(address: str, *, without: str) -> None:
+    """Raise `BridgeError` where nobody takes a connection at `HOST:PORT` or `ray://HOST:PORT`.
+
+    Words such as `auto`, which name no place, are Ray's to look up.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_WITHIN_S).close()
-    except OSError as error:
-        raise BridgeError(f"there is no Ray cluster at {address}: {error}") from error
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise BridgeError(
+            f"no Ray cluster answers at --ray-address {address} ({error}); start one there (ray start --head), give "
+            f"the address that it names, or leave --ray-address out to have a local one; {without} does without Ray"
+        ) from error

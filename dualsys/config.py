@@ -100,9 +100,16 @@ def _default_of(field: dataclasses.Field[Any], missing: object) -> Any:
     return missing if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def describe_invalid(error: ValidationError) -> str:
-    """What pydantic refused, in one line: the fields, what they were and what is wrong with them."""
-    return f"{error.title}: {_reason(error)}"
+def describe_invalid(error: ValidationError, *, flags: str = "") -> str:
+    """What was refused, in one line: the fields, what they were and what they must be.
+
+    Args:
+        error: What a configuration raised when it was built.
+        flags: What the flags of its fields begin with, `--` or, nested, `--safety.`: they are then named as flags.
+    """
+    if not flags:
+        return f"{error.title}: {_reason(error)}"
+    return "; ".join(dict.fromkeys(_flagged(detail, flags) for detail in error.errors()))
 
 
 def _member(annotation: Any, is_kind: Callable[[type], bool]) -> Any:
@@ -148,4 +155,35 @@ def _reason(error: ValidationError) -> str:
 
 def _detail(detail: ErrorDetails) -> str:
     where = ".".join(map(str, detail["loc"]))
-    return f"{where} = {detail['input']!r}: {detail['msg']}" if where else detail["msg"]
+    return f"{where} = {detail['input']!r}: {_said(detail)}" if where else _said(detail)
+
+
+def _flagged(detail: ErrorDetails, flags: str) -> str:
+    if not detail["loc"]:
+        return f"{flags.rstrip('.')}: {_said(detail)}"
+    field = ".".join(str(part).replace("_", "-") for part in detail["loc"])
+    return f"{flags}{field} {detail['input']} {_said(detail)}"
+
+
+_WORDS = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+"""Of pydantic's kinds of errors, those that our configurations can raise, in the words of ours."""
+
+
+def _said(detail: ErrorDetails) -> str:
+    words = _WORDS.get(detail["type"])
+    return detail["msg"] if words is None else words.format(**detail.get("ctx", {}))

@@ -51,6 +51,15 @@ def load(kind: Kind, name: str) -> Any:
         ) from error
 
 
+def require(kind: Kind, name: str, *, option: str) -> None:
+    """Raise `ConfigError` naming the option that a name was given with, where nothing is registered under it.
+
+    Imports nothing.
+    """
+    if name not in names(kind):
+        raise ConfigError(f"{option}: {unknown_name(_singular(kind), name, names(kind))}")
+
+
 def describe(kind: Kind) -> tuple[dict[str, str], ...]:
     """Rows of `name`, `target` and `distribution` for a listing. Imports nothing."""
     rows = [{"name": p.name, "target": p.value, "distribution": _origin(p)} for p in _points(kind)]

@@ -206,7 +206,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         if control_hz is not None and not np.isclose(control_hz, own_hz):
             raise ConfigError(
                 f"{PREFIX}/{self._domain}-{self._task} is controlled at {own_hz:g} Hz, not at {control_hz:g}: "
-                f"give control_hz={own_hz:g} or leave it out"
+                f"give that: --control-hz {own_hz:g}"
             )
 
     def _describe(self) -> EmbodimentSpec:

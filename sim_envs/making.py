@@ -60,13 +60,18 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         cameras=None if cameras is None else tuple(cameras),
         randomization=randomization,
     )
+    return suite_of(task).make(task, options)
+
+
+def suite_of(task: str) -> Suite:
+    """The suite that has a task; nothing is built yet. Raises `ConfigError` and `ExtraMissing` as `make` does."""
     suite_name, _, rest = task.partition("/")
     if not rest or suite_name not in suites():
         raise ConfigError(unknown_name("task", task, _known_names()))
     suite = load_suite(suite_name)
     if task not in suite.tasks():
         raise ConfigError(unknown_name("task", task, suite.tasks()))
-    return suite.make(task, options)
+    return suite
 
 
 def _known_names() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ run beside these: `--train "--init checkpoints/NAME"` starts from such a checkpo
 data/recorded-0, -1 ... (-00, -01 ... where there are more than ten). The training gets all datasets in the order of
 their names, which `pack` prints: that is the order of the numbers of `--data-shares`.
 
-Only the standard library is needed to run this file.
+`pack` needs dualsys here, for the meshes and to look at the options. `work` and `join` need the standard library alone.
 """
 
 import argparse
@@ -60,18 +60,23 @@ NOT_DONE = 3
 
 def pack(options: argparse.Namespace) -> int:
     """Write the archive: `job/` with `repository/`, `cache/`, `data/`, `checkpoints/`, `wheels/` and `plan.json`."""
+    plan = {"demos": options.demos, "train": options.train, "eval": options.eval}
     taken_along = list(_taken_along(options))
+    data = {Path(place).name for place in _places("--data", "data", options.data)}
+    names = sorted(data | {folder.name for folder in _recorded(options.demos, Path())})
+    from tools.plan_check import check_plan  # needs dualsys, which `work` and `join` do without
+
+    check_plan(plan, names, REPOSITORY)
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=False).stdout
     if not tracked:
         raise Refusal(f"{REPOSITORY} is no git checkout, so what belongs to it cannot be told")
     # In the order of names, each once: what has been deleted and is still listed is left out.
-    names = sorted(name for name in tracked.decode().split("\0") if name and os.path.lexists(REPOSITORY / name))
-    entries = [(f"repository/{name}", REPOSITORY / name) for name in names]
+    listed = sorted(name for name in tracked.decode().split("\0") if name and os.path.lexists(REPOSITORY / name))
+    entries = [(f"repository/{name}", REPOSITORY / name) for name in listed]
     entries += [
         (f"cache/{mesh.parent.name}/{name}", file) for mesh in [_meshes()] for name, file in files_in(mesh.parent)
     ]
     entries += taken_along
-    plan = {"demos": options.demos, "train": options.train, "eval": options.eval}
     made = {"plan.json": json.dumps(plan, indent=2), **_metadata()}
     with tarfile.open(options.archive, "w:gz", compresslevel=6) as archive:
         for name, file in entries:
@@ -88,9 +93,7 @@ def pack(options: argparse.Namespace) -> int:
             f"{_shares(entries)} before compression. Leave out --data and record it there, with --demos"
         )
     print(f"{options.archive}: {size_bytes / 2**20:.1f} MiB; {_shares(entries)} before compression")
-    data = {Path(place).name for place in _places("--data", "data", options.data)}
-    names = sorted(data | {folder.name for folder in _recorded(options.demos, Path())})
-    print(f"datasets, in the order in which the training gets them: {', '.join(names) or 'none'}")
+    print(f"datasets, in the order in which the training gets them: {', '.join(names)}")
     return 0
 
 

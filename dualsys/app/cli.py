@@ -7,9 +7,12 @@ command's name is one word or two (`data check`); in a TOML file they are joined
 
 import importlib
 import inspect
+import io
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,6 +113,8 @@ Examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 1 the command says no, 2 wrong use or input."""
+    if argv is None and not sys.flags.safe_path:
+        _find_modules_here()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(arguments)
@@ -143,6 +148,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _find_modules_here() -> None:
+    """Have the installed script find modules of the working directory, as `python -m dualsys` does.
+
+    `--planner mine:Mine` names one; the processes that are started look there, too.
+    """
+    with suppress(FileNotFoundError):  # it has been removed
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.insert(0, here)
+
+
 def parse_options(command: str, arguments: Sequence[str]) -> Any:
     """Options of a command from `--config FILE` and flags, flags winning.
 
@@ -160,9 +175,42 @@ def parse_options(command: str, arguments: Sequence[str]) -> Any:
         args=rest,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    if path is None:
+    if path is not None:
+        parser = partial(parser, default=_file_defaults(command, config_type, path, tyro.MISSING))
+    with _invalid_in_our_words():
         return parser()
-    return parser(default=_file_defaults(command, config_type, path, tyro.MISSING))
+
+
+@contextmanager
+def _invalid_in_our_words() -> Iterator[None]:
+    """Raise `ConfigError` where a nested configuration was refused: tyro would show what pydantic says, with links.
+
+    What tyro says of anything else is shown as it is.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        _refuse_invalid(end)
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _refuse_invalid(end: BaseException) -> None:
+    """Raise `ConfigError` where what was raised on the way to this end is a configuration's own refusal."""
+    from pydantic import ValidationError
+
+    from dualsys.config import describe_invalid
+
+    cause: BaseException | None = end
+    nested: object = ""
+    while cause is not None and not isinstance(cause, ValidationError):
+        nested = getattr(cause, "arg", nested)  # tyro's name of what it was building, such as core.subgoal
+        cause = cause.__context__
+    if cause is not None:
+        flags = f"--{nested}." if nested and isinstance(nested, str) else "--"
+        raise ConfigError(describe_invalid(cause, flags=flags)) from cause
 
 
 def _description(command: str, config_type: type) -> str:

@@ -16,6 +16,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
+from dualsys.app.border import require_timing
 from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan
 from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
@@ -36,9 +37,11 @@ from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
 from dualsys.data.begun import BegunRecording
 from dualsys.data.info import Provenance
+from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.protocols import Environment, Rewindable
+from dualsys.settings import TimingConfig
 from dualsys.sim_envs.options import Randomization
 
 
@@ -46,7 +49,7 @@ from dualsys.sim_envs.options import Randomization
 class CorrectConfig:
     """Runs a controller on training seeds and records what the expert does from where it went: one correction round."""
 
-    task: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
     """What to do, such as humanoid/pick."""
     out: Path
     """Folder of the dataset of corrections."""
@@ -97,6 +100,14 @@ class CorrectConfig:
                 f"({TRAINING_SEEDS} and above): what is learned from must not be what is measured on"
             )
         rows_per_frame(self.camera_hz)  # refuses one that does not divide
+        require_timing(
+            partial(
+                TimingConfig,
+                planner_hz=self.planner_hz,
+                planner_latency_s=self.planner_latency_s,
+                actor_latency_s=self.actor_latency_s,
+            )
+        )
 
     @property
     def plan(self) -> CorrectionPlan:
@@ -157,7 +168,7 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
 
     Raises:
         ConfigError: the task cannot be set back.
-        DatasetError: the folder holds something else, or a round that was begun with other settings.
+        DatasetError: the folder holds something else, a round that was begun with other settings, or one under way.
     """
     environment, controller, expert = make(config)
     embodiment, expert_name, can_go_back = environment.embodiment, expert.name, isinstance(environment, Rewindable)
@@ -170,6 +181,11 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
             "needs snapshot() and restore(snapshot, restart_clock=...)"
         )
     writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=columns)
+    with recording_alone(writer):
+        return _correct(config, make, writer, expert_name)
+
+
+def _correct(config: CorrectConfig, make: MakeParts, writer: DatasetWriter, expert_name: str) -> int:
     controller_digest = Checkpoint.open(config.checkpoint).weights_digest()
     _require_fresh_or_same(config, writer, controller_digest)
     solved = sum(_successes(config, make))
@@ -185,7 +201,7 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
         _say(f"no dataset was written: {f'the expert failed in all {left}, too' if left else 'nothing to correct'}")
         return 1
     provenance = Provenance(
-        embodiment=embodiment,
+        embodiment=writer.embodiment,
         task=config.task,
         expert=expert_name,
         settings=config.settings

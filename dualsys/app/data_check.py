@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dualsys.data.folder import read_folder
 from dualsys.data.info import DatasetInfo
-from dualsys.data.quality import Finding, check_data, origin, worst
+from dualsys.data.quality import Finding, check_data, check_files, origin, worst
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.files import write_json
 
@@ -27,7 +27,7 @@ class DataCheckConfig:
     Exit status: 0 fine (warnings are), 1 a check fails, 2 wrong use. Frames are decoded once, as training does.
     """
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET ...")]
     """Dataset folders, each checked on its own."""
     json: Path | None = None
     """Write all findings, with every place, to this file."""
@@ -82,8 +82,7 @@ def check_folder(folder: Path) -> FolderReport:
             check="files", verdict="fail", summary=str(error), mend="nothing else was checked: mend the files first"
         )
         return FolderReport(folder=folder, origin={}, findings=(finding,))
-    files = Finding(check="files", verdict="pass", summary="every file is whole and fits meta/info.json")
-    return FolderReport(folder=folder, origin=origin(data), findings=(files, *check_data(data)))
+    return FolderReport(folder=folder, origin=origin(data), findings=(check_files(data), *check_data(data)))
 
 
 def print_report(console: Console, report: FolderReport) -> None:

@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from dualsys.app.recording import require_image_sides
 from dualsys.checkpoint import installed_versions
 from dualsys.data.foreign.conversion import Conversion, convert
 from dualsys.data.foreign.formats import open_source
@@ -26,7 +27,7 @@ class DataImportConfig:
     zarr need the extra `import`. Stopped half-way, the same command goes on where it was.
     """
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Folder or file to import."""
     out: Path
     """Folder of the new dataset."""
@@ -57,8 +58,8 @@ class DataImportConfig:
             raise ConfigError(f"--fps must be at least 1, got {self.fps}")
         if self.action_shift_rows < 0:
             raise ConfigError(f"--action-shift-rows must not be negative, got {self.action_shift_rows}")
-        if self.image_size is not None and any(side < 2 or side % 2 for side in self.image_size):
-            raise ConfigError(f"--image-size {self.image_size} must be even: video cannot hold odd sizes")
+        if self.image_size is not None:
+            require_image_sides(*self.image_size)
 
 
 def main(config: DataImportConfig) -> int:

@@ -7,26 +7,38 @@ from typing import Annotated, Any
 
 import tyro
 
-from dualsys.app.recording import ROWS_HZ, RecordingSettings, privileged_columns, require_noise_and_tail, rows_per_frame
+from dualsys.app.recording import (
+    ROWS_HZ,
+    RecordingSettings,
+    privileged_columns,
+    require_image_sides,
+    require_noise_and_tail,
+    rows_per_frame,
+)
 from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace
 from dualsys.checkpoint import installed_versions
 from dualsys.data.begun import BegunRecording, require_as_begun
 from dualsys.data.info import DatasetInfo, Provenance
+from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.sim_envs.options import Randomization
 
 TRAINING_SEEDS = 8000
 """Seeds from here on are for evaluations."""
+LEAST_SHARE = 0.02
+"""Of attempts that succeed: below it an expert is broken, and more attempts are a waste."""
+LOOKED_AT_AFTER = 50
+"""Attempts of a command, after which their share is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemosConfig:
     """Records an expert's successful episodes as a LeRobot v3.0 dataset, from consecutive seeds."""
 
-    task: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
     """What to demonstrate, such as humanoid/touch; `dualsys list` shows all."""
     episodes: int
     """Successful episodes the dataset is to have."""
@@ -57,8 +69,7 @@ class DemosConfig:
             raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
         rows_per_frame(self.camera_hz)  # refuses one that does not divide
         require_noise_and_tail(self.noise_rad, self.tail_s)
-        if self.image_size < 2 or self.image_size % 2:
-            raise ConfigError(f"--image-size {self.image_size} must be even: video cannot hold odd sizes")
+        require_image_sides(self.image_size)
         if self.seed + self.episodes > TRAINING_SEEDS:
             raise ConfigError(
                 f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
@@ -106,10 +117,9 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
         What the finished dataset says about itself.
 
     Raises:
-        DatasetError: the folder holds something else, or a recording and `resume` was not asked for; or the expert
-            fails so often that the training seeds run out.
+        DatasetError: the folder holds something else, a recording and `resume` was not asked for, or another process
+            records there; or the expert hardly ever succeeds, or so rarely that the training seeds run out.
     """
-    started_s = time.monotonic()
     environment, expert = make(config.workplace)
     embodiment, expert_name, columns = environment.embodiment, expert.name, privileged_columns(environment)
     environment.close()
@@ -122,6 +132,12 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
         first_seed=config.seed,
         next_seed=config.seed,
     )
+    with recording_alone(writer):
+        return _record(config, make, writer, fresh)
+
+
+def _record(config: DemosConfig, make: MakeWorkplace, writer: DatasetWriter, fresh: Provenance) -> DatasetInfo:
+    started_s = time.monotonic()
     past = _past(config, writer, fresh)
     if writer.num_episodes >= config.episodes and writer.info is not None:
         RecordingProgress.say(f"{config.out} has {writer.num_episodes} episodes already")
@@ -155,13 +171,24 @@ def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, prese
         ),
     )
     with RecordingProgress(total=config.episodes, done=present + ledger.num_successes) as progress:
-        for outcome in run_attempts(job, ledger, config.workers):
+        for attempts, outcome in enumerate(run_attempts(job, ledger, config.workers), start=1):
             progress.note(outcome.success)
+            _require_hope(config, attempts, attempts - progress.failures)
             if outcome.seed >= TRAINING_SEEDS:
                 raise DatasetError(
                     f"the expert failed {progress.failures} times: the training seeds ran out at {outcome.seed}; "
                     "ask for fewer --episodes, or mend the expert"
                 )
+
+
+def _require_hope(config: DemosConfig, attempts: int, successes: int) -> None:
+    """Raise `DatasetError` where an expert hardly ever succeeds."""
+    if attempts >= LOOKED_AT_AFTER and successes < LEAST_SHARE * attempts:
+        raise DatasetError(
+            f"the expert of {config.task} succeeded in {successes} of {attempts} attempts "
+            f"({100 * successes / attempts:.1f} %; at least {100 * LEAST_SHARE:g} % are expected): mend the expert and "
+            "record into another folder, or add --resume to try on"
+        )
 
 
 def _past(config: DemosConfig, writer: DatasetWriter, fresh: Provenance) -> Provenance:

@@ -12,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from dualsys import sim_envs
+from dualsys.app.border import require_parts, require_timing
 from dualsys.app.controller import Controller
 from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
@@ -33,7 +34,7 @@ from dualsys.sim_envs.options import Randomization
 class EvalConfig:
     """Success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
-    suite_or_task: Annotated[str, tyro.conf.Positional]
+    suite_or_task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SUITE_OR_TASK")]
     """A task (`humanoid/touch`) or a suite (`humanoid`: all its tasks)."""
     episodes: int = 50
     """Episodes of each task."""
@@ -76,6 +77,8 @@ class EvalConfig:
         """Refuse values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
+        require_timing(partial(self.timing, 1.0 if self.control_hz is None else self.control_hz))
+        require_parts(planner=self.planner, actor=self.actor, core=self.core)
         self._check_files()
 
     def timing(self, control_hz: float) -> TimingConfig:
@@ -96,7 +99,8 @@ class EvalConfig:
 
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
-    tasks_of(config.suite_or_task)  # refused before the work, not after it
+    tasks_of(config.suite_or_task)  # refused before the work, not after it, and before a file is made
+    Checkpoint.open(config.checkpoint)
     if config.json is not None:
         config.json.parent.mkdir(parents=True, exist_ok=True)
         config.json.touch()
@@ -134,6 +138,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 def tasks_of(suite_or_task: str) -> list[str]:
     """Tasks of a suite, or the one task. Raises `ConfigError` for an unknown name."""
     if "/" in suite_or_task:
+        sim_envs.suite_of(suite_or_task)
         return [suite_or_task]
     suites = sim_envs.suites()
     if suite_or_task not in suites:

@@ -71,6 +71,15 @@ def require_noise_and_tail(noise_rad: float, tail_s: float) -> None:
         )
 
 
+def require_image_sides(*sides_px: int) -> None:
+    """Raise `ConfigError` for the height or width of a picture that is none, or that video cannot hold."""
+    asked = f"--image-size {' '.join(map(str, sides_px))}"
+    if min(sides_px) < 1:
+        raise ConfigError(f"{asked} must be positive: it is in pixels, such as 96")
+    if any(side % 2 for side in sides_px):
+        raise ConfigError(f"{asked} must be even: video cannot hold odd sizes")
+
+
 def privileged_columns(environment: Environment) -> Mapping[str, Sequence[str]]:
     """Names of the columns that only a simulator knows, and of their components; none for an environment that tells
     nothing.

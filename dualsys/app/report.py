@@ -15,7 +15,7 @@ class ReportConfig:
     `dualsys train` writes it as well, when it is done.
     """
 
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder that `dualsys train` wrote."""
     videos: Path | None = None
     """Folder whose mp4 files are put into the page; without it those in OUT/training/videos."""

@@ -18,6 +18,7 @@ from dualsys.app.run_video import film_poses
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
+from dualsys.bridge.ray_cluster import require_listening
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
 from dualsys.bridge.system import PlannerPlace, SystemConfig
@@ -50,6 +51,8 @@ def run(config: RunConfig) -> dict[str, Any]:
         CheckpointError: the checkpoint is missing, damaged, or for another robot.
         BridgeError: shared memory, a process or Ray can't be set up.
     """
+    if config.ray_address is not None and (config.mode, config.launcher) == ("processes", "ray"):
+        require_listening(config.ray_address, without="--launcher subprocess")
     environment = make_environment(config)
     try:
         require_control_rate(environment, config.control_hz)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from dualsys.app.border import require_parts, require_timing
 from dualsys.bridge.placement import placement
 from dualsys.errors import ConfigError
 from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, RealtimeConfig, SafetyConfig, TimingConfig
@@ -22,7 +23,7 @@ class RunConfig:
     on the wall clock; `processes` is the real thing: planner, actor, cameras and a real-time tick, each a process.
     """
 
-    task: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
     """Such as `humanoid/touch`; `dualsys list` names them all."""
     mode: Literal["inline", "threads", "processes"] = "inline"
     """How the systems are run."""
@@ -90,11 +91,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
-        rates = (self.seconds, self.control_hz, self.planner_hz, self.camera_hz)
-        if not all(value > 0 for value in rates):
-            raise ConfigError("--seconds and all rates (--control-hz, --planner-hz, ...) must be above 0")
-        if self.seed < 0 or self.planner_latency_s < 0 or self.actor_latency_s < 0:
-            raise ConfigError("--seed and the latencies must not be below 0")
+        require_timing(self.timing)
+        require_parts(planner=self.planner, actor=self.actor, core=self.core)
+        if not all(value > 0 for value in (self.seconds, self.camera_hz)):
+            raise ConfigError("--seconds and --camera-hz must be above 0")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must not be below 0")
         if not 0 <= self.planner_standbys <= 4:
             raise ConfigError("--planner-standbys is from 0 to 4")
         if self.planner_node or self.planner_server:

@@ -25,6 +25,7 @@ from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import Trainer
+from dualsys.bridge.ray_cluster import require_listening
 from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
@@ -41,6 +42,8 @@ def main(config: TrainConfig) -> int:
     """Train, save, plot. Returns the exit status."""
     folder = TrainingFolder(config.out)
     folder.require_startable(resume=config.resume)
+    if config.ray_address is not None:
+        require_listening(config.ray_address, without="--workers 1")
     precision_on(model_device(), config.precision)
     # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
     with DecodingDisplay() as progress:
@@ -53,14 +56,22 @@ def main(config: TrainConfig) -> int:
             display.say(line)
         if not tensorboard.is_installed():
             display.say(tensorboard.HINT)
-        if config.workers == 1:
-            learn(config, data, share=WHOLE, display=display, resume=config.resume)
-        else:
-            from dualsys.app.training.workers import train_with_workers
-
-            train_with_workers(config, learn, display)
+        try:
+            _learn_alone_or_together(config, data, display)
+        except KeyboardInterrupt:
+            display.say(f"stopped before the last step. {folder.how_to_go_on}")
+            raise
         display.say(f"saved {config.out}; curves and figures: {folder.folder / 'report.html'}")
     return 0
+
+
+def _learn_alone_or_together(config: TrainConfig, data: DemonstrationDataset, display: TrainingDisplay) -> None:
+    if config.workers == 1:
+        learn(config, data, share=WHOLE, display=display, resume=config.resume)
+        return
+    from dualsys.app.training.workers import train_with_workers
+
+    train_with_workers(config, learn, display)
 
 
 def learn(

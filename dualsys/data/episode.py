@@ -112,6 +112,8 @@ class StagedEpisode:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 about = json.loads(str(archive["about"]))
                 columns = {name: archive[name] for name in archive.files if name != "about"}
+        except FileNotFoundError as error:
+            raise DatasetError(f"{path} is gone: somebody removed it; record it again with --resume") from error
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DatasetError(f"{path} is damaged ({error}); delete it and record again with --resume") from error
         statistics = {

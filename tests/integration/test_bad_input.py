@@ -100,7 +100,10 @@ def test_a_planner_and_an_actor_that_differ_are_both_named() -> None:
             "planner 'scripted' cannot be built from its name alone: ScriptedPlanner() is missing a required argument",
         ),
         (["run", "humanoid/touch", "--planner", "replay"], "planner 'replay' cannot be built from its name alone"),
-        (["eval", "humanoid/touch", "--episodes", "1", "--planner-latency-s", "-1"], "planner_latency_s"),
+        (
+            ["eval", "humanoid/touch", "--episodes", "1", "--planner-latency-s", "-1"],
+            "--planner-latency-s -1.0 must be",
+        ),
         (["eval", "dm_control/walker-walk", "--episodes", "1"], "is for embodiment 'unitree-g1-upper'"),
         (
             ["run", "humanoid/touch", "--mode", "inline", "--instruction", "touch the pink block"],
@@ -149,6 +152,15 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
             "--noise-rad must be from 0 to pi",
         ),
         (["correct", "humanoid/touch", "--noise-rad", "nan", "--out", "x"], "--noise-rad must be from 0 to pi"),
+        (["correct", "humanoid/touch", "--planner-hz", "0", "--out", "x"], "--planner-hz 0.0 must be above 0"),
+        (
+            ["demos", "humanoid/touch", "--episodes", "1", "--image-size", "0", "--out", "x"],
+            "--image-size 0 must be positive",
+        ),
+        (["data", "import", "x", "--image-size", "0", "96", "--out", "y"], "--image-size 0 96 must be positive"),
+        (["eval", "humanoid/tuch", "--json", "x.json"], "Did you mean 'humanoid/touch'"),
+        (["eval", "humanoid/touch", "--checkpoint", "nowhere", "--json", "x.json"], "nowhere"),
+        (["run", "dm_control/walker-walk"], "give that: --control-hz 40"),
         (["eval", "humanoid/touch", "--json", "."], "--json . must be a file"),
         (["eval", "humanoid/touch", "--json", "touch.png"], "a picture of the results is written beside it"),
         (["report", SHIPPED], "has no training/"),

@@ -18,6 +18,7 @@ from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
 from tests.conftest import MakeCheckpoint
 from tests.integration.training_parts import OPTIONS, record_touch
 from tools import carried_parts, train_elsewhere
+from tools.plan_check import check_plan
 
 ROOT = Path(__file__).parents[2]
 DEMOS = "humanoid/touch --episodes 3 --tail-s 0"
@@ -161,6 +162,53 @@ def test_folders_that_cannot_be_taken_along_are_refused(
     assert train_elsewhere.main(["pack", "job.tar.gz", *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "job.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--demos", "humanoid/touch --episods 3"],
+            "--demos 'humanoid/touch --episods 3': dualsys demos does not take",
+        ),
+        (["--demos", "humanoid/touch --episodes 0"], "--episodes and --workers must be at least 1"),
+        (["--demos", DEMOS, "--train", "--data-shares 1 2"], "--data-shares has 2 numbers, --data 1 folders"),
+        (["--demos", DEMOS, "--train", "--actor.horizon 0"], "--actor.horizon 0 must be above 0"),
+        (["--demos", DEMOS, "--train", "--name 'mine"], "No closing quotation"),
+        (["--demos", f"{DEMOS} --help"], "this shows help and does nothing"),
+        (["--demos", DEMOS, "--eval", "humanoid/touch --planner nul"], "Did you mean 'null'?"),
+        (["--demos", DEMOS, "--eval", "humanoid/touch more"], "--eval 'humanoid/touch more': dualsys eval does not"),
+        ([], "nothing to train on"),
+    ],
+)
+def test_a_plan_that_would_fail_there_is_refused_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    archive = tmp_path / "job.tar.gz"
+    assert train_elsewhere.main(["pack", str(archive), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not archive.exists()
+
+
+def test_a_configuration_in_the_checkout_is_read_as_it_will_be_there(tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text("[train]\nsteps = 7\n")
+    plan = {"demos": [], "train": "--config repository/train.toml", "eval": []}
+    check_plan(plan, ["touch"], tmp_path)
+    (tmp_path / "train.toml").write_text("[train]\nstps = 7\n")
+    with pytest.raises(carried_parts.Refusal, match="Did you mean 'steps'"):
+        check_plan(plan, ["touch"], tmp_path)
+
+
+def test_work_and_join_need_the_standard_library_alone() -> None:
+    program = (
+        "import sys; sys.argv = ['x', '--help']; from tools import train_elsewhere;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {program}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["tools"]
 
 
 def test_datasets_are_trained_on_in_the_order_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,12 @@
 """Two workers under real Ray Train: the curve of one process, through the death of a worker."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,12 +80,64 @@ def test_paths_are_those_of_whoever_calls_in_the_workers_too(
 def test_ctrl_c_ends_the_workers_and_is_said(tmp_path: Path) -> None:
     out = tmp_path / "out"
     training = command(record_touch(tmp_path / "touch"), out, "--steps", "100000", "--workers", "2")
-    with subprocess.Popen(training, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with _started(training) as process:
         _await_a_saved_state(out, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        printed, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said == "dualsys: interrupted\n"
+    assert "Go on afterwards with --resume" in printed
+
+
+def test_ctrl_c_while_workers_start_is_not_waited_for(tmp_path: Path) -> None:
+    """Ray Train would let them start first, which takes as long again as it took to come so far."""
+    training = command(record_touch(tmp_path / "touch"), tmp_path / "out", "--steps", "100000", "--workers", "2")
+    begun_s = time.monotonic()
+    with _started(training) as process:
+        while not processes_of("ray::TrainController") & ray_daemons():
+            assert process.poll() is None, "it ended before its controller began"
+            time.sleep(0.02)
+        time.sleep(1.0)
+        pressed_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=120)
+        ended_s = time.monotonic()
+    assert process.returncode == 130
+    assert said == "dualsys: interrupted\n"
+    assert "Start again afterwards" in printed
+    assert not (tmp_path / "out/training/starts.jsonl").exists()
+    assert ended_s - pressed_s < pressed_s - begun_s
+
+
+@pytest.mark.parametrize(
+    "command_line", [["train", "--data", "nowhere"], ["run", "humanoid/touch"]], ids=["train", "run"]
+)
+def test_a_cluster_that_is_not_there_is_refused_at_once(
+    tmp_path: Path, command_line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before data is read or a scene is built."""
+    more = {"train": ["--workers", "2", "--out", str(tmp_path / "out")], "run": ["--mode", "processes"]}
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unheard.getsockname()[1]}"
+        assert main([*command_line, *more[command_line[0]], "--ray-address", address]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"dualsys: no Ray cluster answers at --ray-address {address} (")
+    assert "ray start --head" in said
+    assert said.count("\n") == 1
+
+
+@contextmanager
+def _started(line: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    """A training that Ctrl-C reaches, however the tests were started; nothing is left of it."""
+    # What is started in the background ignores Ctrl-C, and so does all that it starts.
+    line = ["env", "--default-signal=INT", *line]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _await_a_saved_state(out: Path, process: "subprocess.Popen[str]") -> None:

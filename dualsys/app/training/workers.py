@@ -9,7 +9,6 @@ nothing of Ray's checkpoints is used. Errors of ours end the training instead of
 """
 
 import os
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
+from dualsys.app.ctrl_c import watched
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.progress import TrainingFolder
@@ -77,7 +77,8 @@ def train_with_workers(config: TrainConfig, learn: Learn, display: TrainingDispl
         with tempfile.TemporaryDirectory(prefix="dualsys-train-") as storage, _following(config, display):
             refusal = _fit(Work(config=config, learn=learn), storage, use_gpu=use_gpu)
     finally:
-        ray.shutdown()
+        with watched() as ctrl_c, ctrl_c.held():  # pressed again, it must not break off what takes the cluster down
+            ray.shutdown()
     if refusal is not None:
         raise refusal
 
@@ -122,19 +123,17 @@ def _fit(work: Work, storage: str, *, use_gpu: bool) -> DualsysError | None:
             failure_config=FailureConfig(max_failures=work.config.max_restarts),
         ),
     )
-    interrupt = signal.getsignal(signal.SIGINT)
+    # Its answer to Ctrl-C is to ask its controller, which hears nothing while workers start, for a quarter of a minute.
+    # Without it Ctrl-C is raised here, and all that is Ray's ends with this driver: what is saved is whole at any time.
+    trainer._register_sigint_handler = lambda controller: None
     try:
         refusal: DualsysError | None = trainer.fit().return_value
-    except SystemExit as end:  # what Ray Train makes of Ctrl-C
-        raise KeyboardInterrupt from end
     except TrainingFailedError as error:
         reason = str(error).strip().split("\n")[-1]
         raise BridgeError(
             f"workers died more than --max-restarts {work.config.max_restarts} times: {reason} "
             "Go on from the last saved state with --resume"
         ) from error
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
     return refusal
 
 

@@ -17,6 +17,7 @@ from dualsys.data.foreign.pictures import resized_pictures
 from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
 from dualsys.data.foreign.source import ForeignEpisode, Source
 from dualsys.data.info import DatasetInfo, Provenance
+from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import DatasetError
@@ -57,11 +58,13 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
         progress: Called with episodes done and in all.
 
     Raises:
-        DatasetError: the source is damaged or says too little, or the folder holds something else.
+        DatasetError: the source is damaged or says too little, has no episode that is to be skipped, or the folder
+            holds something else, or another process imports or records into it.
     """
     fps = plan.fps or source.fps
     if fps is None:
         raise DatasetError(f"{plan.path} ({source.format}) does not say its rate; give it: --fps 50, or what it was")
+    _require_skipped_exist(source, plan)
     chosen = [index for index in range(len(source)) if index not in set(plan.skip)]
     if not chosen:
         raise DatasetError(f"{plan.path} has {len(source)} episodes, and none is left to import")
@@ -70,14 +73,23 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
     if writer.info is not None:
         raise DatasetError(f"{out} holds a dataset of {writer.num_episodes} episodes; give a new folder")
     origin = _provenance(source, plan, spec, chosen)
-    BegunRecording(writer).go_on({"embodiment": spec.fingerprint(), "fps": fps, **origin.settings})
-    done = set(writer.staged_seeds())
-    for count, index in enumerate(chosen):
-        progress(count, len(chosen))
-        if index not in done:
-            writer.stage(_episode(source, plan, fps, index))
-    progress(len(chosen), len(chosen))
-    return writer.finish(chosen, origin)
+    with recording_alone(writer):
+        BegunRecording(writer).go_on({"embodiment": spec.fingerprint(), "fps": fps, **origin.settings})
+        done = set(writer.staged_seeds())
+        for count, index in enumerate(chosen):
+            progress(count, len(chosen))
+            if index not in done:
+                writer.stage(_episode(source, plan, fps, index))
+        progress(len(chosen), len(chosen))
+        return writer.finish(chosen, origin)
+
+
+def _require_skipped_exist(source: Source, plan: Conversion) -> None:
+    if unknown := sorted(set(plan.skip) - set(range(len(source)))):
+        raise DatasetError(
+            f"--skip {' '.join(map(str, unknown))}: {plan.path} has no such episode; it has {len(source)}, "
+            f"numbered from 0 to {len(source) - 1}"
+        )
 
 
 def _embodiment(source: Source, plan: Conversion, chosen: list[int]) -> EmbodimentSpec:

@@ -18,6 +18,7 @@ from dualsys.data.quality.origin import check_origin
 from dualsys.data.quality.origin import origin as origin
 from dualsys.data.quality.saturation import check_saturation
 from dualsys.data.quality.stamps import check_stamps
+from dualsys.data.quality.stored_files import check_files as check_files
 from dualsys.data.quality.values import check_values
 
 CHECKS: tuple[Callable[[FolderData], Finding], ...] = (

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dualsys.app import cli
 from dualsys.errors import ConfigError
 from dualsys.settings import SafetyConfig, StalenessConfig, TimingConfig
 
+ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "ray", "transformers", "mujoco", "pyarrow", "av", "dm_control", "tyro", "matplotlib")
 
 
@@ -76,7 +78,7 @@ def test_the_file_may_leave_required_options_to_the_flags(calls: list[ProbeConfi
         (["prob", "x"], "dualsys: unknown command 'prob'. Did you mean 'probe'"),
         (["data", "chek", "x"], "dualsys: unknown command 'data chek'. Did you mean 'data check'"),
         (["probe", "x", "--seconds", "-1"], "dualsys: --seconds must be positive, got -1.0"),
-        (["probe", "x", "--seconds", "11"], "dualsys: TimingConfig: planner_latency_s = -1.0: Input should be greater"),
+        (["probe", "x", "--seconds", "11"], "dualsys: TimingConfig: planner_latency_s = -1.0: must be at least 0"),
         (["probe", "x", "--config"], "dualsys: --config needs the name of a TOML file"),
         (["probe", "x", "--config", "nowhere.toml"], "dualsys: cannot read the configuration file nowhere.toml"),
     ],
@@ -161,10 +163,78 @@ def test_safety_and_staleness_are_chosen_in_a_file_or_by_flags(command: str, tmp
 
 @pytest.mark.parametrize("scale", ["0", "1.5"])
 def test_a_share_of_the_limits_beyond_them_is_refused(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["run", "humanoid/touch", "--safety.velocity-scale", scale])
-    assert stopped.value.code == 2
-    assert "velocity_scale" in capsys.readouterr().err
+    assert cli.main(["run", "humanoid/touch", "--safety.velocity-scale", scale]) == 2
+    assert f"dualsys: --safety.velocity-scale {float(scale)} must be a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--core.actor-hz", "nan"], "--core.actor-hz nan must be a finite number"),
+        (["--core.subgoal.usable-s", "-1"], "--core.subgoal.usable-s -1.0 must be at least 0"),
+        (["--core.subgoal.expire-s", "0.1"], "--core.subgoal: ages must rise: fresh_s 0.4 <= usable_s 1.0"),
+        (["--core.chunk-policy", "niave"], "--core.chunk-policy: unknown chunk policy 'niave'. Did you mean 'naive'?"),
+        (["--core.chunk-policy", "mine:Mine"], "--core.chunk-policy: unknown chunk policy 'mine:Mine'"),
+        (["--planner", "nul"], "--planner: unknown planner 'nul'. Did you mean 'null'?"),
+        (["--actor", "flwo"], "--actor: unknown actor 'flwo'. Did you mean 'flow'?"),
+        (["--planner-latency-s", "-1"], "--planner-latency-s -1.0 must be at least 0"),
+        (["--planner-hz", "0"], "--planner-hz 0.0 must be above 0"),
+        (["--control-hz", "0"], "--control-hz 0.0 must be above 0"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "eval"])
+def test_values_that_mean_nothing_are_refused_with_the_options_and_by_their_flags(
+    command: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In our words, not in those of the library that checks them."""
+    with pytest.raises(ConfigError) as refused:
+        cli.parse_options(command, ["humanoid/touch", *options])
+    assert capsys.readouterr().err == ""
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_a_nested_value_of_a_file_is_named_as_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "robot.toml"
+    file.write_text("[run.safety]\nvelocity_scale = 0\n")
+    assert cli.main(["run", "humanoid/touch", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == "dualsys: --safety.velocity-scale 0.0 must be above 0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "metavar"),
+    [
+        ("run", "TASK"), ("demos", "TASK"), ("correct", "TASK"), ("eval", "SUITE_OR_TASK"),
+        ("data check", "DATASET ..."), ("data import", "SOURCE"), ("report", "OUT"),
+    ],
+)  # fmt: skip
+def test_help_says_what_a_command_is_about_and_not_its_type(
+    command: str, metavar: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    shown = capsys.readouterr().out.split("positional arguments")[1]
+    assert any(line.strip(" │").startswith(f"{metavar} ") for line in shown.splitlines())
+
+
+MINE = "class Mine:\n    pass\nraise ImportError('mine was found')\n"
+
+
+def test_the_installed_script_finds_modules_of_the_working_directory(tmp_path: Path) -> None:
+    """As `python -m dualsys` does; a script's own folder is another."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin/dualsys"
+    script.write_text("import sys\nfrom dualsys.app.cli import main\nsys.exit(main())\n")
+    words = ["eval", "humanoid/touch", "--episodes", "1", "--planner", "mine:Mine"]
+    done = subprocess.run(
+        [sys.executable, str(script), *words],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "part 'mine:Mine' cannot be imported: mine was found" in done.stderr
 
 
 def modules_after(*arguments: str) -> tuple[str, list[str]]:

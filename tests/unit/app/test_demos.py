@@ -187,6 +187,7 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
         ({"camera_hz": 100.0}, "does not divide"),
         ({"noise_rad": -1.0}, "must be from 0 to pi"),
         ({"image_size": 97}, "must be even"),
+        ({"image_size": 0}, "--image-size 0 must be positive"),
         ({"seed": 7990, "episodes": 20}, "kept for evaluation"),
     ],
 )
@@ -199,6 +200,28 @@ def test_running_out_of_training_seeds_is_an_error(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("dualsys.app.demos.TRAINING_SEEDS", 6)
     with pytest.raises(DatasetError, match="training seeds ran out"):
         record_demonstrations(_config(tmp_path, episodes=6), make=make_slider)
+
+
+class Hopeless(Slider):
+    """Never solved, but for one seed."""
+
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.solved = self.seed == 20
+        return None, 0.0, self.solved, True, {}
+
+
+def make_hopeless(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
+    slider = Hopeless()
+    return slider, SliderExpert(slider, config.noise_rad)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_expert_that_hardly_ever_succeeds_is_not_tried_for_long(tmp_path: Path, workers: int) -> None:
+    """One success is among the first 50 attempts, which is the least there must be; the next attempt is too many."""
+    with pytest.raises(DatasetError, match=r"succeeded in 1 of 51 attempts \(2\.0 %; at least 2 % are expected"):
+        record_demonstrations(_config(tmp_path, workers=workers), make=make_hopeless)
+    with pytest.raises(DatasetError, match=r"succeeded in 0 of 50 attempts \(0\.0 %"):
+        record_demonstrations(_config(tmp_path, workers=workers, resume=True), make=make_hopeless)
 
 
 def test_noise_wanders_around_the_target() -> None:

@@ -26,6 +26,8 @@ def test_a_suite_is_all_its_tasks() -> None:
     assert tasks_of("humanoid/touch") == ["humanoid/touch"]
     with pytest.raises(ConfigError, match="Did you mean 'humanoid'"):
         tasks_of("humanoids")
+    with pytest.raises(ConfigError, match="Did you mean 'humanoid/touch'"):
+        tasks_of("humanoid/tuch")
 
 
 @pytest.mark.slow
@@ -120,5 +122,5 @@ def test_what_workers_refuse_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     options = ["eval", "humanoid/touch", "--episodes", "4", "--workers", "2", "--planner"]
     assert cli.main([*options, "nul"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("dualsys: unknown planner 'nul'. Did you mean 'null'?")
+    assert said.startswith("dualsys: --planner: unknown planner 'nul'. Did you mean 'null'?")
     assert said.count("\n") == 1

@@ -75,7 +75,7 @@ def test_values_take_their_fields_types() -> None:
         ),
         (
             {"network": {"width": 0}},
-            r"\[run\]: network = .*expected Network. width = 0: Input should be greater than 0",
+            r"\[run\]: network = .*expected Network. width = 0: must be above 0",
         ),
     ],
 )

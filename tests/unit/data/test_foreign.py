@@ -143,6 +143,13 @@ def test_episodes_may_be_left_out(tmp_path: Path) -> None:
     assert (data.seeds.tolist(), data.episode_lengths.tolist()) == ([1], [files.LENGTHS[1]])
 
 
+def test_an_episode_to_leave_out_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = files.write_robomimic(tmp_path / "lift.hdf5")
+    assert run_import(whole, tmp_path / "out", *NEEDS["robomimic-hdf5"], "--skip", "0", "7", "-1") == 2
+    assert f"--skip -1 7: {whole} has no such episode; it has {len(files.LENGTHS)}, numbered" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_stopped_import_goes_on_and_gives_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = files.write_act(tmp_path / "act")
     assert run_import(source, tmp_path / "whole", *NEEDS["act-hdf5"]) == 0

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dualsys.app.cli import main
+from dualsys.app.data_check import check_folder
 from dualsys.data.folder import FolderData, FolderTrack, read_folder
 from dualsys.data.quality import CHECKS, Finding, check_data
 from dualsys.data.quality.alignment import measure_alignment
@@ -281,6 +282,9 @@ def _cut(root: Path, name: str) -> None:
         (lambda root: _patched(root, "action", [0.0, float("nan"), 0.0]), "values"),
         (lambda root: _patched(root, "timestamp", 3.0), "stamps"),
         (lambda root: (root / "meta/tasks.parquet").unlink(), "files"),
+        (lambda root: (root / "meta/stats.json").unlink(), "files"),
+        (lambda root: (root / "meta/stats.json").write_text('{"action": {}}'), "files"),
+        (lambda root: _cut(root, "meta/stats.json"), "files"),
     ],
 )
 def test_the_command_says_it_with_its_status_and_in_json(
@@ -298,6 +302,14 @@ def test_the_command_says_it_with_its_status_and_in_json(
     if check != "files":
         assert report["provenance"]["task"] == "tests/motions"
         assert (report["provenance"]["seeds"], report["provenance"]["successes"]) == ([0, 1], 2)
+
+
+def test_statistics_that_are_missing_are_named_and_the_rest_is_checked(tmp_path: Path) -> None:
+    write_motions(tmp_path, 2)
+    (tmp_path / "meta/stats.json").write_text('{"action": {}}')
+    files, *others = check_folder(tmp_path).findings
+    assert "stats.json has nothing of episode_index, frame_index" in files.summary
+    assert [finding.verdict for finding in others] == ["pass"] * len(CHECKS)
 
 
 def test_what_is_no_dataset_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

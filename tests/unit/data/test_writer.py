@@ -98,6 +98,9 @@ def test_staged_episodes_survive_and_damage_is_named(
         again.finish([3, 7], make_provenance(embodiment))
     with pytest.raises(DatasetError, match="no episode"):
         again.finish([], make_provenance(embodiment))
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"00000003.npz is gone: somebody removed it"):
+        again.finish([3, 7], make_provenance(embodiment))
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.95])

@@ -132,7 +132,7 @@ def test_a_wrong_action_is_refused(action: FloatArray) -> None:
 
 
 def test_another_rate_than_the_tasks_own_is_refused() -> None:
-    with pytest.raises(ConfigError, match="walker-walk is controlled at 40 Hz, not at 50: give control_hz=40"):
+    with pytest.raises(ConfigError, match="walker-walk is controlled at 40 Hz, not at 50: give that: --control-hz 40"):
         make("walker-walk", EnvironmentOptions(control_hz=50.0))
     assert make("walker-walk", EnvironmentOptions(control_hz=40.0)).control_dt_s == pytest.approx(0.025)
 

@@ -96,7 +96,7 @@ def test_a_reduced_run_reads_faster_from_the_mailbox_than_by_a_ray_call(tmp_path
 
 @pytest.mark.slow
 def test_a_reduced_run_measures_all_three_ways_of_the_wire(tmp_path: Path) -> None:
-    report = run("wire", "--seconds", "0.5", "--blocks", "1", "--json", str(tmp_path / "wire.json"))
+    report = run("wire", "--seconds", "1.5", "--blocks", "1", "--json", str(tmp_path / "wire.json"))
     assert set(report["rows"]) == {OURS, OPENPI, RAY}
     assert all(row["calls"] > 20 for row in report["rows"].values())
     assert report["openpi"]["openpi-client"] == "0.1.2"

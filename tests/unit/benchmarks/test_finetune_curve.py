@@ -14,6 +14,7 @@ from benchmarks.finetune_curve import (
     train,
     training_of,
 )
+from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
@@ -53,7 +54,7 @@ def test_from_scratch_has_the_base_s_shape_and_its_own_rate(tmp_path: Path) -> N
     assert (tuned.init, scratch.init) == ("humanoid-table", "")
     assert tuned.steps == scratch.steps == 40
     base = Checkpoint.open("humanoid-table").manifest
-    assert scratch.actor.model_dump() == base.actor.config
+    assert scratch.actor == FlowActorConfig.model_validate(base.actor.config)
     assert (scratch.subgoal_tokens, scratch.subgoal_dim) == (base.subgoal.num_tokens, base.subgoal.dim)
     changed = {key for key, value in tuned.decisive.items() if scratch.decisive[key] != value}
     shape = {"actor", "image_size", "camera", "exit_layer", "subgoal_tokens", "subgoal_dim"}

@@ -44,7 +44,9 @@ def make_actor(seed: int = 0, **settings: Any) -> FlowActor:
     )
     torch.manual_seed(seed)
     for parameter in actor.expert.parameters():
-        torch.nn.init.normal_(parameter, std=1.0 / parameter.shape[-1] ** 0.5)
+        # Drawn on the processor, so that a seed means the same weights on a GPU.
+        drawn = torch.nn.init.normal_(torch.empty(parameter.shape), std=1.0 / parameter.shape[-1] ** 0.5)
+        parameter.data.copy_(drawn)
     return actor
 
 

@@ -1,6 +1,7 @@
 """Every engine gives eager's rows, is refused when it does not, and says what it lacks."""
 
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,19 @@ def test_onnx_gives_the_rows_of_eager_whatever_the_expert(expert: ActionExpert) 
 
 @settings(max_examples=15, deadline=None)
 @given(experts(48, 64))
-def test_eight_bits_cost_what_eight_bits_cost(expert: ActionExpert) -> None:
-    difference = measure_parity(OnnxSampler(expert, int8=True), expert).difference
-    assert 0.0 < difference <= TOLERANCES["onnx-int8"]
+def test_eight_bits_are_within_their_tolerance_or_refused(expert: ActionExpert) -> None:
+    sampler, tolerance = OnnxSampler(expert, int8=True), TOLERANCES["onnx-int8"]
+    difference = measure_parity(sampler, expert).difference
+    assert difference > 0.0
+    with nullcontext() if difference <= tolerance else pytest.raises(ConfigError, match="gives other rows than eager"):
+        require_parity(sampler, expert, "onnx-int8", tolerance=tolerance)
+
+
+def test_eight_bits_cost_little_as_a_rule() -> None:
+    """An expert of random weights may cost more; of 21, most cost half of what is borne."""
+    random = [make_expert(seed, width=64, num_heads=4) for seed in range(21)]
+    differences = [measure_parity(OnnxSampler(expert, int8=True), expert).difference for expert in random]
+    assert np.median(differences) <= 0.5 * TOLERANCES["onnx-int8"]
 
 
 @settings(max_examples=25, deadline=None)

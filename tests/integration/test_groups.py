@@ -46,7 +46,9 @@ def test_every_group_is_commanded_at_its_own_rate(
     assert report.report["actor"]["count"] >= 3
     chunks = {line["sequence"]: line for line in read_log(tmp_path / "actor.1.jsonl") if line["kind"] == "chunk"}
     lines = read_log(tmp_path / "commands.jsonl")
-    assert [line["scheduler"] for line in lines if line["kind"] == "realtime"] == [report.report["realtime"]["scheduler"]]
+    assert [line["scheduler"] for line in lines if line["kind"] == "realtime"] == [
+        report.report["realtime"]["scheduler"]
+    ]
     commands = [line for line in lines if line["kind"] == "command"]
     assert check_limits(commands, config.embodiment, 1 / HZ).outside == 0
     played = [line for line in commands if line["source"] == "actor" and line["chunk_sequence"] in chunks]

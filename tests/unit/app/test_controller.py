@@ -83,6 +83,29 @@ def test_a_stop_is_latched_over_episodes_and_a_reset_starts_from_where_the_robot
     assert (kinds.count("stop"), kinds.count("stop_reset")) == (1, 1)
 
 
+def test_a_person_may_take_over_and_give_back() -> None:
+    with make_controller() as controller:
+        drive(controller, 1.0)
+        controller.offer(np.full(3, -0.5))
+        assert {command.source for command in drive_on(controller, 1.0, 0.4)} == {"teleoperation"}
+        controller.release()
+        commands = drive_on(controller, 1.4, 2.0)
+    assert "teleoperation" not in {command.source for command in commands}
+    assert commands[-1].source == "actor"
+    assert np.allclose(commands[-1].target, POSE, atol=1e-3)
+
+
+def drive_on(controller: dualsys.Controller, begin_s: float, seconds: float) -> list[dualsys.Command]:
+    """The same from a later time on, from zero."""
+    images = {"head": np.zeros((4, 6, 3), dtype=np.uint8)}
+    stamps = [begin_s + tick * 0.02 for tick in range(round(seconds * 50))]
+    state, commands = np.zeros(3), []
+    for stamp_s in stamps:
+        commands.append(controller.step(dualsys.Observation(stamp_s=stamp_s, state=state, images=images)))
+        state = commands[-1].target
+    return commands
+
+
 def test_to_keep_clear_both_the_distance_and_who_tells_it_are_needed() -> None:
     with pytest.raises(ConfigError, match=r"with both: safety\.clearance_m"):
         dualsys.Controller(None, PoseActor(ARM, SPEC, POSE), safety=SafetyConfig(clearance_m=0.02))

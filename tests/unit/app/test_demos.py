@@ -224,7 +224,7 @@ def test_an_expert_that_hardly_ever_succeeds_is_not_tried_for_long(tmp_path: Pat
 
 
 def test_nor_is_it_by_two_workers_whose_attempts_end_in_any_order(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"succeeded in [01] of 5[01] attempts \([02]\.0 %; at least 2 % are expected"):
+    with pytest.raises(DatasetError, match=r"succeeded in [01] of 5[01] attempts .*at least 2 % are expected"):
         record_demonstrations(_config(tmp_path, workers=2), make=make_hopeless)
 
 

@@ -24,7 +24,7 @@ from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.senses import Senses
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
-from dualsys.messages import LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
 from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor
 from tests.unit.bridge.loop_parts import SEEING, SPEC, DrawnEnvironment, SteppedClock, brightness, system
 
@@ -93,6 +93,40 @@ class World:
             reporter=self.reporter("actor"),
             clock=self.clock,
         )
+
+
+class NotingActor(PoseActor):
+    """Notes the prefixes it is given."""
+
+    prefixes: list[ActionPrefix | None]
+
+    def act(self, observation: Observation, subgoal: Any, prefix: ActionPrefix | None = None) -> ActionChunk:
+        self.prefixes.append(prefix)
+        return super().act(observation, subgoal, prefix)
+
+
+@pytest.mark.parametrize("late_rows", [0.0, 2.25, 40.0])
+def test_running_rows_are_those_of_the_observations_moment(late_rows: float) -> None:
+    """A busy actor sees a newer state than the request's: what runs from then on is what it continues."""
+    world = World()
+    actor = NotingActor(SEEING, SPEC, np.full(3, 0.4))
+    actor.prefixes = []
+    ramp = np.arange(10.0)[:, None] * np.array([0.01, 0.02, -0.01])
+    prefix = ActionPrefix(rows=ramp, inference_delay=2, guidance="identity")
+    request = ChunkRequest(sequence=0, stamp_s=101.0, use_subgoal=False, prefix=prefix)
+    world.boxes.writer(REQUEST).write(request, sequence=0, observation_stamp_s=101.0)
+    world.show(state_s=101.0 + late_rows * actor.dt_s)
+    assert world.actor_loop(actor).step()
+    (given,) = actor.prefixes
+    if late_rows > 9:
+        assert given is None
+        return
+    assert given is not None
+    expected = (np.arange(late_rows, 9.0 + 1e-9))[:, None] * np.array([0.01, 0.02, -0.01])
+    np.testing.assert_allclose(given.rows, expected, atol=1e-9)
+    assert given.inference_delay == 2
+    if late_rows == 0:
+        np.testing.assert_array_equal(given.rows, ramp)
 
 
 def test_senses_wait_for_all_of_this_episode() -> None:

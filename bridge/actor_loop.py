@@ -66,7 +66,7 @@ class ActorLoop:
         velocities = actor.embodiment.velocities
         self._stepped = velocities if velocities.any() else None
         self._latency_s = 0.0
-        self._counts = {"chunks": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
+        self._counts = {"chunks": 0, "guided": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
 
     def run(self, stop: threading.Event) -> None:
         """Act until told to stop."""
@@ -150,6 +150,7 @@ class ActorLoop:
         if request.prefix is None:
             return None
         later_s = observation.stamp_s - request.stamp_s
+        self._counts["guided"] += 1
         return moved_on(request.prefix, later_s / self._actor.dt_s, self._stepped)
 
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:

@@ -236,7 +236,7 @@ class PlannerLifeConfig:
     max_failures: Annotated[int, Field(gt=0)] = 20
     """Failed or refused plans in a row after which it is killed and started anew."""
     healthy_s: Positive = 5.0
-    """Ready for this long, it is healthy: the restarts before count no more."""
+    """Once subgoals have come for this long without a death, it is healthy: the restarts before count no more."""
     restart: RestartConfig = field(default_factory=RestartConfig)
     """How soon and how often it is started again."""
 

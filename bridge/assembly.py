@@ -6,6 +6,7 @@ from typing import Any
 
 from dualsys.action_groups import ActionGroups
 from dualsys.bridge.actor_loop import ActorLoop
+from dualsys.bridge.box_file import Pause
 from dualsys.bridge.boxes import (
     CHUNK,
     EPISODE,
@@ -46,7 +47,7 @@ def make_planner_loop(
     planner: Planner,
     *,
     log: RunLog | None = None,
-    wait: threading.Event | None = None,
+    wait: Pause | None = None,
     max_failures: int | None = None,
 ) -> PlannerLoop:
     """The planner's loop; adopts the subgoal box, once it is free where there is an event to `wait` until."""

@@ -160,4 +160,5 @@ class ActorLoop:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="actor", detail=reason)
 
     def _status(self) -> dict[str, Any]:
-        return {"ready": True, "latency_s": self._latency_s, "outages": self._senses.outages, **self._counts}
+        seen = {"outages": self._senses.outages, "old_images": self._senses.old_images}
+        return {"ready": True, "latency_s": self._latency_s, **seen, **self._counts}

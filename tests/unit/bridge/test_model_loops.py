@@ -25,6 +25,7 @@ from dualsys.bridge.senses import Senses
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
 from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.settings import StalenessConfig
 from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor
 from tests.unit.bridge.loop_parts import SEEING, SPEC, DrawnEnvironment, SteppedClock, brightness, system
 
@@ -258,7 +259,7 @@ def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
 
 def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None:
     world = World()
-    world.senses._image_expires_s = 0.5
+    world.senses._image = StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.5)
     loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
     world.show(state_s=101.0, frame_s=100.4)
     world.ask(0)
@@ -266,6 +267,29 @@ def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None
     assert loop._status()["outages"] == 1
     world.show(state_s=101.1, frame_s=100.7)
     assert loop.step()
+    assert loop._status()["old_images"] == 1, "stale, and used all the same"
+    world.show(state_s=101.2, frame_s=101.1)
+    world.ask(1)
+    assert loop.step()
+    assert (loop._status()["outages"], loop._status()["old_images"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("on_stale", "on_expired", "steps"), [("hold", "hold", [1, 0, 0]), ("keep", "keep", [1, 1, 1])]
+)
+def test_what_is_done_with_old_images_is_configured(on_stale: Any, on_expired: Any, steps: list[int]) -> None:
+    world = World()
+    world.senses._image = StalenessConfig(
+        fresh_s=0.1, usable_s=0.2, expire_s=0.5, on_stale=on_stale, on_expired=on_expired
+    )
+    loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
+    made = []
+    for number, age_s in enumerate((0.15, 0.3, 0.6)):
+        world.show(state_s=101.0 + number, frame_s=101.0 + number - age_s)
+        world.ask(number)
+        made.append(int(loop.step()))
+    assert made == steps
+    assert loop._status()["old_images"] == (2 if on_stale == "keep" else 0)
 
 
 def test_an_actor_whose_boxes_fail_answers_the_next_request() -> None:

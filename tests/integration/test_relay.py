@@ -164,7 +164,7 @@ class Visit:
             self._first.wait()
             self._had = tick["subgoals"]
             self._servers.enter_context(served(self._nodes))
-        elif planner["server"]["pid"] != self.pids[0]:
+        elif len(self.pids) == 1 and planner["server"]["pid"] != self.pids[0]:  # asked twice, it would die of it
             self.pids.append(planner["server"]["pid"])
             os.kill(tick["pid"], signal.SIGTERM)
 

@@ -156,9 +156,16 @@ class ActionExpert(nn.Module):
         out: Tensor = self.age_mlp(torch.cat([age_BD * known_B[:, None], known_B[:, None]], dim=-1))
         return out
 
-    def velocity(self, x_BAU: Tensor, condition_BD: Tensor, state_B1D: Tensor, memory: Memory) -> Tensor:
+    def velocity(
+        self,
+        x_BAU: Tensor,
+        condition_BD: Tensor,
+        state_B1D: Tensor,
+        memory: Memory,
+        prefix_BA: Tensor | None = None,
+    ) -> Tensor:
         """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
-        tokens_BTD = self._tokens(x_BAU, state_B1D)
+        tokens_BTD = self._tokens(x_BAU, state_B1D, prefix_BA)
         kept = iter(zip(memory.keys_LBNKH, memory.values_LBNKH, strict=True))
         for block in self._blocks():
             tokens_BTD = block.advance(tokens_BTD, condition_BD, next(kept) if block.cross else None, memory.mask_BK)

@@ -1,5 +1,6 @@
 """`FlowActor`: the actor protocol over an action expert."""
 
+import logging
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -9,18 +10,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.action_expert import ActionExpert, Memory
 from dualsys.actor.backends import build_sampler
 from dualsys.actor.config import FlowActorConfig
-from dualsys.actor.guidance import Running, sample_guided
+from dualsys.actor.guidance import Now, Running, sample_guided
 from dualsys.actor.normalization import ControllerStatistics
-from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache
+from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache, on_device
 from dualsys.actor.smoothing import smoothing_matrix
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch
 from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
+
+_LOGGER = logging.getLogger(__name__)
 
 WEIGHTS = "actor.safetensors"
 
@@ -44,6 +47,11 @@ class FlowActor:
         self._subgoal_spec = subgoal_spec
         self._sampler = EagerSampler(self.expert) if sampler is None else sampler
         self._memories = SubgoalCache(self._sampler.remember)
+        self._eager = EagerSampler(self.expert)
+        is_eager = isinstance(self._sampler, EagerSampler)
+        self._guided_memories = self._memories if is_eager else SubgoalCache(self._eager.remember)
+        self._guides = False
+        """Whether any chunk was guided yet: then most will be."""
         self._generator = torch.Generator()
         self.reset()
 
@@ -158,7 +166,8 @@ class FlowActor:
         Raises:
             SpecMismatch: for a subgoal of another shape than the spec's.
         """
-        self._memory(*self._tokens(subgoal))
+        memory = self._guided_memory if self._guides else self._memory
+        memory(*self._tokens(subgoal))
 
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
@@ -218,15 +227,13 @@ class FlowActor:
         if prefix.guidance not in self.guidances:
             offered = ", ".join(sorted(self.guidances))
             raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
-        condition = Condition(
-            state_BX=self._here(moment.state_X),
-            subgoal_BKC=self._here(tokens_KC),
-            mask_BK=self._here(mask_K),
-            age_B=torch.tensor([moment.age_s], dtype=torch.float32, device=self._device),
-            image_BCHW=None if moment.image_CHW is None else self._here(moment.image_CHW),
-        )
-        running = self._running(prefix)
-        rows_BAU = sample_guided(self.expert, condition, self._here(moment.noise_AU), running, prefix.guidance)
+        if not self._guides and not isinstance(self._sampler, EagerSampler):
+            engine = type(self._sampler).__name__
+            _LOGGER.warning("chunks with guidance %r are sampled eagerly, not by %s", prefix.guidance, engine)
+        self._guides = True
+        memory = self._guided_memory(tokens_KC, mask_K)
+        now = Now(*on_device(moment, self._device))
+        rows_BAU = sample_guided(self.expert, memory, now, self._running(prefix), prefix.guidance)
         rows_AU: npt.NDArray[np.float64] = rows_BAU[0].cpu().numpy().astype(np.float64)
         return rows_AU
 
@@ -250,6 +257,10 @@ class FlowActor:
 
     def _memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
         return self._memories.memory(self._sampler.version, tokens_KC, mask_K)
+
+    def _guided_memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
+        memory: Memory = self._guided_memories.memory(self._eager.version, tokens_KC, mask_K)
+        return memory
 
     def _tokens(self, subgoal: LatentSubgoal | None) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Copies of a subgoal's tokens and mask; without a subgoal, a mask without True."""

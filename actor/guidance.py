@@ -16,13 +16,14 @@ they are let go. An actor that has learned to continue given rows (arXiv 2512.05
 Flow time runs from noise at 0 to data at 1. Shape legend: B batch, A action rows, U actions.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from dualsys.actor.action_expert import ActionExpert, Condition
+from dualsys.actor.action_expert import ActionExpert, Memory
 from dualsys.actor.flow_matching import Solver, VelocityField, integrate
 from dualsys.messages import Guidance
 
@@ -40,6 +41,15 @@ class Running(NamedTuple):
     """How many there are."""
     delay: int
     """How many of them will have been consumed."""
+
+
+class Now(NamedTuple):
+    """What changes with every chunk, as a batch on the expert's device; see `dualsys.actor.sampling.Moment`."""
+
+    noise_BAU: Tensor
+    state_BX: Tensor
+    age_B: Tensor
+    image_BCHW: Tensor | None
 
 
 def soft_weights(horizon: int, running: Running) -> Tensor:
@@ -110,15 +120,22 @@ def seeded(noise_BAU: Tensor, running: Running) -> Tensor:
 
 
 @torch.no_grad()  # not inference mode: the Jacobian is taken in here
-def sample_guided(
-    expert: ActionExpert, condition: Condition, noise_BAU: Tensor, running: Running, guidance: Guidance
-) -> Tensor:
-    """Normalised rows `(B, A, U)` that continue running ones. Raises `ValueError` for `roll-forward`."""
-    config = expert.config
+def sample_guided(expert: ActionExpert, memory: Memory, now: Now, running: Running, guidance: Guidance) -> Tensor:
+    """Normalised rows `(B, A, U)` that continue running ones. Raises `ValueError` for `roll-forward`.
 
-    def field(x_BAU: Tensor, t_B: Tensor) -> Tensor:
-        velocity: Tensor = expert(x_BAU, t_B, condition)
-        return velocity
+    Args:
+        expert: Whose field is followed.
+        memory: Of the subgoal, as `expert.remember` makes it; not of inference mode, where the Jacobian is taken.
+        now: Noise, state, age of the subgoal, image: normalised.
+        running: What to continue.
+        guidance: How.
+    """
+    config, noise_BAU = expert.config, now.noise_BAU
+    seen = expert.look(memory, now.image_BCHW)
+    aged_BD, state_B1D = expert.age_condition(now.age_B, memory.present_B), expert.state_token(now.state_BX)
+
+    def field(x_BAU: Tensor, t_B: Tensor, prefix_BA: Tensor | None = None) -> Tensor:
+        return expert.velocity(x_BAU, expert.time_condition(t_B) + aged_BD, state_B1D, seen, prefix_BA)
 
     start_BAU = noise_BAU
     guided: VelocityField = field
@@ -130,8 +147,7 @@ def sample_guided(
         case "trained-prefix":
             count = min(running.delay, running.told, config.max_prefix)
             prefix_A = (torch.arange(config.horizon) < count).to(noise_BAU.device)
-            condition = condition._replace(prefix_BA=prefix_A[None])
-            guided = given(field, running, prefix_A)
+            guided = given(partial(field, prefix_BA=prefix_A[None]), running, prefix_A)
             start_BAU = torch.where(prefix_A[:, None], running.rows_BAU, noise_BAU)
         case _:
             raise ValueError(f"guidance {guidance!r} is not of the flow")

@@ -61,7 +61,7 @@ class EagerSampler:
         """Counts the writes to the weights, and names the device."""
         return sum(weight._version for weight in self._weights), str(_device(self._expert))
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: guided chunks take gradients through what reads it
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
         """Keys and values."""
         device = _device(self._expert)

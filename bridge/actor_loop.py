@@ -11,9 +11,9 @@ from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.scene import Episode
 from dualsys.bridge.senses import Senses
-from dualsys.chunking import problem_of
+from dualsys.chunking import moved_on, problem_of
 from dualsys.events import ChunkRequest
-from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Clock, Preparing
 from dualsys.provenance import sign_chunk
 from dualsys.telemetry import RunLog
@@ -63,8 +63,10 @@ class ActorLoop:
         self._prepared: tuple[int, int] | None = None
         """Epoch and sequence of the newest subgoal that was prepared."""
         self._attempt: tuple[int, int] | None = None
+        velocities = actor.embodiment.velocities
+        self._stepped = velocities if velocities.any() else None
         self._latency_s = 0.0
-        self._counts = {"chunks": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
+        self._counts = {"chunks": 0, "guided": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
 
     def run(self, stop: threading.Event) -> None:
         """Act until told to stop."""
@@ -134,7 +136,7 @@ class ActorLoop:
         if episode.key != self._attempt:
             self._actor.reset(seed=episode.model_seed)
             self._attempt = episode.key
-        chunk: Any = self._actor.act(observation, subgoal, request.prefix)
+        chunk: Any = self._actor.act(observation, subgoal, self._prefix(request, observation))
         usable = isinstance(chunk, ActionChunk)
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
         if problem is not None:
@@ -143,6 +145,14 @@ class ActorLoop:
         signed: ActionChunk = sign_chunk(chunk, request, subgoal)
         return replace(signed, rows=np.asarray(signed.rows, dtype=np.float64))
 
+    def _prefix(self, request: ChunkRequest, observation: Observation) -> ActionPrefix | None:
+        """The rows that run, from the observation's moment on: newer than the request's where something took time."""
+        if request.prefix is None:
+            return None
+        later_s = observation.stamp_s - request.stamp_s
+        self._counts["guided"] += 1
+        return moved_on(request.prefix, later_s / self._actor.dt_s, self._stepped)
+
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
         self._counts[counter] += 1
         _LOGGER.warning("%s", reason, exc_info=error)
@@ -150,4 +160,5 @@ class ActorLoop:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="actor", detail=reason)
 
     def _status(self) -> dict[str, Any]:
-        return {"ready": True, "latency_s": self._latency_s, "outages": self._senses.outages, **self._counts}
+        seen = {"outages": self._senses.outages, "old_images": self._senses.old_images}
+        return {"ready": True, "latency_s": self._latency_s, **seen, **self._counts}

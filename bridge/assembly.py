@@ -1,11 +1,11 @@
 """Loops from a configuration and its boxes: the same for threads and for processes."""
 
-import math
 import threading
 from typing import Any
 
 from dualsys.action_groups import ActionGroups
 from dualsys.bridge.actor_loop import ActorLoop
+from dualsys.bridge.box_file import Pause
 from dualsys.bridge.boxes import (
     CHUNK,
     EPISODE,
@@ -34,6 +34,7 @@ from dualsys.decision import DecisionCore
 from dualsys.guidance import require_guidance
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
+from dualsys.settings import StalenessConfig
 from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
 
@@ -46,7 +47,7 @@ def make_planner_loop(
     planner: Planner,
     *,
     log: RunLog | None = None,
-    wait: threading.Event | None = None,
+    wait: Pause | None = None,
     max_failures: int | None = None,
 ) -> PlannerLoop:
     """The planner's loop; adopts the subgoal box, once it is free where there is an event to `wait` until."""
@@ -70,8 +71,8 @@ def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLo
     clock = MonotonicClock()
     return ActorLoop(
         actor,
-        # The planner needs no such limit: its subgoals bear their images' age, and the tick judges that.
-        senses=make_senses(config, boxes, image_expires_s=config.image_expires_s),
+        # The planner needs no such policy: its subgoals bear their images' age, and the tick judges that.
+        senses=make_senses(config, boxes, image=config.image),
         requests=boxes.reader(REQUEST),
         subgoals=boxes.reader(subgoal_box(config)),
         outbox=boxes.writer(CHUNK),
@@ -136,11 +137,11 @@ def rehearse(config: SystemConfig, environment: Any) -> None:
     loop.run(threading.Event())
 
 
-def make_senses(config: SystemConfig, boxes: Boxes, *, image_expires_s: float = math.inf) -> Senses:
+def make_senses(config: SystemConfig, boxes: Boxes, *, image: StalenessConfig | None = None) -> Senses:
     """What puts the newest observation together; adopts nothing."""
     return Senses(
         episode=boxes.reader(EPISODE),
         state=boxes.reader(STATE),
         cameras={name: boxes.reader(spec) for name, spec in camera_boxes(config).items()},
-        image_expires_s=image_expires_s,
+        image=image,
     )

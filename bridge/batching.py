@@ -14,13 +14,38 @@ from typing import Any, final
 from dualsys.bridge.sensed import SensedCodec
 from dualsys.bridge.wire import SubgoalCodec
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.errors import BridgeError, DualsysError, InvalidObservation
+from dualsys.errors import BridgeError, DualsysError
 from dualsys.messages import Observation
 from dualsys.protocols import BatchPlanner, Planner
 from dualsys.provenance import subgoal_problem
 
 _LOGGER = logging.getLogger(__name__)
 _REASON_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An observation to plan for."""
+
+    embodiment: EmbodimentSpec
+    frame: bytes
+    run: tuple[str, str] = ("", "")
+    """The robot's name, and the key of its run."""
+    alone: bool = False
+    """Not together with others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A subgoal, or why there is none."""
+
+    subgoal: bytes | None = None
+    """Its frame."""
+    kind: str = ""
+    """`failures`: the observation or the planner failed. `refused`: what the planner returned can't be used."""
+    reason: str = ""
+    spoils: bool = False
+    """The planner failed on this observation alone: it is not to be planned for together with others."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -52,6 +77,31 @@ class Seat:
     failures_in_a_row: int = 0
     problem: str = ""
 
+    def take(self, answer: Answer) -> None:
+        """What came of its observation."""
+        self.alone = answer.spoils
+        if answer.subgoal is not None:
+            self.subgoal, self.number = answer.subgoal, self.number + 1
+            self.failures_in_a_row, self.problem = 0, ""
+            return
+        self.failures_in_a_row += 1
+        self.problem = answer.reason
+        if answer.kind == "refused":
+            self.refused += 1
+        else:
+            self.failures += 1
+
+    def figures(self) -> dict[str, Any]:
+        """What its robot is told of it."""
+        return {
+            "subgoals": self.number + 1,
+            "overtaken": self.overtaken,
+            "failures": self.failures,
+            "refused": self.refused,
+            "failures_in_a_row": self.failures_in_a_row,
+            "problem": self.problem,
+        }
+
 
 def choose(seats: Iterable[Seat], most: int) -> list[Seat]:
     """At most so many of the seats that have a new observation, those first that were served longest ago."""
@@ -59,42 +109,22 @@ def choose(seats: Iterable[Seat], most: int) -> list[Seat]:
     return sorted(waiting, key=lambda seat: seat.served)[:most]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """An observation to plan for."""
-
-    embodiment: EmbodimentSpec
-    frame: bytes
-    alone: bool = False
-    """Not together with others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A subgoal, or why there is none."""
-
-    subgoal: bytes | None = None
-    """Its frame."""
-    kind: str = ""
-    """`failures`: the observation or the planner failed. `refused`: what the planner returned can't be used."""
-    reason: str = ""
-    spoils: bool = False
-    """The planner failed on this observation alone: it is not to be planned for together with others."""
-
-
 @final
 class Batcher:
     """Asks a planner for several robots at once, where it can; what fails, fails for its robot alone.
 
     Args:
-        planner: Serves several robots where it is a `BatchPlanner`; else it is reset for each episode of the only one.
+        planner: Serves several robots where it is a `BatchPlanner`, which remembers none of them and is never reset;
+            else one, and is reset for each run, episode and attempt. A seat taken again by the same run, after a cut,
+            resets nothing.
     """
 
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
         self._spec: SubgoalSpec = planner.subgoal_spec
         self._codec = SensedCodec()
-        self._episode: int | None = None
+        self._begun: tuple[tuple[str, str], tuple[int, int]] | None = None
+        """Run and attempt that the planner was last reset for."""
         self.spoiled = 0
         """Batches that failed as a whole, and were planned one by one."""
 
@@ -110,7 +140,9 @@ class Batcher:
         for index, each in enumerate(asked):
             try:
                 observation = self._look(each)
-            except (BridgeError, InvalidObservation) as error:
+            except Exception as error:
+                if not isinstance(error, DualsysError):
+                    _LOGGER.warning("the planner could not be made ready for an episode", exc_info=error)
                 answers[index] = _failure(error)
                 continue
             if each.alone or not self.serves_many:
@@ -125,15 +157,16 @@ class Batcher:
     def _look(self, asked: Asked) -> Observation:
         episode, observation = self._codec.decode(asked.frame)
         asked.embodiment.check_observation(observation)
-        if not self.serves_many and episode.number != self._episode:
-            self._planner.reset(seed=episode.seed)
-            self._episode = episode.number
+        begun = (asked.run, episode.key)
+        if not self.serves_many and begun != self._begun:
+            self._planner.reset(seed=episode.model_seed)
+            self._begun = begun  # only now: one that failed is tried again
         return observation
 
     def _plan_together(self, observations: list[Observation]) -> list[Answer]:
         planner: Any = self._planner
         try:
-            subgoals = planner.plan_batch(observations)
+            subgoals = list(planner.plan_batch(observations))
             if len(subgoals) != len(observations):
                 raise BridgeError(f"plan_batch gave {len(subgoals)} subgoals for {len(observations)} observations")
         except Exception as error:

@@ -10,9 +10,9 @@ Why a file of our own: `multiprocessing.shared_memory` unlinks a segment when an
 import fcntl
 import os
 import struct
-import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from dualsys.bridge.shared_memory import no_room, require_folder
 from dualsys.errors import BridgeError
@@ -83,7 +83,15 @@ def create_box_file(path: Path, layout: BoxLayout) -> None:
         os.unlink(making)
 
 
-def open_box_file(path: Path, *, write: bool, wait: threading.Event | None = None) -> tuple[int, BoxLayout]:
+class Pause(Protocol):
+    """Waits between two looks; a `threading.Event` is one."""
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Wait for so long; whether to look no more."""
+        ...
+
+
+def open_box_file(path: Path, *, write: bool, wait: Pause | None = None) -> tuple[int, BoxLayout]:
     """Open a box's file, checked; as its writer, locked, once it is free where there is an event to `wait` until.
 
     Returns:
@@ -129,7 +137,7 @@ def _checked_layout(path: Path, descriptor: int) -> BoxLayout:
     return layout
 
 
-def _lock(path: Path, descriptor: int, wait: threading.Event | None) -> None:
+def _lock(path: Path, descriptor: int, wait: Pause | None) -> None:
     """Become the only writer. The kernel frees the lock when a writer dies, however it dies."""
     while True:
         try:

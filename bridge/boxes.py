@@ -1,11 +1,10 @@
 """Which mailboxes a run has, and where they are: in this process or in a folder of shared memory."""
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, final
 
-from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout
+from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout, Pause
 from dualsys.bridge.latest_value import Codec, Mailbox
 from dualsys.bridge.offer_wire import OfferCodec
 from dualsys.bridge.reporter import Status
@@ -82,7 +81,7 @@ def status_box(process: str) -> BoxSpec[Status]:
 class Boxes(Protocol):
     """Where to get a mailbox, for its writer and for its readers."""
 
-    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
+    def writer(self, spec: BoxSpec[T], *, wait: Pause | None = None) -> Mailbox[T]:
         """The writer's end; with an event to `wait` until, once the box is free."""
         ...
 
@@ -98,7 +97,7 @@ class LocalBoxes:
     def __init__(self) -> None:
         self._boxes: dict[str, Mailbox[Any]] = {}
 
-    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
+    def writer(self, spec: BoxSpec[T], *, wait: Pause | None = None) -> Mailbox[T]:
         """The box of that name."""
         del wait
         return self._boxes.setdefault(spec.name, Mailbox.local())
@@ -125,7 +124,7 @@ class SharedBoxes:
         for spec in specs:
             Mailbox.create(self._path(spec), spec.codec, capacity=spec.capacity)
 
-    def writer(self, spec: BoxSpec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
+    def writer(self, spec: BoxSpec[T], *, wait: Pause | None = None) -> Mailbox[T]:
         """Adopt the box of that name."""
         return Mailbox.writer(self._path(spec), spec.codec, wait=wait)
 

@@ -22,7 +22,7 @@ from typing import Any, final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dualsys.bridge.batching import Answer, Asked, Batcher, Seat, Sizes, choose
+from dualsys.bridge.batching import Asked, Batcher, Seat, Sizes, choose
 from dualsys.bridge.frames import WIRE_VERSION
 from dualsys.bridge.handshake import Hello
 from dualsys.bridge.parts import PartConfig, make_planner, planner_digest
@@ -87,15 +87,30 @@ class FleetServer:
         self._planning_since_s: float | None = None
 
     async def serve(self) -> str:
-        """Load, then plan for whoever has something new, until the process ends; why it could not be loaded."""
-        loop = asyncio.get_running_loop()
+        """Load, then plan for whoever has something new, until the process ends; why it could not be loaded, or ended.
+
+        Nobody waits for this call's answer: `join`, `newer` and `report` tell the reason.
+        """
         try:
-            self._batcher, self._hello = await loop.run_in_executor(self._thread, _load, self._config)
+            loaded = await asyncio.get_running_loop().run_in_executor(self._thread, _load, self._config)
+            self._batcher, self._hello = loaded
+            await self._plan_on()
         except Exception as error:
             # Ray would have to unpickle it elsewhere, where its class may not be.
-            _LOGGER.exception("the planner could not be loaded")
+            _LOGGER.exception("the planner %s", "could not be loaded" if self._hello is None else "is served no more")
             self._problem = f"{type(error).__name__}: {error}"
-            return self._problem
+        finally:
+            self._problem = self._problem or "it was told to serve no more"
+            for told in self._told.values():
+                told.set()
+        return self._problem
+
+    @property
+    def _ended(self) -> str:
+        """Why it plans for nobody any more, once it did; empty while it does."""
+        return "" if self._hello is None else self._problem
+
+    async def _plan_on(self) -> None:
         while True:
             self._forget_who_left()
             chosen = {ticket: seat for ticket, seat in self._seats.items() if seat.observation is not None}
@@ -113,14 +128,15 @@ class FleetServer:
         self._batches += 1
         for _, seat in batch:
             assert seat.observation is not None
-            asked.append(Asked(embodiment=seat.embodiment, frame=seat.observation, alone=seat.alone))
+            run = (seat.robot, seat.key)
+            asked.append(Asked(embodiment=seat.embodiment, frame=seat.observation, run=run, alone=seat.alone))
             seat.observation, seat.served = None, self._batches
         self._sizes.add(len(batch))
         self._planning_since_s = begin_s = monotonic()
         answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._batcher.plan, asked)
         self._planning_since_s, self._plan_s = None, monotonic() - begin_s
         for (ticket, seat), answer in zip(batch, answers, strict=True):
-            _give(seat, answer)
+            seat.take(answer)
             if ticket in self._told:
                 self._told[ticket].set()
 
@@ -141,7 +157,10 @@ class FleetServer:
 
         Returns:
             `ready`; then `problem`, and where that is empty `ticket`, `hello` (as `handshake.Hello` has it), `node`.
+            Not ready, it loads, or `ended` says why it plans no more: whoever made it makes another.
         """
+        if self._ended:
+            return {"ready": False, "problem": "", "ended": self._ended, "node": self._node}
         if self._problem or self._hello is None:
             return {"ready": bool(self._problem), "problem": self._problem, "node": self._node}
         problem = self._problem_of(application)
@@ -212,7 +231,7 @@ class FleetServer:
             "known": self._seats.get(ticket) is seat,
             "number": seat.number,
             "subgoal": subgoal,
-            "news": {**self._figures(), **_figures_of(seat)},
+            "news": {**self._figures(), **seat.figures()},
         }
 
     async def leave(self, ticket: str) -> None:
@@ -223,10 +242,14 @@ class FleetServer:
     async def report(self) -> dict[str, Any]:
         """How it is, and all robots."""
         robots = {
-            seat.robot: {**_figures_of(seat), "quiet_s": monotonic() - seat.heard_s} for seat in self._seats.values()
+            seat.robot: {**seat.figures(), "quiet_s": monotonic() - seat.heard_s} for seat in self._seats.values()
         }
-        state = "failed" if self._problem else "loading" if self._hello is None else "serving"
-        return {"state": state, "problem": self._problem, **self._figures(), "seats": robots}
+        return {"state": self._state(), "problem": self._problem, **self._figures(), "seats": robots}
+
+    def _state(self) -> str:
+        if self._problem:
+            return "failed" if self._hello is None else "ended"
+        return "loading" if self._hello is None else "serving"
 
     def _figures(self) -> dict[str, Any]:
         since_s = self._planning_since_s
@@ -240,6 +263,7 @@ class FleetServer:
             "spoiled": 0 if self._batcher is None else self._batcher.spoiled,
             "plan_s": self._plan_s,
             "busy_s": 0.0 if since_s is None else monotonic() - since_s,
+            "ended": self._ended,
         }
 
 
@@ -259,29 +283,3 @@ def _load(config: FleetConfig) -> tuple[Batcher, Hello]:
             # Some planners know only the words of their tasks; whether it plans is seen when it is asked in earnest.
             _LOGGER.info("the warm-up gave nothing: %s", error)
     return Batcher(planner), Hello.of(planner.subgoal_spec, planner_digest(config.planner))
-
-
-def _give(seat: Seat, answer: Answer) -> None:
-    """What came of a robot's observation."""
-    seat.alone = answer.spoils
-    if answer.subgoal is not None:
-        seat.subgoal, seat.number = answer.subgoal, seat.number + 1
-        seat.failures_in_a_row, seat.problem = 0, ""
-        return
-    seat.failures_in_a_row += 1
-    seat.problem = answer.reason
-    if answer.kind == "refused":
-        seat.refused += 1
-    else:
-        seat.failures += 1
-
-
-def _figures_of(seat: Seat) -> dict[str, Any]:
-    return {
-        "subgoals": seat.number + 1,
-        "overtaken": seat.overtaken,
-        "failures": seat.failures,
-        "refused": seat.refused,
-        "failures_in_a_row": seat.failures_in_a_row,
-        "problem": seat.problem,
-    }

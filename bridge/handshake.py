@@ -4,16 +4,18 @@
     planner.<pid>.welcome        supervisor -> host: plan (an empty file; a host that is refused is killed)
 
 Plain JSON in the run's folder, not a mailbox: hosts of another layout must still be understood. A host that waits as a
-standby has shaken hands before, so that its turn costs no time.
+standby has shaken hands before, so that its turn costs no time. While it waits it touches its hello, so that one that
+is stopped or hangs is found before it is needed.
 """
 
 import json
 import logging
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, final
 
 from dualsys import __version__
 from dualsys.bridge.box_file import LAYOUT_VERSION
@@ -115,6 +117,36 @@ def say_hello(folder: Path, hello: Hello, stop: threading.Event) -> None:
         if stop.wait(_POLL_S):
             raise BridgeError("stopped before the supervisor had let it plan")
     _LOGGER.info("let in by the supervisor: %s", hello)
+
+
+@final
+class Turn:
+    """How a host waits that has been let in while another has its place: each look at the place is a sign of its life.
+
+    Without one a standby that was stopped or hangs would be found when it is needed.
+
+    Args:
+        folder: The run's.
+        stop: Ends the waiting.
+    """
+
+    def __init__(self, folder: Path, stop: threading.Event) -> None:
+        self._hello = _hello_file(folder, os.getpid())
+        self._stop = stop
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Wait, as an event does; whether to wait no more."""
+        with suppress(FileNotFoundError):  # the supervisor has buried this host, or ends the run
+            os.utime(self._hello)
+        return self._stop.wait(timeout)
+
+
+def last_sign(folder: Path, pid: int) -> int:
+    """Differs after each sign of life of a host that waits; its value means nothing. 0: it has said nothing."""
+    try:
+        return os.stat(_hello_file(folder, pid)).st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def read_hello(folder: Path, pid: int) -> Hello | None:

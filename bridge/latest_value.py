@@ -7,13 +7,12 @@ writer dies, the next one adopts the box and its epoch goes up by one.
 """
 
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from dualsys.bridge.box_file import DEFAULT_SLOTS
+from dualsys.bridge.box_file import DEFAULT_SLOTS, Pause
 from dualsys.bridge.shared_slots import SharedSlots
 from dualsys.bridge.stamps import Stamps
 from dualsys.errors import BridgeError
@@ -108,7 +107,7 @@ class Mailbox(Generic[T]):
         SharedSlots.create(path, capacity=capacity, slots=slots)
 
     @classmethod
-    def writer(cls, path: Path, codec: Codec[T], *, wait: threading.Event | None = None) -> "Mailbox[T]":
+    def writer(cls, path: Path, codec: Codec[T], *, wait: Pause | None = None) -> "Mailbox[T]":
         """Adopt a shared box as its only writer: the epoch goes up by one.
 
         Args:

@@ -16,7 +16,7 @@ import numpy as np
 
 from dualsys.bridge.assembly import make_planner_loop
 from dualsys.bridge.boxes import SharedBoxes, status_box
-from dualsys.bridge.handshake import Hello, say_hello
+from dualsys.bridge.handshake import Hello, Turn, say_hello
 from dualsys.bridge.parts import make_planner, planner_digest
 from dualsys.bridge.process_life import run_process, use_one_torch_thread
 from dualsys.bridge.system import SystemConfig
@@ -47,7 +47,7 @@ def run_planner(config: SystemConfig, planner: Planner, stop: threading.Event) -
     """
     say_hello(config.folder, Hello.of(planner.subgoal_spec, planner_digest(config.planner)), stop)
     boxes = SharedBoxes(config.folder)
-    loop = make_planner_loop(config, boxes, planner, wait=stop)
+    loop = make_planner_loop(config, boxes, planner, wait=Turn(config.folder, stop))
     if config.log_folder is None:
         loop.run(stop)
         return

@@ -1,7 +1,8 @@
 """Keeps a planner: tells the lives of its hosts (`dualsys.planner_life`) what happens, and does what they decide.
 
-It learns of a death from whoever runs the hosts, of a hang from the age of the box's heartbeat, of subgoals from the
-box's stamps, of failed plans from the planner's status; and it shakes hands with every host before that may plan.
+It learns of a death from whoever runs the hosts, of a hang from the age of the box's heartbeat or of a standby's sign,
+of subgoals from the box's stamps, of failed plans from the planner's status; and it shakes hands with every host before
+that may plan.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, final
 
-from dualsys.bridge.handshake import forget, read_hello, welcome
+from dualsys.bridge.handshake import forget, last_sign, read_hello, welcome
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.launchers import PlannerHosts
 from dualsys.bridge.reporter import Status
@@ -71,6 +72,8 @@ class PlannerKeeper:
         self._lives = [PlannerLife(config.planner_life) for _ in range(hosts.count)]
         self._started_s = [math.inf] * hosts.count
         self._welcomed: list[int | None] = [None] * hosts.count
+        self._signs: list[tuple[int, float]] = [(0, -math.inf)] * hosts.count
+        """The last sign of life of each host that waits, and when it was seen first."""
         self._digest: str | None = None
         self._seen_subgoal = -1
         self._seen_failures: tuple[int, int] = (0, 0)
@@ -105,8 +108,17 @@ class PlannerKeeper:
         pid = self._hosts.pid(index)
         if pid is None or self._welcomed[index] != pid:
             return self._shake_hands(index, pid, now_s)
-        # A host that waits for its turn has nothing to show.
-        return [*self._work_of(pid, now_s), passed] if pid == self._subgoals.living_writer() else [passed]
+        if pid != self._subgoals.living_writer():
+            return [self._wait_of(index, pid, now_s), passed]
+        self._signs[index] = (0, now_s)
+        return [*self._work_of(pid, now_s), passed]
+
+    def _wait_of(self, index: int, pid: int, now_s: float) -> Beat:
+        """What a host that waits for its turn has shown: that it lives. Told by change: its clock isn't this one."""
+        sign = last_sign(self._config.folder, pid)
+        if sign != self._signs[index][0]:
+            self._signs[index] = (sign, now_s)
+        return Beat(now_s=now_s, age_s=now_s - self._signs[index][1])
 
     def _shake_hands(self, index: int, pid: int | None, now_s: float) -> list[LifeEvent]:
         loading = Beat(now_s=now_s, age_s=now_s - self._started_s[index], loading=True)
@@ -123,7 +135,7 @@ class PlannerKeeper:
             self.set_up_problem = f"the planner's host was refused: {problem}"
             return [Refused(now_s=now_s, reason=self.set_up_problem)]
         self._digest = hello.digest
-        self._welcomed[index] = pid
+        self._welcomed[index], self._signs[index] = pid, (0, now_s)
         welcome(self._config.folder, pid)
         return [Passed(now_s=now_s)]
 

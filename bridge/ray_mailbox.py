@@ -14,10 +14,10 @@ and write into shared memory.
 """
 
 import os
-import threading
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
+from dualsys.bridge.box_file import Pause
 from dualsys.bridge.box_line import NAMESPACE, BoxLine, Unreachable, actor_name, connected_ray
 from dualsys.bridge.box_server import BoxServer
 from dualsys.bridge.latest_value import Codec, Mailbox
@@ -79,7 +79,7 @@ class RayBox:
             self._ray.kill(self._server, no_restart=True)
 
 
-def ray_writer(name: str, codec: Codec[T], *, wait: threading.Event | None = None) -> Mailbox[T]:
+def ray_writer(name: str, codec: Codec[T], *, wait: Pause | None = None) -> Mailbox[T]:
     """Adopt a Ray box as its only writer: the epoch goes up by one.
 
     Args:

@@ -128,7 +128,8 @@ class Relay:
                 if answer["ready"] and not problem:
                     self._node, self._problem = answer["node"], ""
                     return RelayLink(self._line, answer["ticket"], self._woke)
-                self._problem = problem or "the planner loads"
+                self._line.watch(answer)
+                self._problem = problem or answer.get("ended") or "the planner loads"
                 if problem and self._outbox is None:
                     raise NotLetIn(problem)
             except Unreachable as error:

@@ -1,13 +1,14 @@
 """The newest observation, put together from the boxes that the tick and the cameras write."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import CameraFrame, Episode
 from dualsys.messages import Observation
+from dualsys.settings import StalenessConfig
+from dualsys.staleness import action_for, freshness
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class Senses:
         episode: What runs now.
         state: Observations without images.
         cameras: One box a camera.
-        image_expires_s: Age of an image, when the state was sensed, beyond which there is nothing to act on.
+        image: What is done with old images: `keep`, or `hold`: there is nothing to act on. None: nothing is asked.
     """
 
     def __init__(
@@ -28,15 +29,17 @@ class Senses:
         episode: Mailbox[Episode],
         state: Mailbox[Observation],
         cameras: Mapping[str, Mailbox[CameraFrame]],
-        image_expires_s: float = math.inf,
+        image: StalenessConfig | None = None,
     ) -> None:
         self._episode = episode
         self._state = state
         self._cameras = cameras
-        self._image_expires_s = image_expires_s
+        self._image = image
         self._blind = False
         self.outages = 0
         """Times that a camera's images have become too old."""
+        self.old_images = 0
+        """Observations that were handed out with an image that was stale or expired."""
 
     def newest(self) -> tuple[Episode, Observation] | None:
         """The episode and its newest observation; None while it lacks a state, or a camera an image that isn't too old.
@@ -63,8 +66,12 @@ class Senses:
 
     def _is_blind(self, observation: Observation) -> bool:
         """Whether a camera has stopped; counted and logged when it begins."""
+        if self._image is None:
+            return False
         age_s = observation.stamp_s - observation.oldest_stamp_s
-        before, self._blind = self._blind, age_s > self._image_expires_s
+        word = freshness(age_s, self._image)
+        before, self._blind = self._blind, action_for(word, self._image) != "keep"
+        self.old_images += word in ("stale", "expired") and not self._blind
         if self._blind and not before:
             self.outages += 1
             _LOGGER.warning("an image is %.1f s old: nothing is made of what is seen until a newer one comes", age_s)

@@ -140,8 +140,10 @@ class OwnServer:
             self._made_anew_at_s = monotonic() + delay_s
 
     def watch(self, news: dict[str, Any]) -> None:
-        """End it where it hangs; one that has served for a while has all its restarts again."""
-        if news.get("busy_s", 0.0) > self._hangs_after_s:
+        """End it where it hangs, or plans no more; one that has served for a while has all its restarts again."""
+        if news.get("ended"):
+            self.lost(f"it plans no more: {news['ended']}")
+        elif news.get("busy_s", 0.0) > self._hangs_after_s:
             self.lost(f"it was at one batch for {news['busy_s']:.1f} s")
         elif news.get("batches") and monotonic() - self._made_s > _HEALTHY_S:
             self._budget.refill()

@@ -14,7 +14,6 @@ it holds (`frames`): one place for one array and for a subgoal of several.
 import mmap
 import os
 import struct
-import threading
 import zlib
 from pathlib import Path
 from time import monotonic
@@ -29,6 +28,7 @@ from dualsys.bridge.box_file import (
     WRITER_PID,
     WRITER_START,
     BoxLayout,
+    Pause,
     create_box_file,
     open_box_file,
     process_start_ticks,
@@ -74,7 +74,7 @@ class SharedSlots:
 
     @classmethod
     def attach(
-        cls, path: Path, *, write: bool, wait: threading.Event | None = None, careful: bool | None = None
+        cls, path: Path, *, write: bool, wait: Pause | None = None, careful: bool | None = None
     ) -> "SharedSlots":
         """Open a box; as its writer, adopt it.
 

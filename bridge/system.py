@@ -8,7 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
-from dualsys.settings import CoreConfig, PlannerLifeConfig, RealtimeConfig, RestartConfig, SafetyConfig
+from dualsys.settings import (
+    IMAGE_ACTIONS,
+    CoreConfig,
+    PlannerLifeConfig,
+    RealtimeConfig,
+    RestartConfig,
+    SafetyConfig,
+    StalenessConfig,
+    image_staleness,
+)
 from dualsys.tape import TapeHead
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -56,8 +65,8 @@ class SystemConfig(BaseModel):
     control_hz: Rate = 500.0
     planner_hz: Rate = 5.0
     camera_hz: Rate = 10.0
-    image_expires_s: Rate = 2.0
-    """Age of a camera's image beyond which the actor makes no chunk from it: its motion comes to rest instead."""
+    image: StalenessConfig = image_staleness()
+    """What the actor does with old images: `keep`, or `hold`: it makes no chunk, and its motion comes to rest."""
     state_hz: Rate = 100.0
     """Rate at which the tick publishes the robot's state for the others."""
     video_hz: float = Field(default=0.0, ge=0)
@@ -87,6 +96,12 @@ class SystemConfig(BaseModel):
     def _check_rates(self) -> Self:
         if self.state_hz > self.control_hz:
             raise ValueError(f"state_hz {self.state_hz} exceeds control_hz {self.control_hz}: the tick publishes it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_image_actions(self) -> Self:
+        if not {self.image.on_stale, self.image.on_expired} <= set(IMAGE_ACTIONS):
+            raise ValueError(f"what is done with an old image is one of {', '.join(IMAGE_ACTIONS)}")
         return self
 
     @property

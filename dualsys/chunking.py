@@ -10,12 +10,13 @@ next at each row: at 500 Hz the acceleration limit would then cut most ticks of 
 """
 
 import math
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualsys.messages import ActionChunk, FloatArray
+from dualsys.messages import ActionChunk, ActionPrefix, FloatArray
 
 Columns = NDArray[np.bool_]
 ChunkProblem = Literal["shape", "finite", "timing"]
@@ -70,6 +71,25 @@ def rows_from(rows: FloatArray, position: float, stepped: Columns | None = None)
     tangents = np.concatenate([slopes[:1], _tangent(slopes[:-1], slopes[1:]), slopes[-1:]])
     targets = _hermite(rows[:-1], rows[1:], slopes, tangents[:-1], tangents[1:], share)[index:]
     return targets if stepped is None else np.where(stepped, rows[index:-1], targets)
+
+
+def moved_on(prefix: ActionPrefix, rows: float, stepped: Columns | None = None) -> ActionPrefix | None:
+    """A prefix as it is for a later moment than it was made for; None where nothing runs any more then.
+
+    The expected delay stays: it is counted from the observation that a chunk is made from.
+
+    Args:
+        prefix: Row 0 is meant for its own moment.
+        rows: How much later, in rows; below 0, earlier: its first row is repeated for what ran before, which it doesn't
+            tell.
+        stepped: As for `target_at`.
+    """
+    if abs(rows) <= ROW_ROUNDING:
+        return prefix
+    lead = max(0, math.ceil(-rows - ROW_ROUNDING))
+    later = rows_from(prefix.rows, max(rows + lead, 0.0), stepped)
+    moved = np.concatenate([np.repeat(prefix.rows[:1], lead, axis=0), later])
+    return replace(prefix, rows=moved) if len(moved) else None
 
 
 def _hermite(

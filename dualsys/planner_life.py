@@ -10,9 +10,10 @@
        |  failed <---.        | too many failed plans     v for hangs_after_s      | refused
        |             |        |                         hung --. (killed)          v
        '-------------(--------'<-------------------------------'  died           failed
-         died        '-- no restart is left                                        only `Reset` leads out
+         died        '-- no restart is left                                        nothing leads out
 
-Restarts back off and have limits (`dualsys.restarts`); ready for `healthy_s` without a break, their count begins anew.
+Restarts back off and have limits (`dualsys.restarts`). Once subgoals have come for `healthy_s` without a death between,
+however far apart, their count begins anew. A planner that has failed is planned with again in the next run.
 Whoever carries out the decisions tells by further events what became of them: after `start` comes `Began` or `Died`,
 after `kill` comes `Died`. No clocks and no processes here, and `handle` never raises.
 """
@@ -86,14 +87,7 @@ class Passed:
     now_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reset:
-    """Somebody has mended it: start it anew, with all restarts left."""
-
-    now_s: float
-
-
-LifeEvent = Began | Died | Accepted | PlanFailed | Beat | Refused | Passed | Reset
+LifeEvent = Began | Died | Accepted | PlanFailed | Beat | Refused | Passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +101,6 @@ class LifeDecision:
 
 
 _NOTHING = LifeDecision()
-_RUNNING: tuple[LifeState, ...] = ("starting", "ready", "stale", "hung")
 
 
 @final
@@ -125,7 +118,9 @@ class PlannerLife:
         self._start_at_s = float("-inf")
         self._starts_anew = False
         self._condemned = ""
-        self._accepted_s = self._ready_since_s = float("-inf")
+        self._accepted_s = float("-inf")
+        self._plans_since_s: float | None = None
+        """Time of the first subgoal since its start."""
         self.state: LifeState = "restarting"
         self.reason = ""
         """The newest misfortune, in words."""
@@ -136,8 +131,6 @@ class PlannerLife:
     def handle(self, event: LifeEvent) -> LifeDecision:
         """Take in what happened; what to do about it."""
         self._now_s = max(self._now_s, event.now_s)
-        if isinstance(event, Reset):
-            return self._reset()
         if self.state == "failed":
             return _NOTHING
         if isinstance(event, Refused):
@@ -181,25 +174,23 @@ class PlannerLife:
         return _NOTHING
 
     def _accept(self) -> None:
-        if self.state != "ready":
-            self.state, self._ready_since_s = "ready", self._now_s
-        self._accepted_s = self._now_s
+        self.state, self._accepted_s = "ready", self._now_s
+        if self._plans_since_s is None:
+            self._plans_since_s = self._now_s
+        if self._now_s - self._plans_since_s >= self._config.healthy_s:
+            self._budget.refill()
 
     def _pass_time(self) -> None:
-        """Become stale, or healthy, by the time that has passed."""
-        if self.state != "ready":
-            return
-        if self._now_s - self._accepted_s > self._config.stale_after_s:
+        """Become stale by the time that has passed."""
+        if self.state == "ready" and self._now_s - self._accepted_s > self._config.stale_after_s:
             self.state = "stale"
-        elif self._accepted_s - self._ready_since_s >= self._config.healthy_s:
-            self._budget.refill()
 
     def _condemn(self, reason: str) -> LifeDecision:
         self.reason = self._condemned = reason
         return LifeDecision(action="kill", reason=reason)
 
     def _bury(self, reason: str) -> LifeDecision:
-        self._condemned, self._starts_anew = "", True
+        self._condemned, self._starts_anew, self._plans_since_s = "", True, None
         delay_s = self._budget.delay_s(self._now_s)
         if delay_s is None:
             return self._fail(f"{reason}; {self._budget.exhausted()}")
@@ -209,14 +200,6 @@ class PlannerLife:
     def _fail(self, reason: str) -> LifeDecision:
         self.state, self.reason = "failed", reason
         return LifeDecision(action="give_up", reason=reason)
-
-    def _reset(self) -> LifeDecision:
-        if self.state != "failed":
-            return _NOTHING
-        self._budget.refill()
-        self._condemned, self._start_at_s = "", self._now_s
-        self.state = "restarting"
-        return LifeDecision(action="start")
 
 
 def state_of_all(lives: list[PlannerLife]) -> LifeState:

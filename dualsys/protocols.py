@@ -45,7 +45,9 @@ class Planner(Protocol):
 class BatchPlanner(Protocol):
     """A planner that can serve several robots at once: each subgoal comes from its own observation and nothing else.
 
-    Whoever serves several robots never calls `reset`: such a planner remembers no episode.
+    Whoever serves several robots never calls `reset`: such a planner remembers nothing from one plan to the next, so
+    that neither another robot nor the episode or the attempt before can be seen in what it plans. One that remembers
+    has no `plan_batch`: it serves one robot, and is reset for each of its attempts.
     """
 
     def plan_batch(self, observations: Sequence[Observation]) -> list[LatentSubgoal]:

@@ -75,6 +75,15 @@ def _source_staleness() -> StalenessConfig:
     return StalenessConfig(fresh_s=0.05, usable_s=0.2, expire_s=0.5)
 
 
+def image_staleness() -> StalenessConfig:
+    """Of a camera's images, by their age when the state was sensed. What can be done is in `IMAGE_ACTIONS`."""
+    return StalenessConfig(fresh_s=0.2, usable_s=0.5, expire_s=2.0)
+
+
+IMAGE_ACTIONS: tuple[StaleAction, ...] = ("keep", "hold")
+"""What an actor can do with an old image. `keep`: make a chunk of it all the same, and count it. `hold`: make none."""
+
+
 RecoveryReaction = Literal["resample", "retrace", "home", "escalate"]
 """What is done when an attempt has failed, before planner and actor begin anew.
 
@@ -236,9 +245,23 @@ class PlannerLifeConfig:
     max_failures: Annotated[int, Field(gt=0)] = 20
     """Failed or refused plans in a row after which it is killed and started anew."""
     healthy_s: Positive = 5.0
-    """Ready for this long, it is healthy: the restarts before count no more."""
+    """Once subgoals have come for this long without a death, it is healthy: the restarts before count no more."""
     restart: RestartConfig = field(default_factory=RestartConfig)
     """How soon and how often it is started again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class SupervisionConfig:
+    """When the processes of a run, the planner's aside, count as hung or gone."""
+
+    ready_within_s: Positive = 300.0
+    """How long everything may take to load before the run is given up."""
+    hangs_after_s: Positive = 10.0
+    """An actor or a camera without a sign of life for this long is killed and started again."""
+    max_failed_starts: Annotated[int, Field(gt=0)] = 20
+    """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
+    ray_head_gone_after_s: Positive = 10.0
+    """Ray's head without an answer for this long is taken for dead: a local cluster is started anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from dualsys import registry
 from dualsys.config import describe_invalid
 from dualsys.errors import ConfigError
-from dualsys.settings import CoreConfig, TimingConfig
+from dualsys.settings import IMAGE_ACTIONS, CoreConfig, StalenessConfig, TimingConfig
 
 
 def require_timing(timing: Callable[[], TimingConfig]) -> None:
@@ -16,6 +16,13 @@ def require_timing(timing: Callable[[], TimingConfig]) -> None:
         timing()
     except ValidationError as error:
         raise ConfigError(describe_invalid(error, flags="--")) from error
+
+
+def require_image_actions(image: StalenessConfig) -> None:
+    """Raise `ConfigError` for what can't be done with an old image."""
+    for flag, action in (("on-stale", image.on_stale), ("on-expired", image.on_expired)):
+        if action not in IMAGE_ACTIONS:
+            raise ConfigError(f"--image.{flag} {action}: with an old image an actor can {' or '.join(IMAGE_ACTIONS)}")
 
 
 def require_parts(*, planner: str, actor: str, core: CoreConfig) -> None:

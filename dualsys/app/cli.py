@@ -13,92 +13,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dualsys.app.commands import COMMANDS
 from dualsys.errors import ConfigError, DualsysError, unknown_name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandEntry:
-    """Where a command lives and what it is for."""
-
-    config: str
-    """`module:name` of the options' dataclass."""
-    function: str
-    """`module:name` of the function that takes the options and returns the exit status."""
-    summary: str
-
-
-COMMANDS: dict[str, CommandEntry] = {
-    "run": CommandEntry(
-        config="dualsys.app.run_config:RunConfig",
-        function="dualsys.app.run:main",
-        summary="Drive one task live with both systems, with a table, a video and a log.",
-    ),
-    "serve": CommandEntry(
-        config="dualsys.app.serve:ServeConfig",
-        function="dualsys.app.serve:main",
-        summary="Serve one planner to many robots of a Ray cluster, until Ctrl-C.",
-    ),
-    "replay": CommandEntry(
-        config="dualsys.app.replay:ReplayConfig",
-        function="dualsys.app.replay:main",
-        summary="Decide a recorded run again and compare every command to the bit.",
-    ),
-    "eval": CommandEntry(
-        config="dualsys.app.evaluate:EvalConfig",
-        function="dualsys.app.evaluate:main",
-        summary="Success rate of a suite or a task on the virtual clock, latencies as arguments.",
-    ),
-    "demos": CommandEntry(
-        config="dualsys.app.demos:DemosConfig",
-        function="dualsys.app.demos:main",
-        summary="Record demonstrations of the scripted expert as a LeRobot dataset.",
-    ),
-    "data check": CommandEntry(
-        config="dualsys.app.data_check:DataCheckConfig",
-        function="dualsys.app.data_check:main",
-        summary="Check datasets: rate, alignment, frozen cameras, saturated joints, duplicates, where they come from.",
-    ),
-    "data import": CommandEntry(
-        config="dualsys.app.data_import:DataImportConfig",
-        function="dualsys.app.data_import:main",
-        summary="Import demonstrations of LeRobot, ACT, robomimic, LIBERO and Diffusion Policy.",
-    ),
-    "train": CommandEntry(
-        config="dualsys.app.train_config:TrainConfig",
-        function="dualsys.app.train:main",
-        summary="Train a planner and an actor together on a dataset.",
-    ),
-    "finetune": CommandEntry(
-        config="dualsys.app.finetune:FinetuneConfig",
-        function="dualsys.app.finetune:main",
-        summary="Teach a trained controller a new task from a few dozen demonstrations.",
-    ),
-    "correct": CommandEntry(
-        config="dualsys.app.correct:CorrectConfig",
-        function="dualsys.app.correct:main",
-        summary="Let a controller act and the expert step in: data for the next training.",
-    ),
-    "report": CommandEntry(
-        config="dualsys.app.report:ReportConfig",
-        function="dualsys.app.report:main",
-        summary="Make the page of a training anew, with videos.",
-    ),
-    "list": CommandEntry(
-        config="dualsys.app.listing:ListConfig",
-        function="dualsys.app.listing:main",
-        summary="Tasks, planners, actors, chunk policies, experts, robots and checkpoints that are installed.",
-    ),
-    "doctor": CommandEntry(
-        config="dualsys.app.doctor:DoctorConfig",
-        function="dualsys.app.doctor:main",
-        summary="Check this machine: versions, rendering, shared memory, Ray, assets; say how to mend what is wrong.",
-    ),
-}
 
 _EPILOG = """\
 Every command: dualsys COMMAND --help

@@ -108,6 +108,11 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         video_hz=VIDEO_HZ if config.video is not None else 0.0,
         planner_standbys=config.planner_standbys,
         planner_life=config.planner_life,
+        image=config.image,
+        ready_within_s=config.supervision.ready_within_s,
+        actor_hangs_after_s=config.supervision.hangs_after_s,
+        max_failed_starts=config.supervision.max_failed_starts,
+        ray_head_gone_after_s=config.supervision.ray_head_gone_after_s,
         log_folder=log,
     )
 

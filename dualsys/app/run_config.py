@@ -6,10 +6,20 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dualsys.app.border import require_parts, require_timing
+from dualsys.app.border import require_image_actions, require_parts, require_timing
 from dualsys.bridge.placement import placement
 from dualsys.errors import ConfigError
-from dualsys.settings import ActorBackend, CoreConfig, PlannerLifeConfig, RealtimeConfig, SafetyConfig, TimingConfig
+from dualsys.settings import (
+    ActorBackend,
+    CoreConfig,
+    PlannerLifeConfig,
+    RealtimeConfig,
+    SafetyConfig,
+    StalenessConfig,
+    SupervisionConfig,
+    TimingConfig,
+    image_staleness,
+)
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -72,6 +82,11 @@ class RunConfig:
     """Further planners, loaded and waiting for the one that plans to die (processes)."""
     planner_life: PlannerLifeConfig = field(default_factory=PlannerLifeConfig)
     """When the planner counts as stale or hung, and how often it is started again (processes)."""
+    image: StalenessConfig = field(default_factory=image_staleness)
+    """What the actor does with images this much older than the state: `keep`, or `hold`: it makes no chunk, and the
+    motion comes to rest (threads and processes)."""
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
+    """When the other processes count as hung or gone (processes)."""
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
     """What the tick asks of the system: scheduling, a CPU, locked memory (threads and processes)."""
     video: Path | None = None
@@ -92,6 +107,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
         require_timing(self.timing)
+        require_image_actions(self.image)
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
         if not all(value > 0 for value in (self.seconds, self.camera_hz)):
             raise ConfigError("--seconds and --camera-hz must be above 0")

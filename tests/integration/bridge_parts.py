@@ -56,6 +56,26 @@ def planner() -> KnownPlanner:
     return KnownPlanner(SPEC)
 
 
+class OneBadReset(KnownPlanner):
+    """Its first reset raises."""
+
+    def __init__(self) -> None:
+        super().__init__(SPEC)
+        self._is_bad = True
+
+    def reset(self, *, seed: int = 0) -> None:
+        """As it says."""
+        was_bad, self._is_bad = self._is_bad, False
+        if was_bad:
+            raise RuntimeError("the camera of the cabinet is off")
+        super().reset(seed=seed)
+
+
+def planner_with_one_bad_reset() -> KnownPlanner:
+    """Counts its calls, after a reset that raises."""
+    return OneBadReset()
+
+
 def planner_unless(marker: str) -> KnownPlanner:
     """Can't be built while there is a file at a path."""
     _require_none(marker)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dualsys.app import cli
+from dualsys.app.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,11 +35,11 @@ def commands() -> list[str]:
         lines = [line for _, source in blocks("bash") for line in source.splitlines() if line.startswith("dualsys ")]
         found |= {command for command in (*spans, *lines) if command.split()[1] in _first_words()}
     # A name alone, in prose, asks for nothing.
-    return sorted(command for command in found if command.removeprefix("dualsys ") not in cli.COMMANDS)
+    return sorted(command for command in found if command.removeprefix("dualsys ") not in COMMANDS)
 
 
 def _first_words() -> set[str]:
-    return {name.split()[0] for name in cli.COMMANDS}
+    return {name.split()[0] for name in COMMANDS}
 
 
 def run(source: list[str], folder: Path) -> str:
@@ -70,7 +71,7 @@ def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest
     if "--help" in arguments:
         pytest.skip("help is tested with the command line")
     options = cli.parse_options(name, arguments)
-    assert type(options).__name__ == cli.COMMANDS[name].config.partition(":")[2]
+    assert type(options).__name__ == COMMANDS[name].config.partition(":")[2]
 
 
 def test_the_readme_has_code_early() -> None:

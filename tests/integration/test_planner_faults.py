@@ -154,6 +154,30 @@ def test_a_stopped_planner_is_told_by_its_age_and_replaced(tmp_path: Path) -> No
     assert "gave no sign of life" in told(config)
 
 
+def test_a_standby_that_is_stopped_while_it_waits_is_replaced_and_nobody_else(tmp_path: Path) -> None:
+    config = system(tmp_path, planner_standbys=1, planner_life=PlannerLifeConfig(hangs_after_s=2.0, restart=QUICK))
+    victims: list[int] = []
+
+    def are_both_there(statuses: Statuses) -> bool:
+        hosts = statuses["supervisor"]["planner"]["hosts"]
+        return any(host["state"] == "ready" for host in hosts) and all(host["loaded"] for host in hosts)
+
+    def is_replaced(statuses: Statuses) -> bool:
+        if not are_both_there(statuses):
+            return False
+        if not victims:
+            waiting = bridge_system.processes_of(f"planner_host {FOLDER}") - {statuses["planner"]["pid"]}
+            victims.extend(waiting)
+            processes.stop(victims[0])
+        return bool(statuses["supervisor"]["planner"]["restarts"])
+
+    report = run(config, lambda _: None, is_replaced)
+    assert len(victims) == 1
+    assert report["processes"]["planner"]["epoch"] == 1, "the one that planned went on"
+    assert report["planner"]["life"]["hangs"] == report["planner"]["life"]["restarts"] == 1
+    assert "gave no sign of life" in told(config)
+
+
 def test_one_that_ends_in_every_start_is_given_up_after_five(tmp_path: Path) -> None:
     def harm(statuses: Statuses) -> None:
         touch(tmp_path)(statuses)

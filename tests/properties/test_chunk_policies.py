@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dualsys import registry
 from dualsys.chunk_policies import CrossFade, Placed, TemporalEnsemble, build_policy
-from dualsys.chunking import rows_from, target_at
-from dualsys.messages import ActionChunk
+from dualsys.chunking import moved_on, rows_from, target_at
+from dualsys.messages import ActionChunk, ActionPrefix
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 
@@ -26,6 +26,22 @@ def test_rows_from_a_position_are_the_targets_there(horizon: int, position: floa
     assert len(found) == len(places)
     for row, place in zip(found, places, strict=True):
         np.testing.assert_allclose(row, target_at(rows, place), atol=1e-5)
+
+
+@given(length=st.integers(1, 12), rows=st.floats(-4, 14), seed=st.integers(0, 100))
+def test_a_prefix_moved_on_is_what_runs_at_its_new_moment(length: int, rows: float, seed: int) -> None:
+    """Row k of it is the target k rows after that moment; before its beginning, the first row."""
+    before = ActionPrefix(
+        rows=np.random.default_rng(seed).normal(size=(length, 2)), inference_delay=3, guidance="identity"
+    )
+    after = moved_on(before, rows)
+    if after is None:
+        assert rows > length - 1
+        return
+    assert after.inference_delay == 3
+    expected = [target_at(before.rows, rows + row) for row in range(len(after.rows))]
+    np.testing.assert_allclose(after.rows, expected, atol=1e-4)
+    assert length - 1 - 1.0001 <= rows + len(after.rows) - 1 <= length - 1 + 1e-4
 
 
 @pytest.mark.parametrize("name", ALIGNED)

@@ -2,19 +2,22 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.action_expert import Condition
+from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
-from dualsys.actor.flow_matching import VelocityField, integrate
-from dualsys.actor.guidance import MAX_PULL, Running, pulled, released, seeded, soft_weights
+from dualsys.actor.flow_matching import Solver, VelocityField, integrate
+from dualsys.actor.guidance import MAX_PULL, Now, Running, given, pulled, released, sample_guided, seeded, soft_weights
 from dualsys.bridge.inline import InlineDriver
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
+from dualsys.embodiment import CameraSpec
 from dualsys.errors import SpecMismatch
 from dualsys.messages import ActionPrefix, Guidance
 from dualsys.safety import SafetyGate
@@ -114,8 +117,81 @@ def test_what_an_actor_cannot_do_is_refused_before_anything_moves() -> None:
     assert make_actor().subgoal_spec == SPEC
 
 
-def _learned() -> FlowActor:
-    config = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2, smoothing_window=0, max_prefix=3)
+@pytest.mark.parametrize("guidance", ["identity", "jacobian", "freeze-and-ramp", "trained-prefix"])
+def test_the_rows_are_those_of_the_whole_field_in_each_flow_step(guidance: Guidance) -> None:
+    """Kept keys and values change nothing: followed by `forward`, the field gives the same rows."""
+    actor = _learned(FastVisionConfig(camera=CameraSpec(name="head", height=8, width=8), channels=(4, 4)))
+    expert, config = actor.expert, actor.config
+    generator = torch.Generator().manual_seed(3)
+    noise, rows = torch.randn(2, 1, 6, 2, generator=generator)
+    running = Running(rows_BAU=rows, told=5, delay=2)
+    now = Now(noise, torch.randn(1, 2, generator=generator), torch.tensor([0.3]), torch.rand(1, 3, 8, 8))
+    tokens, mask = torch.randn(1, SPEC.num_tokens, SPEC.dim), torch.ones(1, SPEC.num_tokens, dtype=torch.bool)
+    condition = Condition(now.state_BX, tokens, mask, now.age_B, now.image_BCHW)
+
+    def whole(x_BAU: Tensor, t_B: Tensor) -> Tensor:
+        out: Tensor = expert(x_BAU, t_B, condition)
+        return out
+
+    start = noise
+    with torch.no_grad():
+        if guidance == "trained-prefix":
+            given_A = torch.arange(6) < 2
+            condition = condition._replace(prefix_BA=given_A[None])
+            field = given(whole, running, given_A)
+            start = torch.where(given_A[:, None], rows, noise)
+        elif guidance == "freeze-and-ramp":
+            field, start = released(whole, running), seeded(noise, running)
+        else:
+            field = pulled(whole, running, jacobian=guidance == "jacobian")
+        expected = integrate(field, start, config.num_inference_steps, Solver(config.solver))
+        memory = expert.remember(tokens, mask)
+    found = sample_guided(expert, memory, now, running, guidance)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("guidance", ["identity", "jacobian"])
+def test_what_was_prepared_is_used_and_changes_nothing(guidance: Guidance, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = ActionPrefix(rows=np.zeros((4, 2)), inference_delay=2, guidance=guidance)
+    rows = []
+    for prepares in (False, True):
+        actor = make_actor()
+        made: list[None] = []
+        remember = actor.expert.remember
+
+        def counting(*parts: Tensor, made: list[None] = made, remember: Any = remember) -> Any:
+            made.append(None)
+            return remember(*parts)
+
+        monkeypatch.setattr(actor.expert, "remember", counting)
+        if prepares:
+            actor.prepare(subgoal())
+            assert len(made) == 1
+        for _ in range(3):
+            actor.reset(seed=0)
+            rows.append(actor.act(OBSERVATION, subgoal(), prefix).rows)
+        assert len(made) == 1, "once for a subgoal, not once for a flow step or a chunk"
+    for each in rows:
+        np.testing.assert_array_equal(each, rows[0])
+
+
+def test_another_engine_guides_as_eager_does_and_says_that_eager_did(caplog: pytest.LogCaptureFixture) -> None:
+    eager = make_actor()
+    other = eager.with_backend("onnx")
+    prefix = ActionPrefix(rows=np.zeros((4, 2)), inference_delay=2, guidance="identity")
+    for goal in (subgoal(), None, subgoal()):
+        found = []
+        for actor in (eager, other):
+            actor.prepare(subgoal())
+            actor.reset(seed=0)
+            found.append(actor.act(OBSERVATION, goal, prefix).rows)
+        np.testing.assert_array_equal(found[0], found[1])
+    said = [record.getMessage() for record in caplog.records if record.name == "dualsys.actor.flow_actor"]
+    assert said == ["chunks with guidance 'identity' are sampled eagerly, not by OnnxSampler"]
+
+
+def _learned(vision: FastVisionConfig | None = None) -> FlowActor:
+    config = FlowActorConfig(horizon=6, width=16, depth=4, num_heads=2, smoothing_window=0, max_prefix=3, vision=vision)
     return make_actor(config)
 
 

@@ -17,6 +17,7 @@ from typing import Annotated
 import tyro
 
 from dualsys.app import cli
+from dualsys.app.commands import COMMANDS, CommandEntry
 from dualsys.app.worker_pool import worker_pool
 
 FOR_EVER_S = 600.0
@@ -58,5 +59,5 @@ if __name__ == "__main__":
     # A shell that runs the tests in the background has its children ignore Ctrl-C; a person's terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     here = "tests.unit.app.interrupted"
-    cli.COMMANDS["sleep"] = cli.CommandEntry(config=f"{here}:SleepConfig", function=f"{here}:main", summary="")
+    COMMANDS["sleep"] = CommandEntry(config=f"{here}:SleepConfig", function=f"{here}:main", summary="")
     sys.exit(cli.main())

@@ -12,6 +12,7 @@ import tyro
 from pydantic import BaseModel
 
 from dualsys.app import cli
+from dualsys.app.commands import COMMANDS, CommandEntry
 from dualsys.errors import ConfigError
 from dualsys.settings import SafetyConfig, StalenessConfig, TimingConfig
 
@@ -46,8 +47,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[ProbeConfig]:
     module = ModuleType("probe_command")
     module.ProbeConfig, module.main = ProbeConfig, run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "probe_command", module)
-    entry = cli.CommandEntry(config="probe_command:ProbeConfig", function="probe_command:main", summary="Probe.")
-    monkeypatch.setitem(cli.COMMANDS, "probe", entry)
+    entry = CommandEntry(config="probe_command:ProbeConfig", function="probe_command:main", summary="Probe.")
+    monkeypatch.setitem(COMMANDS, "probe", entry)
     return seen
 
 
@@ -109,7 +110,7 @@ def test_an_unknown_flag_is_refused(calls: list[ProbeConfig], capsys: pytest.Cap
     assert "--seconds" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_of_every_command_names_each_option(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +121,7 @@ def test_help_of_every_command_names_each_option(
     written = capsys.readouterr().out
     assert f"usage: dualsys {command}" in written
     assert "--config FILE" in written
-    options = dict(leaves(cli._resolve(cli.COMMANDS[command].config)))
+    options = dict(leaves(cli._resolve(COMMANDS[command].config)))
     assert options
     words = set(written.replace(",", " ").split())
     missing = {flag for flag, no_flag in options.items() if not {flag, no_flag} & words}
@@ -250,7 +251,7 @@ def modules_after(*arguments: str) -> tuple[str, list[str]]:
 
 def test_help_is_light() -> None:
     printed, heavy = modules_after("--help")
-    assert all(command in printed for command in cli.COMMANDS)
+    assert all(command in printed for command in COMMANDS)
     assert heavy == []
 
 
@@ -270,7 +271,7 @@ def test_a_command_of_two_words_reads_its_table(tmp_path: Path) -> None:
     assert options.folders == (Path("data/touch"),)
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_of_a_command_imports_no_framework(command: str) -> None:
     _, heavy = modules_after(*command.split(), "--help")
     assert not {"torch", "ray", "transformers", "dm_control"} & set(heavy)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dualsys import registry
-from dualsys.app import cli, listing
+from dualsys.app import cli, commands, listing
 from dualsys.errors import ExtraMissing
 
 
@@ -28,7 +28,7 @@ def test_its_help_names_every_kind_that_it_shows() -> None:
         f"Everything that has a name: {', '.join(headings[:-1])} and shipped {headings[-1]}."
     )
     summary = f"{', '.join(headings[:-1])} and {headings[-1]} that are installed."
-    assert cli.COMMANDS["list"].summary == summary.capitalize()
+    assert commands.COMMANDS["list"].summary == summary.capitalize()
 
 
 def test_the_table_holds_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:

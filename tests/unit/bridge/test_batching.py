@@ -17,6 +17,7 @@ from dualsys.bridge.wire import SubgoalCodec
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import BridgeError, ConfigError
 from dualsys.messages import LatentSubgoal, Observation
+from dualsys.provenance import attempt_seed
 from dualsys.testing import KnownPlanner, fake_embodiment
 
 ARM = fake_embodiment(2, cameras=True)
@@ -52,11 +53,41 @@ class Stamping:
         ]
 
 
-def asked(stamp_s: float, *, instruction: str = "", alone: bool = False, episode: int = 0, **changes: Any) -> Asked:
+class Remembering:
+    """Has no `plan_batch`; notes the seeds it is reset with, and fails the first so many times."""
+
+    subgoal_spec = SPEC
+
+    def __init__(self, bad_resets: int = 0) -> None:
+        self._known = KnownPlanner(SPEC)
+        self._bad_resets = bad_resets
+        self.seeds: list[int] = []
+
+    def reset(self, *, seed: int = 0) -> None:
+        self._bad_resets -= 1
+        if self._bad_resets >= 0:
+            raise RuntimeError("the camera of the cabinet is off")
+        self.seeds.append(seed)
+        self._known.reset()
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        return self._known.plan(observation)
+
+
+def asked(
+    stamp_s: float,
+    *,
+    instruction: str = "",
+    alone: bool = False,
+    episode: int = 0,
+    attempt: int = 0,
+    run: tuple[str, str] = ("arm", "one"),
+    **changes: Any,
+) -> Asked:
     seen = ARM.fake_observation(np.random.default_rng(0), stamp_s=stamp_s, instruction=instruction)
-    about = Episode(number=episode, seed=3, start_s=0.0, instruction=instruction)
+    about = Episode(number=episode, seed=3, start_s=0.0, instruction=instruction, attempt=attempt)
     frame = SensedCodec().encode((about, replace(seen, **changes)))
-    return Asked(embodiment=ARM, frame=frame, alone=alone)
+    return Asked(embodiment=ARM, frame=frame, run=run, alone=alone)
 
 
 def stamps(batcher: Batcher, *asks: Asked) -> list[float | str]:
@@ -126,6 +157,32 @@ def test_a_planner_that_may_remember_serves_one_robot_and_is_reset_for_each_epis
     assert not batcher.serves_many
     asks = [asked(1.0), asked(2.0), asked(3.0, episode=1)]
     assert [stamps(batcher, each) for each in asks] == [[1.0], [2.0], [1.0]]
+
+
+def test_it_is_reset_for_each_attempt_of_each_run_with_the_models_seed() -> None:
+    planner = Remembering()
+    batcher = Batcher(planner)
+    asks = [
+        asked(1.0),
+        asked(2.0),
+        asked(3.0, attempt=1),
+        asked(4.0, attempt=2),
+        asked(5.0, episode=1),
+        asked(6.0, episode=1, run=("arm", "two")),  # another run of that name, at the same number
+        asked(7.0, episode=1, run=("leg", "two")),
+        asked(8.0, episode=1, run=("leg", "two")),
+    ]
+    assert [stamps(batcher, each) for each in asks] == [[1.0], [2.0], [1.0], [1.0], [1.0], [1.0], [1.0], [2.0]]
+    assert planner.seeds == [attempt_seed(3, attempt) for attempt in (0, 1, 2, 0, 0, 0)]
+
+
+def test_a_reset_that_fails_is_a_failed_plan_and_is_tried_again() -> None:
+    planner = Remembering(bad_resets=2)
+    batcher = Batcher(planner)
+    answers = [batcher.plan([asked(stamp_s)])[0] for stamp_s in (1.0, 2.0, 3.0)]
+    assert [answer.kind for answer in answers] == ["failures", "failures", ""]
+    assert "the camera of the cabinet is off" in answers[0].reason
+    assert planner.seeds == [3]
 
 
 def seat(number: int) -> Seat:

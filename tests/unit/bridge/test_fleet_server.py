@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,30 @@ from dualsys.bridge.handshake import Hello
 from dualsys.bridge.parts import PartConfig
 from dualsys.bridge.scene import Episode
 from dualsys.bridge.sensed import SensedCodec
+from dualsys.bridge.server_line import OwnServer
 from dualsys.bridge.wire import SubgoalCodec
+from dualsys.settings import RestartConfig
 from dualsys.testing import fake_embodiment
 from tests.integration import bridge_parts
 
 ARM = fake_embodiment()
+
+
+FLEET = FleetConfig(planner=PartConfig(name="nobody"))
+
+
+class CountingRay:
+    """What `OwnServer` asks of Ray, which is to make servers and to end them."""
+
+    def __init__(self) -> None:
+        self.killed: list[Any] = []
+
+    def remote(self, server: type) -> Any:
+        made = SimpleNamespace(remote=lambda _: SimpleNamespace(serve=SimpleNamespace(remote=lambda: None)))
+        return SimpleNamespace(options=lambda **_: made)
+
+    def kill(self, server: Any, *, no_restart: bool) -> None:
+        self.killed.append(server)
 
 
 def application(robot: str, **changes: Any) -> dict[str, Any]:
@@ -152,3 +172,49 @@ def test_a_planner_that_cannot_be_loaded_is_told_to_who_joins() -> None:
         assert (await server.report())["state"] == "failed"
 
     serve(story, "nobody")
+
+
+def test_a_reset_that_raises_fails_for_its_robot_and_the_server_goes_on() -> None:
+    async def story(server: FleetServer) -> None:
+        ticket = await join(server, "arm")
+        await server.show(ticket, frame(1.0))
+        while (await server.report())["seats"]["arm"]["failures"] < 1:
+            await asyncio.sleep(0.01)
+        await server.show(ticket, frame(2.0))
+        assert (await subgoal(server, ticket))[0] == 0
+        report = await server.report()
+        assert (report["state"], report["seats"]["arm"]["failures"]) == ("serving", 1)
+
+    serve(story, "planner_with_one_bad_reset")
+
+
+def test_a_server_that_plans_no_more_says_so_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect of ours")
+
+    async def story(server: FleetServer) -> None:
+        ticket = await join(server, "arm")
+        assert (await server.newer(ticket, -1, 0.0))["news"]["ended"] == ""
+        monkeypatch.setattr(fleet_server, "choose", broken)
+        waiting = asyncio.create_task(server.newer(ticket, -1, 60.0))
+        await asyncio.sleep(0)
+        await server.show(ticket, frame(1.0))
+        assert "a defect of ours" in (await waiting)["news"]["ended"], "who waits is told at once"
+        assert (await server.report())["state"] == "ended"
+        answer = await server.join(application("leg"))
+        assert (answer["ready"], answer["problem"]) == (False, "")
+        assert "a defect of ours" in answer["ended"]
+
+    serve(story)
+
+
+def test_whoever_made_a_server_that_plans_no_more_makes_another() -> None:
+    ray = CountingRay()
+    source = OwnServer(ray, FLEET, {}, restart=RestartConfig(first_delay_s=0.0), hangs_after_s=60.0)
+    first = source.get()
+    source.watch({"ended": "", "batches": 1, "busy_s": 0.0})
+    assert source.get() is first
+    source.watch({"ended": "RuntimeError: a defect of ours"})
+    assert ray.killed == [first]
+    assert source.get() is not first
+    assert source.restarts == 1

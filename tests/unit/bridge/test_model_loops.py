@@ -24,7 +24,8 @@ from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.senses import Senses
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
-from dualsys.messages import LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.settings import StalenessConfig
 from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor
 from tests.unit.bridge.loop_parts import SEEING, SPEC, DrawnEnvironment, SteppedClock, brightness, system
 
@@ -93,6 +94,40 @@ class World:
             reporter=self.reporter("actor"),
             clock=self.clock,
         )
+
+
+class NotingActor(PoseActor):
+    """Notes the prefixes it is given."""
+
+    prefixes: list[ActionPrefix | None]
+
+    def act(self, observation: Observation, subgoal: Any, prefix: ActionPrefix | None = None) -> ActionChunk:
+        self.prefixes.append(prefix)
+        return super().act(observation, subgoal, prefix)
+
+
+@pytest.mark.parametrize("late_rows", [0.0, 2.25, 40.0])
+def test_running_rows_are_those_of_the_observations_moment(late_rows: float) -> None:
+    """A busy actor sees a newer state than the request's: what runs from then on is what it continues."""
+    world = World()
+    actor = NotingActor(SEEING, SPEC, np.full(3, 0.4))
+    actor.prefixes = []
+    ramp = np.arange(10.0)[:, None] * np.array([0.01, 0.02, -0.01])
+    prefix = ActionPrefix(rows=ramp, inference_delay=2, guidance="identity")
+    request = ChunkRequest(sequence=0, stamp_s=101.0, use_subgoal=False, prefix=prefix)
+    world.boxes.writer(REQUEST).write(request, sequence=0, observation_stamp_s=101.0)
+    world.show(state_s=101.0 + late_rows * actor.dt_s)
+    assert world.actor_loop(actor).step()
+    (given,) = actor.prefixes
+    if late_rows > 9:
+        assert given is None
+        return
+    assert given is not None
+    expected = (np.arange(late_rows, 9.0 + 1e-9))[:, None] * np.array([0.01, 0.02, -0.01])
+    np.testing.assert_allclose(given.rows, expected, atol=1e-9)
+    assert given.inference_delay == 2
+    if late_rows == 0:
+        np.testing.assert_array_equal(given.rows, ramp)
 
 
 def test_senses_wait_for_all_of_this_episode() -> None:
@@ -224,7 +259,7 @@ def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
 
 def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None:
     world = World()
-    world.senses._image_expires_s = 0.5
+    world.senses._image = StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.5)
     loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
     world.show(state_s=101.0, frame_s=100.4)
     world.ask(0)
@@ -232,6 +267,29 @@ def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None
     assert loop._status()["outages"] == 1
     world.show(state_s=101.1, frame_s=100.7)
     assert loop.step()
+    assert loop._status()["old_images"] == 1, "stale, and used all the same"
+    world.show(state_s=101.2, frame_s=101.1)
+    world.ask(1)
+    assert loop.step()
+    assert (loop._status()["outages"], loop._status()["old_images"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("on_stale", "on_expired", "steps"), [("hold", "hold", [1, 0, 0]), ("keep", "keep", [1, 1, 1])]
+)
+def test_what_is_done_with_old_images_is_configured(on_stale: Any, on_expired: Any, steps: list[int]) -> None:
+    world = World()
+    world.senses._image = StalenessConfig(
+        fresh_s=0.1, usable_s=0.2, expire_s=0.5, on_stale=on_stale, on_expired=on_expired
+    )
+    loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
+    made = []
+    for number, age_s in enumerate((0.15, 0.3, 0.6)):
+        world.show(state_s=101.0 + number, frame_s=101.0 + number - age_s)
+        world.ask(number)
+        made.append(int(loop.step()))
+    assert made == steps
+    assert loop._status()["old_images"] == (2 if on_stale == "keep" else 0)
 
 
 def test_an_actor_whose_boxes_fail_answers_the_next_request() -> None:

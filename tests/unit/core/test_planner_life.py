@@ -74,6 +74,33 @@ def test_one_that_takes_long_to_die_has_its_limit_in_a_row() -> None:
     assert life.reason == "ended with status 1; 7 restarts in a row did not help"
 
 
+def test_a_slow_planner_that_plans_for_long_enough_is_healthy_however_often_it_is_stale() -> None:
+    """A subgoal every 2.5 s is stale after 2 s each time; dead every 100 s, it is started again at once each time."""
+    life, now_s = started(), 0.0
+    for _ in range(30):
+        for _ in range(40):
+            now_s += 2.5
+            assert state_after(life, Passed(now_s=now_s - 0.1)) in ("starting", "stale")
+            assert state_after(life, Accepted(now_s=now_s)) == "ready"
+        decision = life.handle(Died(now_s=now_s, reason="was killed by SIGKILL"))
+        assert (decision.action, decision.delay_s) == ("wait", 0.0)
+        life.handle(Passed(now_s=now_s))
+        life.handle(Began(now_s=now_s))
+    assert life.restarts == 30
+
+
+def test_subgoals_of_two_lives_do_not_make_one_healthy() -> None:
+    life = started()
+    delays_s = []
+    for death in range(1, 4):
+        life.handle(Accepted(now_s=10.0 * death - 4.0))
+        life.handle(Accepted(now_s=10.0 * death - 0.1))  # 3.9 s of planning
+        delays_s.append(life.handle(Died(now_s=10.0 * death, reason="was killed")).delay_s)
+        life.handle(Passed(now_s=10.0 * death + 1.0))
+        life.handle(Began(now_s=10.0 * death + 1.0))
+    assert delays_s == [0.0, 0.5, 1.0]
+
+
 @pytest.mark.parametrize(("loading", "limit_s"), [(False, 3.0), (True, 20.0)])
 def test_age_makes_it_hung(loading: bool, limit_s: float) -> None:
     life = started()

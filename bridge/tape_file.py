@@ -22,6 +22,7 @@ from dualsys.events import (
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Retry,
@@ -44,6 +45,7 @@ TOPICS: dict[type, str] = {
     EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
     Retry: "/retry",
+    KeptClear: "/kept_clear",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}

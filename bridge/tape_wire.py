@@ -17,6 +17,7 @@ from dualsys.events import (
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Retry,
@@ -27,8 +28,8 @@ from dualsys.events import (
 from dualsys.messages import Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY = range(
-    64, 76
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY, _CLEAR = (
+    range(64, 77)
 )
 _CHUNKS, _REQUESTS, _OFFERS = ChunkCodec(), RequestCodec(), OfferCodec()
 
@@ -189,6 +190,16 @@ def _decode_retry(frame: FrameReader) -> Retry:
     return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
 
 
+def _encode_clear(record: KeptClear) -> bytes:
+    frame = FrameWriter(_CLEAR)
+    frame.number(record.share)
+    return frame.finish()
+
+
+def _decode_clear(frame: FrameReader) -> KeptClear:
+    return KeptClear(share=frame.number())
+
+
 def _encode_command(record: Command) -> bytes:
     frame = FrameWriter(_COMMAND)
     frame.array(record.target, "<f8")
@@ -233,6 +244,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
     Retry: _encode_retry,
+    KeptClear: _encode_clear,
     Command: _encode_command,
     EmergencyStop: _encode_stop,
     EmergencyReset: _encode_reset,
@@ -247,6 +259,7 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
     _RETRY: _decode_retry,
+    _CLEAR: _decode_clear,
     _COMMAND: _decode_command,
     _STOP: _decode_stop,
     _RESET: _decode_reset,

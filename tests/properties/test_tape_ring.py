@@ -17,6 +17,7 @@ from dualsys.events import (
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Started,
@@ -45,6 +46,7 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         Offered, now_s=FLOATS, source=st.sampled_from(PRIORITY), target=VECTORS, stamp_s=FLOATS, claims=st.booleans()
     ),
     st.builds(Tick, now_s=FLOATS),
+    st.builds(KeptClear, share=FLOATS),
     st.builds(Fault, now_s=FLOATS, kind=st.text(max_size=9), detail=st.text(max_size=99)),
     st.builds(EmergencyStop, now_s=FLOATS, reason=st.text(max_size=99)),
     st.builds(EmergencyReset, now_s=FLOATS, position=VECTORS),

@@ -10,7 +10,7 @@ from dualsys.bridge.latest_value import Codec, Mailbox
 from dualsys.bridge.offer_wire import OfferCodec
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
-from dualsys.bridge.shared_memory import require_room
+from dualsys.bridge.shared_memory import mebibytes, require_room
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.wire import (
     CameraCodec,
@@ -121,7 +121,9 @@ class SharedBoxes:
         specs += [*OFFERS.values(), *camera_boxes(config).values()]
         specs += [status_box(process) for process in PROCESSES]
         nbytes = sum(BoxLayout(slots=DEFAULT_SLOTS, capacity=spec.capacity).size for spec in specs)
-        require_room(self._folder, nbytes + _LOGS, f"the {len(specs)} mailboxes of this run and its logs")
+        tape = f", its tape ({mebibytes(config.tape_bytes)})" if config.tape_bytes else ""
+        what = f"the {len(specs)} mailboxes of this run{tape} and its logs"
+        require_room(self._folder, nbytes + config.tape_bytes + _LOGS, what)
         for spec in specs:
             Mailbox.create(self._path(spec), spec.codec, capacity=spec.capacity)
 

@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, final
 
@@ -215,10 +217,13 @@ class Supervisor:
 
     def _record(self) -> None:
         """Take over what the tick has recorded meanwhile."""
-        if self._deck is None:
+        if self._deck is None or self._deck.gave_up_reading:
             return
         if self._tape is None and self._config.tape.exists():
-            self._tape = TapeRing.open(self._config.tape)
+            try:
+                self._tape = TapeRing.open(self._config.tape)
+            except BridgeError as error:
+                self._deck.give_up_reading(error)
         if self._tape is not None:
             self._deck.drain(self._tape)
 
@@ -278,13 +283,15 @@ class Supervisor:
 
     def _stop(self) -> None:
         """The tick first: nothing moves once it has ended; then those that feed it."""
-        self._children["tick"].stop(within_s=_STOP_TICK_WITHIN_S)
-        self._record()
-        self._hosts.ask_to_stop()
-        for name in _CHILDREN:
-            self._children[name].ask_to_stop()
-        for name in _CHILDREN:
-            self._children[name].stop(within_s=_STOP_WITHIN_S)
-        self._hosts.stop()
-        if self._log is not None:
-            self._log.close()
+        others = [self._children[name] for name in _CHILDREN]
+        steps: list[Callable[[], object]] = [
+            partial(self._children["tick"].stop, within_s=_STOP_TICK_WITHIN_S),
+            self._record,
+        ]
+        steps += [self._hosts.ask_to_stop, *(child.ask_to_stop for child in others)]
+        steps += [*(partial(child.stop, within_s=_STOP_WITHIN_S) for child in others), self._hosts.stop]
+        for step in steps if self._log is None else [*steps, self._log.close]:
+            try:
+                step()
+            except Exception:  # the others are to end all the same, and the run's own error to be seen
+                _LOGGER.exception("a step of the run's end failed")

@@ -34,6 +34,8 @@ class TapeDeck:
         self._gave_up = False
         self._not_written = 0
         self._records = 0
+        self.gave_up_reading = False
+        """Whether there is no use in looking at the ring any more."""
 
     def add(self, record: Record) -> None:
         """Keep a record. Never raises."""
@@ -45,13 +47,18 @@ class TapeDeck:
                 self._flights.fault(record.kind)
 
     def drain(self, ring: TapeRing) -> None:
-        """Take over what a ring holds. Never raises: a damaged ring is given up with a warning."""
+        """Take over what a ring holds. Never raises: a damaged ring is given up, and what follows counted."""
         try:
-            for record in ring.read():
+            for record in () if self.gave_up_reading else ring.read():
                 self.add(record)
         except BridgeError as error:
-            _LOGGER.warning("the tape cannot be read on: %s", error)
-        self._lost_bytes = ring.lost_bytes
+            self.give_up_reading(error)
+        self._lost_bytes = ring.lost_bytes + (ring.unread_bytes if self.gave_up_reading else 0)
+
+    def give_up_reading(self, error: BridgeError) -> None:
+        """The ring is damaged, or was never whole: it is not looked at any more."""
+        self.gave_up_reading = True
+        _LOGGER.warning("the tape is given up, it cannot be read on: %s", error)
 
     def fault(self, part: str) -> None:
         """A process failed, which the core knows nothing of."""
@@ -65,6 +72,7 @@ class TapeDeck:
             "records": self._records,
             "records_not_written": self._not_written,
             "bytes_lost": self._lost_bytes,
+            "damaged": self.gave_up_reading,
             "flights": [] if flights is None else [path.name for path in flights.tapes],
         }
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import final
 
 from dualsys.bridge.fences import is_strongly_ordered, make_fence
+from dualsys.bridge.shared_memory import no_room, require_folder
 from dualsys.bridge.tape_wire import decode_record, encode_record
 from dualsys.errors import BridgeError
 from dualsys.tape import Record
@@ -50,19 +51,29 @@ class TapeRing:
 
     @classmethod
     def create(cls, path: Path, *, capacity: int) -> "TapeRing":
-        """Lay out an empty ring. Raises `BridgeError` where there is no room."""
+        """Lay out an empty ring, under another name first, so that nobody meets a half-made one.
+
+        Raises:
+            BridgeError: where shared memory is missing or has no room, or the name is taken. Nothing is left then.
+        """
+        require_folder(path.parent)
         capacity = _padded(capacity)
-        size = _HEAD_BYTES + capacity
+        size, making = _HEAD_BYTES + capacity, path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = -1
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.posix_fallocate(descriptor, 0, size)
+            os.pwrite(descriptor, _HEAD.pack(MAGIC, _VERSION, 0, capacity, 0, 0), 0)
+            os.link(making, path)
+            return cls(path, os.dup(descriptor), size, write=True)
+        except FileExistsError as error:
+            raise BridgeError(f"tape {path}: File exists; another run has it, or remove it") from error
         except OSError as error:
-            raise BridgeError(
-                f"tape {path}: cannot allocate {size} bytes there ({error.strerror}); shared memory must be mounted "
-                "and large enough (--shm-size in a container), or record less with a smaller --tape-mb"
-            ) from error
-        os.pwrite(descriptor, _HEAD.pack(MAGIC, _VERSION, 0, capacity, 0, 0), 0)
-        return cls(path, descriptor, size, write=True)
+            raise no_room(path.parent, size, f"tape {path}", error) from error
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+                os.unlink(making)
 
     @classmethod
     def open(cls, path: Path) -> "TapeRing":
@@ -134,6 +145,11 @@ class TapeRing:
                 raise BridgeError(f"tape {self._path}: the record at byte {self._position} is damaged")
             self._position += _padded(_RECORD.size + length)
             yield decode_record(frame)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Of a reader: written and not read yet."""
+        return int(self._words[_WRITTEN]) - self._position
 
     def _get(self, at: int, count: int) -> bytes:
         start = at % self._capacity

@@ -142,5 +142,7 @@ def test_a_file_that_is_no_tape_is_refused(tmp_path: Path) -> None:
     for name in ("other", "missing"):
         with pytest.raises(BridgeError, match=f"{name}: (not a tape|cannot be opened)"):
             TapeRing.open(tmp_path / name)
-    with pytest.raises(BridgeError, match=r"cannot allocate .* shared memory must be mounted"):
+    with pytest.raises(BridgeError, match=r"nowhere is missing: .* need shared memory mounted there"):
         TapeRing.create(tmp_path / "nowhere" / "ring", capacity=4096)
+    with pytest.raises(BridgeError, match="other: File exists"):
+        TapeRing.create(tmp_path / "other", capacity=4096)

@@ -169,6 +169,8 @@ class Supervisor:
             self._look_after_all()
             self._look_for_hangs()
             self._record()
+            if self._deck is not None:
+                self._deck.look({name: self._status(name) for name in ("planner", "actor")})
             self._progress("running", [])
             if monotonic() > limit_s:
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")

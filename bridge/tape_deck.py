@@ -1,15 +1,17 @@
 """What becomes of a run's records outside its tick: a whole tape, a flight recorder, or both."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+from dualsys.bridge.failure_watch import FailureWatch
 from dualsys.bridge.flight_recorder import FlightRecorder
+from dualsys.bridge.reporter import Status
 from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.tape_ring import TapeRing
 from dualsys.errors import BridgeError, TapeError
-from dualsys.events import Fault
 from dualsys.tape import Record, TapeHead
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class TapeDeck:
     def __init__(self, head: TapeHead, *, record: TapeReel | None, flights: Path | None) -> None:
         self._writer = record
         self._flights = FlightRecorder(flights, head) if flights is not None else None
+        self._failures = FailureWatch()
         self._lost_bytes = 0
         self._gave_up = False
         self._not_written = 0
@@ -43,8 +46,6 @@ class TapeDeck:
         self._write(record)
         if self._flights is not None:
             self._flights.add(record)
-            if isinstance(record, Fault):
-                self._flights.fault(record.kind)
 
     def drain(self, ring: TapeRing) -> None:
         """Take over what a ring holds. Never raises: a damaged ring is given up, and what follows counted."""
@@ -64,6 +65,12 @@ class TapeDeck:
         """A process failed, which the core knows nothing of."""
         if self._flights is not None:
             self._flights.fault(part)
+
+    def look(self, statuses: Mapping[str, Status]) -> None:
+        """Processes or threads say by name how they are: where counts rise something failed, unknown to the core."""
+        for part in self._failures.look(statuses):
+            if self._flights is not None:
+                self._flights.failing(part)
 
     def report(self) -> dict[str, Any]:
         """Counts, as they go into a run's figures."""

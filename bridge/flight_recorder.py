@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import final
 
-from dualsys.bridge.tape_file import TapeWriter, stamp_of
+from dualsys.bridge.tape_file import TOPICS, TapeWriter, stamp_of
 from dualsys.chunking import is_number, problem_of
-from dualsys.errors import TapeError
+from dualsys.errors import BridgeError, TapeError
 from dualsys.events import ChunkArrived, EmergencyStop, Fault, Started
 from dualsys.messages import ActionChunk, Command
 from dualsys.tape import CarriedOver, Record, TapeHead
@@ -65,7 +65,9 @@ class FlightRecorder:
         """Written so far."""
 
     def add(self, record: Record) -> None:
-        """Keep a record; those too old are let go."""
+        """Keep a record; those too old are let go. Raises `BridgeError` for what is none."""
+        if type(record) not in TOPICS:
+            raise BridgeError(f"{type(record).__name__} is no record of a tape")
         stamp_s = stamp_of(record)
         if stamp_s == stamp_s:
             self._now_s = max(self._now_s, stamp_s)

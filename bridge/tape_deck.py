@@ -36,16 +36,22 @@ class TapeDeck:
         self._lost_bytes = 0
         self._gave_up = False
         self._not_written = 0
+        self._unrecorded = self._unrecorded_in_ring = 0
         self._records = 0
         self.gave_up_reading = False
         """Whether there is no use in looking at the ring any more."""
 
     def add(self, record: Record) -> None:
-        """Keep a record. Never raises."""
+        """Keep a record. Never raises: what can't be kept is counted, and told once."""
         self._records += 1
-        self._write(record)
-        if self._flights is not None:
-            self._flights.add(record)
+        try:
+            self._write(record)
+            if self._flights is not None:
+                self._flights.add(record)
+        except Exception as error:  # within a tick, and of anybody's objects
+            if self._unrecorded == 0:
+                _LOGGER.warning("a record that no tape can keep, counted from now on as unrecorded: %s", error)
+            self._unrecorded += 1
 
     def drain(self, ring: TapeRing) -> None:
         """Take over what a ring holds. Never raises: a damaged ring is given up, and what follows counted."""
@@ -54,6 +60,7 @@ class TapeDeck:
                 self.add(record)
         except BridgeError as error:
             self.give_up_reading(error)
+        self._unrecorded_in_ring = ring.unrecorded
         self._lost_bytes = ring.lost_bytes + (ring.unread_bytes if self.gave_up_reading else 0)
 
     def give_up_reading(self, error: BridgeError) -> None:
@@ -78,6 +85,7 @@ class TapeDeck:
         return {
             "records": self._records,
             "records_not_written": self._not_written,
+            "unrecorded": self._unrecorded + self._unrecorded_in_ring,
             "bytes_lost": self._lost_bytes,
             "damaged": self.gave_up_reading,
             "flights": [] if flights is None else [path.name for path in flights.tapes],

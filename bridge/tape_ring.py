@@ -1,11 +1,11 @@
 """A tape in shared memory: the newest records of a run, readable while it runs and after its process was killed.
 
-    file = magic, version, capacity, `written`, `oldest`, then `capacity` bytes in a ring
+    file = magic, version, capacity, `written`, `oldest`, `unrecorded`, then `capacity` bytes in a ring
     ring = records one behind the other, over the end and on from the start: length u32, crc32 u32, frame, padding to 8
 
 `written` counts bytes ever written and moves once a record is whole; `oldest` is where the oldest record begins, and
-moves before it is written over. A reader that has fallen behind goes on there, and says how many bytes it lost. One
-writer, any readers.
+moves before it is written over; `unrecorded` counts what could not be kept. A reader that has fallen behind goes on
+there, and says how many bytes it lost. One writer, any readers.
 """
 
 import mmap
@@ -26,7 +26,7 @@ MAGIC = b"dualsysT"
 _HEAD = struct.Struct("=8sIIQQQ")  # magic, version, reserved, capacity, written, oldest
 _VERSION = 1
 _HEAD_BYTES = 64
-_WRITTEN, _OLDEST = 3, 4
+_WRITTEN, _OLDEST, _UNRECORDED = 3, 4, 5
 """Eight-byte words of the head that change."""
 _RECORD = struct.Struct("=II")
 
@@ -46,8 +46,6 @@ class TapeRing:
         self._position = 0
         self.lost_bytes = 0
         """Of a reader: overwritten before they were read."""
-        self.unrecorded = 0
-        """Of a writer: records it could not encode, or too large."""
 
     @classmethod
     def create(cls, path: Path, *, capacity: int) -> "TapeRing":
@@ -95,12 +93,12 @@ class TapeRing:
         try:
             frame = encode_record(record)
         except BridgeError:
-            self.unrecorded += 1
+            self._words[_UNRECORDED] += 1
             return
         data = _RECORD.pack(len(frame), zlib.crc32(frame)) + frame
         data += bytes(_padded(len(data)) - len(data))
         if len(data) > self._capacity // 2:
-            self.unrecorded += 1
+            self._words[_UNRECORDED] += 1
             return
         written = int(self._words[_WRITTEN])
         self._make_room(written + len(data) - self._capacity)
@@ -145,6 +143,11 @@ class TapeRing:
                 raise BridgeError(f"tape {self._path}: the record at byte {self._position} is damaged")
             self._position += _padded(_RECORD.size + length)
             yield decode_record(frame)
+
+    @property
+    def unrecorded(self) -> int:
+        """Records that its writer could not encode, or that were too large."""
+        return int(self._words[_UNRECORDED])
 
     @property
     def unread_bytes(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, final
 from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout
 from dualsys.bridge.latest_value import Codec, Mailbox
 from dualsys.bridge.offer_wire import OfferCodec
+from dualsys.bridge.output_file import MOST_BYTES
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.shared_memory import mebibytes, require_room
@@ -31,8 +32,6 @@ T = TypeVar("T")
 _TINY = 2**13
 _SMALL = 2**17
 _LARGE = 2**20
-_LOGS = 2**20
-"""What the processes of a run write into its folder beside their boxes, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,8 @@ OFFERS: dict[SourceName, BoxSpec[Offered]] = {
 
 PROCESSES = ("tick", "actor", "camera", "planner", "launcher", "supervisor")
 """Who has a status box."""
+_LOGS = len(PROCESSES) * MOST_BYTES
+"""Room for what the processes of a run print into its folder, beside their boxes."""
 
 
 def subgoal_box(config: SystemConfig) -> BoxSpec[LatentSubgoal]:

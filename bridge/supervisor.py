@@ -19,6 +19,7 @@ from typing import Any, Final, final
 from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box, subgoal_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.launchers import LauncherName, make_hosts
+from dualsys.bridge.output_file import ends_of_output
 from dualsys.bridge.planner_keeper import PlannerKeeper
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.reporter import Reporter, Status
@@ -128,7 +129,8 @@ class Supervisor:
             self._require_set_up()
             if monotonic() - self._began_s > self._config.ready_within_s:
                 names = ", ".join(waiting)
-                raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{self._logs()}")
+                said = ends_of_output(self._config.folder)
+                raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{said}")
             self._progress("starting", waiting)
             sleep(_POLL_S)
 
@@ -195,7 +197,7 @@ class Supervisor:
         if not problem and self._keeper.state == "failed":
             problem = self._keeper.summary()["reason"]
         if problem:
-            raise BridgeError(f"the planner could not be started: {problem}\n{self._logs()}")
+            raise BridgeError(f"the planner could not be started: {problem}\n{ends_of_output(self._config.folder)}")
 
     def _look_for_hangs(self) -> None:
         """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
@@ -247,13 +249,6 @@ class Supervisor:
         except BridgeError as error:
             _LOGGER.warning("status of %s: %s", name, error)
             return {}
-
-    def _logs(self) -> str:
-        """The end of what each process wrote."""
-        logs = sorted(self._config.folder.glob("*.log"))
-        return "\n".join(
-            f"{log.name}: {log.read_text(errors='replace')[-1000:].strip() or '(nothing)'}" for log in logs
-        )
 
     def _progress(self, stage: str, waiting: list[str]) -> None:
         statuses = {name: self._status(name) for name in self._statuses}

@@ -1,4 +1,4 @@
-"""Warnings of what may fail ten times a second for days: each reason is told in full once, and then ever more rarely."""
+"""Warnings of what may fail ten times a second for days: each reason in full once, and then ever more rarely."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ _MOST_REASONS = 100
 
 @final
 class RepeatedWarnings:
-    """Warns at the first time of a reason, with its traceback, and at the 10th, 100th, 1000th, in a line with the count.
+    """Warns at the first time of a reason, with its traceback, and at the 10th, 100th, 1000th, in a line.
 
     Reasons that differ in numbers alone are one.
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.memory import growth_mb_per_hour, resident_mb
-from benchmarks.soak import draw, table, verdict_of
+from benchmarks.soak import draw, memory_of, table, verdict_of
 from benchmarks.soak_faults import RandomFailures
 from benchmarks.soak_full_stack import FAULTS, run_full_stack
 from benchmarks.soak_virtual import VirtualSoak
@@ -20,12 +20,12 @@ ROOT = Path(__file__).parents[2]
 def test_hours_go_by_within_limits_and_are_decided_again(tmp_path: Path) -> None:
     soak = VirtualSoak(tmp_path, control_hz=20.0, fault_every_s=5.0, part_mb=1.0)
     blocks = list(soak.blocks(0.75))
-    figures = {
-        "virtual": soak.report() | {"growth_mb": 0.0, "samples": [(b["hours"], b["resident_mb"]) for b in blocks]}
-    }
+    figures = {"virtual": soak.report() | memory_of(blocks, 0.75)}
     virtual = figures["virtual"]
     assert virtual["ticks"] == 0.75 * 3600 * 20
     assert min(virtual["faults"].values()) > 10
+    assert len(virtual["samples"]) >= 4
+    assert min(mb for _, mb in virtual["samples"]) > 20.0
     assert virtual["tape"]["parts"] > virtual["tape"]["parts_on_disk"] == len(list(tmp_path.iterdir())) == 3
     assert verdict_of(figures) == {
         "virtual_within_limits": True,

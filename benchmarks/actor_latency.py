@@ -6,7 +6,8 @@ The bound is measured beside the engines: every product of the sampling loop wit
 the same shapes, through ONNX Runtime with its weights packed, and nothing else. Engines take turns of a fifth of a
 second, in an order drawn anew each round, so that what else the machine does hits all alike. Beside the time on the
 wall stands the processor time of the thread, which a busy machine changes less. `eager before` runs the whole forward
-in each flow step, as the actor did before its subgoal was remembered.
+in each flow step, as the actor did before its subgoal was remembered. Exit status 1 where `onnx` takes more than 1.5
+times the bound at 5 million parameters.
 """
 
 import time
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.actor_products import onnx_products, products_of, torch_products
-from benchmarks.report import RESULTS, write_report
+from benchmarks.report import RESULTS, exit_unless, write_report
 from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.backends import build_sampler, measure_parity
 from dualsys.actor.config import FlowActorConfig
@@ -32,6 +33,9 @@ from dualsys.actor.sampling import Moment
 from dualsys.checkpoint import Checkpoint
 
 BOUND, LINEARS, BEFORE = "bound", "PyTorch products", "eager before"
+LARGE, CLAIMED = "5 M", "onnx"
+CLAIM = 1.5
+"""Times the bound, for that engine at that size."""
 _TURN_S = 0.2
 
 
@@ -50,17 +54,27 @@ class ActorLatencyConfig:
 
 
 def main(config: ActorLatencyConfig) -> None:
-    """Measure, print, draw, write."""
+    """Measure, print, draw, write. Exits with 1 where the claim is not kept."""
     torch.set_num_threads(1)
     backends = ["eager", "onnx", "onnx-int8", *(["compiled"] if config.compiled else [])]
     sizes = [_measure(name, expert, backends, config) for name, expert in _experts().items()]
     for size in sizes:
         Console().print(_table(size))
-    path = write_report(
-        "actor_latency", {"config": {"seconds": config.seconds, "threads": 1}, "sizes": sizes}, config.json
-    )
+    verdict = verdict_of(sizes)
+    for name, holds in verdict.items():
+        print(f"{name}: {'yes' if holds else 'NO'}")
+    settings = {"seconds": config.seconds, "threads": 1}
+    path = write_report("actor_latency", {"config": settings, "sizes": sizes, "verdict": verdict}, config.json)
     draw(sizes, (config.json or RESULTS / "actor_latency.json").with_suffix(".png"))
     print(path)
+    exit_unless(verdict)
+
+
+def verdict_of(sizes: list[dict[str, Any]]) -> dict[str, bool]:
+    """Whether the engine keeps to the claim, in processor time, at the size that it is made for."""
+    large = next(size for size in sizes if size["size"] == LARGE)
+    ratio = large["engines"][CLAIMED]["times_bound"]["processor_p50"]
+    return {f"{CLAIMED} within {CLAIM:g} times the bound at {LARGE}": bool(ratio <= CLAIM)}
 
 
 def _experts() -> dict[str, ActionExpert]:
@@ -75,7 +89,7 @@ def _experts() -> dict[str, ActionExpert]:
     )
     for parameter in large.parameters():  # what is zero at the start would hide differences
         torch.nn.init.normal_(parameter, std=0.05)
-    return {"humanoid-table": FlowActor.from_checkpoint(Checkpoint.open("humanoid-table")).expert, "5 M": large.eval()}
+    return {"humanoid-table": FlowActor.from_checkpoint(Checkpoint.open("humanoid-table")).expert, LARGE: large.eval()}
 
 
 def _measure(name: str, expert: ActionExpert, backends: list[str], config: ActorLatencyConfig) -> dict[str, Any]:
@@ -217,7 +231,7 @@ def draw(sizes: list[dict[str, Any]], path: Path) -> None:
         axes.barh(
             names[::-1], medians[::-1], color=["#888888" if n in (BOUND, LINEARS) else "#1f77b4" for n in names[::-1]]
         )
-        for factor, style in ((1.0, "-"), (1.5, "--")):
+        for factor, style in ((1.0, "-"), (CLAIM, "--")):
             axes.axvline(factor * bound_ms, color="black", linewidth=0.8, linestyle=style)
         axes.set_title(f"{size['size']}: {size['parameters'] / 1e6:.1f} M, {size['rows']} rows x {size['steps']} steps")
         axes.set_xlabel("processor ms a chunk, median; dashed: 1.5 x bound")

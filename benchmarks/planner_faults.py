@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fault_session import FaultKind, run_session, summarize
-from benchmarks.report import RESULTS, write_report
+from benchmarks.report import RESULTS, exit_unless, write_report
 from dualsys.app.run import make_environment, system_config
 from dualsys.app.run_config import RunConfig
 from dualsys.app.run_live import LiveTable
@@ -59,7 +59,7 @@ class PlannerFaultsConfig:
 
 
 def main(config: PlannerFaultsConfig) -> None:
-    """Run, print, write."""
+    """Run, print, write. Exits with 1 where the arm noticed something."""
     sessions = []
     for number, (standbys, kinds) in enumerate(plan(config)):
         sessions.append(_run(config, number, standbys, kinds))
@@ -72,6 +72,7 @@ def main(config: PlannerFaultsConfig) -> None:
     path = config.json or RESULTS / "planner_faults.json"
     print(write_report("planner_faults", figures, path))
     draw(figures, path.with_suffix(".png"))
+    exit_unless(figures["verdict"])
 
 
 def plan(config: PlannerFaultsConfig) -> list[tuple[int, list[FaultKind]]]:

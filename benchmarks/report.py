@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ def write_report(name: str, figures: dict[str, Any], path: Path | None = None) -
     report = {"benchmark": name, **figures, "machine": machine(), "versions": installed_versions()}
     target.write_text(json.dumps(report, indent=2) + "\n")
     return target
+
+
+def exit_unless(verdict: Mapping[str, bool | None]) -> None:
+    """End with status 1, and name what does not hold; what could not be judged, None, is no failure."""
+    failed = [name for name, holds in verdict.items() if holds is False]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def machine() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from benchmarks.memory import growth_mb_per_hour
-from benchmarks.report import RESULTS, write_report
+from benchmarks.report import RESULTS, exit_unless, write_report
 from benchmarks.soak_full_stack import run_full_stack
 from benchmarks.soak_virtual import VirtualSoak
 from dualsys.app.run import make_environment, system_config
@@ -73,8 +73,7 @@ def main(config: SoakConfig) -> None:
     path = config.json or RESULTS / "soak.json"
     print(write_report("soak", figures, path))
     draw(figures, path.with_suffix(".png"))
-    if not all(figures["verdict"].values()):
-        raise SystemExit(f"failed: {', '.join(name for name, good in figures['verdict'].items() if not good)}")
+    exit_unless(figures["verdict"])
 
 
 def _virtual(config: SoakConfig) -> dict[str, Any]:
@@ -87,11 +86,13 @@ def _virtual(config: SoakConfig) -> dict[str, Any]:
         for block in soak.blocks(config.hours):
             blocks.append(block)
             bar.update(task, completed=block["hours"])
-        samples = [(block["hours"], block["resident_mb"]) for block in blocks]
-        return soak.report() | {
-            "growth_mb": growth_mb_per_hour(samples) * config.hours / 2,
-            "samples": samples,
-        }
+        return soak.report() | memory_of(blocks, config.hours)
+
+
+def memory_of(blocks: list[dict[str, Any]], hours: float) -> dict[str, Any]:
+    """What the blocks of a virtual run tell of memory, its growth over the second half, by its slope there."""
+    samples = [(block["hours"], block["resident_mb"]) for block in blocks]
+    return {"growth_mb": growth_mb_per_hour(samples) * hours / 2, "samples": samples}
 
 
 def _full_stack(config: SoakConfig) -> dict[str, Any]:

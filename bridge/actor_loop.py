@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dualsys.bridge.latest_value import Mailbox
+from dualsys.bridge.repeated import RepeatedWarnings
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.scene import Episode
 from dualsys.bridge.senses import Senses
@@ -20,6 +21,8 @@ from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
 
+_PROBLEM_CHARACTERS = 300
+"""What a status has room for of a reason; the log has it all."""
 POLL_S = 0.001
 """How long the loop sleeps between two looks at the request box; a look costs microseconds."""
 
@@ -66,6 +69,8 @@ class ActorLoop:
         velocities = actor.embodiment.velocities
         self._stepped = velocities if velocities.any() else None
         self._latency_s = 0.0
+        self._problem = ""
+        self._warnings = RepeatedWarnings(_LOGGER)
         self._counts = {"chunks": 0, "guided": 0, "waits": 0, "prepared": 0, "failures": 0, "refused": 0}
 
     def run(self, stop: threading.Event) -> None:
@@ -155,10 +160,11 @@ class ActorLoop:
 
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
         self._counts[counter] += 1
-        _LOGGER.warning("%s", reason, exc_info=error)
+        self._warnings.tell(reason, error)
+        self._problem = reason[:_PROBLEM_CHARACTERS]
         if self._log is not None:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="actor", detail=reason)
 
     def _status(self) -> dict[str, Any]:
         seen = {"outages": self._senses.outages, "old_images": self._senses.old_images}
-        return {"ready": True, "latency_s": self._latency_s, **seen, **self._counts}
+        return {"ready": True, "latency_s": self._latency_s, "problem": self._problem, **seen, **self._counts}

@@ -117,10 +117,11 @@ def make_tick_loop(config: SystemConfig, boxes: Boxes, environment: Any, *, tape
     clock = MonotonicClock()
     robot = SimulatedRobot(environment, control_hz=config.control_hz)
     config.embodiment.require_same(robot.embodiment, ours="the run", theirs="the environment")
+    near, period_s = clearance_of(environment, config.safety), 1.0 / config.control_hz
     return TickLoop(
         robot,
         DecisionCore(config.embodiment, config.core, build_policy(config.core.chunk_policy), tape),
-        SafetyGate(config.embodiment, 1.0 / config.control_hz, config.safety, clearance_of(environment, config.safety)),
+        SafetyGate(config.embodiment, period_s, config.safety, near, tape),
         tick_boxes(config, boxes),
         clock,
         config,

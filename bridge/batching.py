@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from dualsys.bridge.repeated import RepeatedWarnings
 from dualsys.bridge.sensed import SensedCodec
 from dualsys.bridge.wire import SubgoalCodec
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -125,6 +126,7 @@ class Batcher:
         self._codec = SensedCodec()
         self._begun: tuple[tuple[str, str], tuple[int, int]] | None = None
         """Run and attempt that the planner was last reset for."""
+        self._warnings = RepeatedWarnings(_LOGGER)
         self.spoiled = 0
         """Batches that failed as a whole, and were planned one by one."""
 
@@ -171,7 +173,7 @@ class Batcher:
                 raise BridgeError(f"plan_batch gave {len(subgoals)} subgoals for {len(observations)} observations")
         except Exception as error:
             self.spoiled += 1
-            _LOGGER.warning("a batch of %d failed, each is planned alone: %s", len(observations), error)
+            self._warnings.tell(f"a batch of {len(observations)} failed, each is planned alone: {error}")
             return [self._plan_alone(observation) for observation in observations]
         return [self._checked(subgoal) for subgoal in subgoals]
 
@@ -180,7 +182,7 @@ class Batcher:
             subgoal = self._planner.plan(observation)
         except Exception as error:
             if not isinstance(error, DualsysError):
-                _LOGGER.warning("no subgoal from this plan", exc_info=error)
+                self._warnings.tell(f"no subgoal from this plan: {type(error).__name__}: {error}", error)
             return _failure(error, spoils=True)
         return self._checked(subgoal)
 

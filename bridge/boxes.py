@@ -7,9 +7,10 @@ from typing import Any, Generic, Protocol, TypeVar, final
 from dualsys.bridge.box_file import DEFAULT_SLOTS, BoxLayout, Pause
 from dualsys.bridge.latest_value import Codec, Mailbox
 from dualsys.bridge.offer_wire import OfferCodec
+from dualsys.bridge.output_file import MOST_BYTES
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
-from dualsys.bridge.shared_memory import require_room
+from dualsys.bridge.shared_memory import mebibytes, require_room
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.wire import (
     CameraCodec,
@@ -30,8 +31,6 @@ T = TypeVar("T")
 _TINY = 2**13
 _SMALL = 2**17
 _LARGE = 2**20
-_LOGS = 2**20
-"""What the processes of a run write into its folder beside their boxes, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +55,8 @@ OFFERS: dict[SourceName, BoxSpec[Offered]] = {
 
 PROCESSES = ("tick", "actor", "camera", "planner", "launcher", "supervisor")
 """Who has a status box."""
+_LOGS = len(PROCESSES) * MOST_BYTES
+"""Room for what the processes of a run print into its folder, beside their boxes."""
 
 
 def subgoal_box(config: SystemConfig) -> BoxSpec[LatentSubgoal]:
@@ -120,7 +121,9 @@ class SharedBoxes:
         specs += [*OFFERS.values(), *camera_boxes(config).values()]
         specs += [status_box(process) for process in PROCESSES]
         nbytes = sum(BoxLayout(slots=DEFAULT_SLOTS, capacity=spec.capacity).size for spec in specs)
-        require_room(self._folder, nbytes + _LOGS, f"the {len(specs)} mailboxes of this run and its logs")
+        tape = f", its tape ({mebibytes(config.tape_bytes)})" if config.tape_bytes else ""
+        what = f"the {len(specs)} mailboxes of this run{tape} and its logs"
+        require_room(self._folder, nbytes + config.tape_bytes + _LOGS, what)
         for spec in specs:
             Mailbox.create(self._path(spec), spec.codec, capacity=spec.capacity)
 

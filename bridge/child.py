@@ -60,7 +60,11 @@ class Child:
         return status is not None and (self._budget is None or status == SETUP_FAILED)
 
     def watch(self) -> str | None:
-        """Start it again when it has died, after a delay; what happened, if something did. Call often."""
+        """Start it again when it has died, after a delay; what happened, if something did. Call often.
+
+        Its output is kept short, too.
+        """
+        self._process.keep_short()
         status, now_s = self.exit_status, monotonic()
         if self._budget is None or self.given_up or status is None:
             return None

@@ -79,7 +79,9 @@ class SubprocessHosts:
         self._processes = [OwnProcess(module, arguments, log=log) for log in logs]
 
     def look(self) -> None:
-        """Nothing: the system tells."""
+        """Keep their output short; all else the system tells."""
+        for process in self._processes:
+            process.keep_short()
 
     def start(self, index: int) -> None:
         """Start a process."""
@@ -142,6 +144,7 @@ class RayHosts:
 
     def look(self) -> None:
         """Take in what the driver says, or its death."""
+        self._driver.keep_short()
         status = self._driver.exit_status
         if status is not None:
             end = End(reason=f"Ray's driver {_ended(status, self._driver)}", set_up=status != SETUP_FAILED)

@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
+from dualsys.bridge.output_file import OutputFile
 from dualsys.bridge.process_life import child_environment, end_session
 
 _LOGGER = logging.getLogger(__name__)
 
-_TAIL_CHARACTERS = 2000
+_TAIL_BYTES = 2000
 _WORDS_CHARACTERS = 300
 
 
@@ -31,7 +32,7 @@ class OwnProcess:
     def __init__(self, module: str, arguments: Sequence[str], *, log: Path) -> None:
         self.module = module
         self._command = [sys.executable, "-m", module, *arguments]
-        self._log = log
+        self._output = OutputFile(log)
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
 
@@ -44,8 +45,7 @@ class OwnProcess:
             OSError: where the system can't start it.
         """
         self.clean_up()
-        with self._log.open("ab") as log:
-            self._said_before = log.tell()
+        with self._output.appended() as (log, self._said_before):
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -98,16 +98,14 @@ class OwnProcess:
 
     def tail(self) -> str:
         """The end of its output."""
-        try:
-            text = self._log.read_text(errors="replace")
-        except OSError:
-            return ""
-        return text[-_TAIL_CHARACTERS:].strip()
+        return self._output.end(_TAIL_BYTES).strip()
+
+    def keep_short(self) -> None:
+        """Let the older part of its output go where there is too much of it. Call now and then."""
+        if self._output.trim():
+            self._said_before = 0
 
     def last_words(self) -> str:
         """The last line that it wrote since its start, cut to a length that fits into a report."""
-        try:
-            said = self._log.read_bytes()[self._said_before :].decode(errors="replace")
-        except OSError:
-            return ""
+        said = self._output.end(_TAIL_BYTES, since=self._said_before)
         return (said.strip().splitlines() or [""])[-1][:_WORDS_CHARACTERS]

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from dualsys.bridge.latest_value import Mailbox
+from dualsys.bridge.repeated import RepeatedWarnings
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.senses import Senses
 from dualsys.clock import Grid, Ticker
@@ -59,6 +60,7 @@ class PlannerLoop:
         self._attempt: tuple[int, int] | None = None
         self._failures_in_a_row = 0
         self._problem = ""
+        self._warnings = RepeatedWarnings(_LOGGER)
         self._counts = {"plans": 0, "waits": 0, "failures": 0, "refused": 0, "skipped": 0}
 
     def log_to(self, log: RunLog) -> None:
@@ -124,7 +126,7 @@ class PlannerLoop:
         self._failures_in_a_row += 1
         self._problem = reason[:_PROBLEM_CHARACTERS]
         self._outbox.beat()
-        _LOGGER.warning("no subgoal from this plan: %s", reason, exc_info=error)
+        self._warnings.tell(f"no subgoal from this plan: {reason}", error)
         if self._log is not None:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="planner", detail=reason)
         if self._max_failures is not None and self._failures_in_a_row >= self._max_failures:

@@ -18,6 +18,7 @@ from dualsys.bridge.box_line import Unreachable
 from dualsys.bridge.handshake import Hello
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.relay_link import RelayLink
+from dualsys.bridge.repeated import RepeatedWarnings
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.sensed import SensedCodec
 from dualsys.bridge.senses import Senses
@@ -92,6 +93,7 @@ class Relay:
         self._shown_s = float("-inf")
         self._node = ""
         self._problem = ""
+        self._warnings = RepeatedWarnings(_LOGGER)
         self._counts = {"plans": 0, "waits": 0, "refused": 0, "skipped": 0, "outages": 0}
         self._server_counts = {"failures": 0, "refused": 0}
         """Of the seats before this one."""
@@ -199,7 +201,7 @@ class Relay:
         except BridgeError as error:
             self._counts["refused"] += 1
             self._problem = str(error)
-            _LOGGER.warning("what the planner's server gave cannot be used: %s", error)
+            self._warnings.tell(f"what the planner's server gave cannot be used: {error}")
             return
         self._sequence += 1
         self._counts["plans"] += 1

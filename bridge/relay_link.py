@@ -8,6 +8,7 @@ from typing import Any, final
 
 from dualsys.bridge.box_line import ANSWER_WITHIN_S, Unreachable
 from dualsys.bridge.server_line import ServerDied, ServerLine
+from dualsys.bridge.slot import Slot
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -30,11 +31,11 @@ class RelayLink:
         self._line = line
         self._ticket = ticket
         self._woke = woke
-        self._outgoing: bytes | None = None
+        self._outgoing: Slot[bytes] = Slot()
         self._due = threading.Event()
         self._stop = threading.Event()
         self._number = -1
-        self._newest: bytes | None = None
+        self._newest: Slot[bytes] = Slot()
         self._heard_s = monotonic()
         self.news: dict[str, Any] = {}
         """What the server last told of itself and of this seat."""
@@ -49,13 +50,12 @@ class RelayLink:
 
     def show(self, frame: bytes) -> None:
         """Have an observation sent; it replaces one that is not under way yet."""
-        self._outgoing = frame
+        self._outgoing.put(frame)
         self._due.set()
 
     def take(self) -> bytes | None:
         """The newest subgoal, once; None where there is nothing new."""
-        newest, self._newest = self._newest, None
-        return newest
+        return self._newest.take()
 
     def quiet_s(self) -> float:
         """Time since the server last answered."""
@@ -79,7 +79,7 @@ class RelayLink:
         if not self._due.wait(_POLL_S):
             return
         self._due.clear()
-        frame, self._outgoing = self._outgoing, None
+        frame = self._outgoing.take()
         if frame is None:
             return
         known = self._line.call("show", self._ticket, frame)
@@ -95,7 +95,8 @@ class RelayLink:
             return
         self.news = answer["news"]
         if answer["subgoal"] is not None:
-            self._number, self._newest = answer["number"], answer["subgoal"]
+            self._number = answer["number"]
+            self._newest.put(answer["subgoal"])
             self._woke.set()
 
     def close(self) -> None:

@@ -10,13 +10,16 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, final
 
 from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box, subgoal_box
 from dualsys.bridge.child import Child
 from dualsys.bridge.launchers import LauncherName, make_hosts
+from dualsys.bridge.output_file import ends_of_output
 from dualsys.bridge.planner_keeper import PlannerKeeper
 from dualsys.bridge.progress import OnProgress, Progress
 from dualsys.bridge.reporter import Reporter, Status
@@ -126,7 +129,8 @@ class Supervisor:
             self._require_set_up()
             if monotonic() - self._began_s > self._config.ready_within_s:
                 names = ", ".join(waiting)
-                raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{self._logs()}")
+                said = ends_of_output(self._config.folder)
+                raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{said}")
             self._progress("starting", waiting)
             sleep(_POLL_S)
 
@@ -167,6 +171,8 @@ class Supervisor:
             self._look_after_all()
             self._look_for_hangs()
             self._record()
+            if self._deck is not None:
+                self._deck.look({name: self._status(name) for name in ("planner", "actor")})
             self._progress("running", [])
             if monotonic() > limit_s:
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
@@ -191,7 +197,7 @@ class Supervisor:
         if not problem and self._keeper.state == "failed":
             problem = self._keeper.summary()["reason"]
         if problem:
-            raise BridgeError(f"the planner could not be started: {problem}\n{self._logs()}")
+            raise BridgeError(f"the planner could not be started: {problem}\n{ends_of_output(self._config.folder)}")
 
     def _look_for_hangs(self) -> None:
         """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
@@ -215,10 +221,13 @@ class Supervisor:
 
     def _record(self) -> None:
         """Take over what the tick has recorded meanwhile."""
-        if self._deck is None:
+        if self._deck is None or self._deck.gave_up_reading:
             return
         if self._tape is None and self._config.tape.exists():
-            self._tape = TapeRing.open(self._config.tape)
+            try:
+                self._tape = TapeRing.open(self._config.tape)
+            except BridgeError as error:
+                self._deck.give_up_reading(error)
         if self._tape is not None:
             self._deck.drain(self._tape)
 
@@ -240,13 +249,6 @@ class Supervisor:
         except BridgeError as error:
             _LOGGER.warning("status of %s: %s", name, error)
             return {}
-
-    def _logs(self) -> str:
-        """The end of what each process wrote."""
-        logs = sorted(self._config.folder.glob("*.log"))
-        return "\n".join(
-            f"{log.name}: {log.read_text(errors='replace')[-1000:].strip() or '(nothing)'}" for log in logs
-        )
 
     def _progress(self, stage: str, waiting: list[str]) -> None:
         statuses = {name: self._status(name) for name in self._statuses}
@@ -278,13 +280,15 @@ class Supervisor:
 
     def _stop(self) -> None:
         """The tick first: nothing moves once it has ended; then those that feed it."""
-        self._children["tick"].stop(within_s=_STOP_TICK_WITHIN_S)
-        self._record()
-        self._hosts.ask_to_stop()
-        for name in _CHILDREN:
-            self._children[name].ask_to_stop()
-        for name in _CHILDREN:
-            self._children[name].stop(within_s=_STOP_WITHIN_S)
-        self._hosts.stop()
-        if self._log is not None:
-            self._log.close()
+        others = [self._children[name] for name in _CHILDREN]
+        steps: list[Callable[[], object]] = [
+            partial(self._children["tick"].stop, within_s=_STOP_TICK_WITHIN_S),
+            self._record,
+        ]
+        steps += [self._hosts.ask_to_stop, *(child.ask_to_stop for child in others)]
+        steps += [*(partial(child.stop, within_s=_STOP_WITHIN_S) for child in others), self._hosts.stop]
+        for step in steps if self._log is None else [*steps, self._log.close]:
+            try:
+                step()
+            except Exception:  # the others are to end all the same, and the run's own error to be seen
+                _LOGGER.exception("a step of the run's end failed")

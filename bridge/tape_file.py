@@ -5,9 +5,10 @@ The head stands in the file's metadata. A file that was cut off is read as far a
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +16,15 @@ from typing import IO, Any, Self, final
 
 import numpy as np
 
-from dualsys.errors import TapeError
+from dualsys.bridge.tape_forms import as_number, kept_fields
+from dualsys.errors import BridgeError, TapeError
 from dualsys.events import (
     ChunkArrived,
     ChunkRequest,
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Retry,
@@ -44,6 +47,7 @@ TOPICS: dict[type, str] = {
     EmergencyReset: "/emergency_reset",
     ChunkRequest: "/request",
     Retry: "/retry",
+    KeptClear: "/kept_clear",
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
@@ -83,13 +87,19 @@ class TapeWriter:
         return int(self._writer.register_channel(topic, "json", number))
 
     def add(self, record: Record) -> None:
-        """Write a record. Its time is its own stamp, or that of the one before where it has none or an older one."""
+        """Write a record. Its time is its own stamp, or that of the one before where it has none or an older one.
+
+        Raises `BridgeError` for what is no record, and `OSError` where there is no room.
+        """
+        channel = self._channels.get(type(record))
+        if channel is None:
+            raise BridgeError(f"{type(record).__name__} is no record of a tape")
         stamp_s = stamp_of(record)
         if np.isfinite(stamp_s) and abs(stamp_s) < 1e9:
             self._stamp_ns = max(self._stamp_ns, round(stamp_s * 1e9))
-        data = json.dumps(_plain(record)).encode()
+        data = json.dumps(_plain(kept_fields(record))).encode()
         self._writer.add_message(
-            self._channels[type(record)],
+            channel,
             log_time=self._stamp_ns,
             publish_time=self._stamp_ns,
             data=data,
@@ -188,21 +198,19 @@ def _messages(file: IO[bytes], path: Path) -> tuple[dict[str, str], list[tuple[i
 
 def stamp_of(record: Record) -> float:
     """When a record was made, in seconds of the robot's clock; NaN for one that doesn't say."""
-    stamp_s: float = record.now_s if hasattr(record, "now_s") else getattr(record, "stamp_s", float("nan"))
-    return float(stamp_s)
+    stamp_s: Any = record.now_s if hasattr(record, "now_s") else getattr(record, "stamp_s", float("nan"))
+    return as_number(stamp_s)
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    """What JSON has words for; not-a-number and infinities as texts."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [_plain(each) for each in value]
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return number if np.isfinite(number) else str(number)
-    return value.item() if isinstance(value, np.generic) else value
+    return str(float(value)) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parse(topic: str, data: bytes, path: Path) -> Record:

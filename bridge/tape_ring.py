@@ -1,11 +1,11 @@
 """A tape in shared memory: the newest records of a run, readable while it runs and after its process was killed.
 
-    file = magic, version, capacity, `written`, `oldest`, then `capacity` bytes in a ring
+    file = magic, version, capacity, `written`, `oldest`, `unrecorded`, then `capacity` bytes in a ring
     ring = records one behind the other, over the end and on from the start: length u32, crc32 u32, frame, padding to 8
 
 `written` counts bytes ever written and moves once a record is whole; `oldest` is where the oldest record begins, and
-moves before it is written over. A reader that has fallen behind goes on there, and says how many bytes it lost. One
-writer, any readers.
+moves before it is written over; `unrecorded` counts what could not be kept. A reader that has fallen behind goes on
+there, and says how many bytes it lost. One writer, any readers.
 """
 
 import mmap
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import final
 
 from dualsys.bridge.fences import is_strongly_ordered, make_fence
+from dualsys.bridge.shared_memory import no_room, require_folder
 from dualsys.bridge.tape_wire import decode_record, encode_record
 from dualsys.errors import BridgeError
 from dualsys.tape import Record
@@ -25,7 +26,7 @@ MAGIC = b"dualsysT"
 _HEAD = struct.Struct("=8sIIQQQ")  # magic, version, reserved, capacity, written, oldest
 _VERSION = 1
 _HEAD_BYTES = 64
-_WRITTEN, _OLDEST = 3, 4
+_WRITTEN, _OLDEST, _UNRECORDED = 3, 4, 5
 """Eight-byte words of the head that change."""
 _RECORD = struct.Struct("=II")
 
@@ -45,24 +46,32 @@ class TapeRing:
         self._position = 0
         self.lost_bytes = 0
         """Of a reader: overwritten before they were read."""
-        self.unrecorded = 0
-        """Of a writer: records it could not encode, or too large."""
 
     @classmethod
     def create(cls, path: Path, *, capacity: int) -> "TapeRing":
-        """Lay out an empty ring. Raises `BridgeError` where there is no room."""
+        """Lay out an empty ring, under another name first, so that nobody meets a half-made one.
+
+        Raises:
+            BridgeError: where shared memory is missing or has no room, or the name is taken. Nothing is left then.
+        """
+        require_folder(path.parent)
         capacity = _padded(capacity)
-        size = _HEAD_BYTES + capacity
+        size, making = _HEAD_BYTES + capacity, path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = -1
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.posix_fallocate(descriptor, 0, size)
+            os.pwrite(descriptor, _HEAD.pack(MAGIC, _VERSION, 0, capacity, 0, 0), 0)
+            os.link(making, path)
+            return cls(path, os.dup(descriptor), size, write=True)
+        except FileExistsError as error:
+            raise BridgeError(f"tape {path}: File exists; another run has it, or remove it") from error
         except OSError as error:
-            raise BridgeError(
-                f"tape {path}: cannot allocate {size} bytes there ({error.strerror}); shared memory must be mounted "
-                "and large enough (--shm-size in a container), or record less with a smaller --tape-mb"
-            ) from error
-        os.pwrite(descriptor, _HEAD.pack(MAGIC, _VERSION, 0, capacity, 0, 0), 0)
-        return cls(path, descriptor, size, write=True)
+            raise no_room(path.parent, size, f"tape {path}", error) from error
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+                os.unlink(making)
 
     @classmethod
     def open(cls, path: Path) -> "TapeRing":
@@ -84,12 +93,12 @@ class TapeRing:
         try:
             frame = encode_record(record)
         except BridgeError:
-            self.unrecorded += 1
+            self._words[_UNRECORDED] += 1
             return
         data = _RECORD.pack(len(frame), zlib.crc32(frame)) + frame
         data += bytes(_padded(len(data)) - len(data))
         if len(data) > self._capacity // 2:
-            self.unrecorded += 1
+            self._words[_UNRECORDED] += 1
             return
         written = int(self._words[_WRITTEN])
         self._make_room(written + len(data) - self._capacity)
@@ -134,6 +143,16 @@ class TapeRing:
                 raise BridgeError(f"tape {self._path}: the record at byte {self._position} is damaged")
             self._position += _padded(_RECORD.size + length)
             yield decode_record(frame)
+
+    @property
+    def unrecorded(self) -> int:
+        """Records that its writer could not encode, or that were too large."""
+        return int(self._words[_UNRECORDED])
+
+    @property
+    def unread_bytes(self) -> int:
+        """Of a reader: written and not read yet."""
+        return int(self._words[_WRITTEN]) - self._position
 
     def _get(self, at: int, count: int) -> bytes:
         start = at % self._capacity

@@ -9,6 +9,7 @@ import numpy as np
 
 from dualsys.bridge.frames import FrameReader, FrameWriter
 from dualsys.bridge.offer_wire import OfferCodec
+from dualsys.bridge.tape_forms import as_integer, as_number, as_text, as_vector, kept_fields
 from dualsys.bridge.wire import ChunkCodec, RequestCodec
 from dualsys.errors import BridgeError
 from dualsys.events import (
@@ -17,18 +18,20 @@ from dualsys.events import (
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Retry,
+    SourceName,
     Started,
     SubgoalArrived,
     Tick,
 )
-from dualsys.messages import Command, CommandSource
+from dualsys.messages import ActionChunk, Command, CommandSource
 from dualsys.tape import Record
 
-_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY = range(
-    64, 76
+_STARTED, _OBSERVED, _SUBGOAL, _CHUNK, _TICK, _FAULT, _REQUEST, _COMMAND, _STOP, _RESET, _OFFERED, _RETRY, _CLEAR = (
+    range(64, 77)
 )
 _CHUNKS, _REQUESTS, _OFFERS = ChunkCodec(), RequestCodec(), OfferCodec()
 
@@ -58,8 +61,8 @@ def decode_record(data: bytes) -> Record:
 
 def _encode_started(record: Started) -> bytes:
     frame = FrameWriter(_STARTED)
-    frame.number(record.now_s)
-    frame.array(np.asarray(record.position, dtype=np.float64), "<f8")
+    frame.number(as_number(record.now_s))
+    frame.array(as_vector(record.position), "<f8")
     return frame.finish()
 
 
@@ -69,8 +72,8 @@ def _decode_started(frame: FrameReader) -> Started:
 
 def _encode_stop(record: EmergencyStop) -> bytes:
     frame = FrameWriter(_STOP)
-    frame.number(record.now_s)
-    frame.text(record.reason[:1000])
+    frame.number(as_number(record.now_s))
+    frame.text(as_text(record.reason)[:1000])
     return frame.finish()
 
 
@@ -80,8 +83,8 @@ def _decode_stop(frame: FrameReader) -> EmergencyStop:
 
 def _encode_reset(record: EmergencyReset) -> bytes:
     frame = FrameWriter(_RESET)
-    frame.number(record.now_s)
-    frame.array(np.asarray(record.position, dtype=np.float64), "<f8")
+    frame.number(as_number(record.now_s))
+    frame.array(as_vector(record.position), "<f8")
     return frame.finish()
 
 
@@ -91,8 +94,8 @@ def _decode_reset(frame: FrameReader) -> EmergencyReset:
 
 def _encode_observed(record: Observed) -> bytes:
     frame = FrameWriter(_OBSERVED)
-    frame.number(record.stamp_s)
-    frame.array(np.asarray(record.state, dtype=np.float64), "<f8")
+    frame.number(as_number(record.stamp_s))
+    frame.array(as_vector(record.state), "<f8")
     return frame.finish()
 
 
@@ -102,10 +105,10 @@ def _decode_observed(frame: FrameReader) -> Observed:
 
 def _encode_subgoal(record: SubgoalArrived) -> bytes:
     frame = FrameWriter(_SUBGOAL)
-    frame.integer(record.sequence)
-    frame.integer(record.epoch)
-    frame.number(record.observation_stamp_s)
-    frame.number(record.time_to_live_s)
+    frame.integer(as_integer(record.sequence))
+    frame.integer(as_integer(record.epoch))
+    frame.number(as_number(record.observation_stamp_s))
+    frame.number(as_number(record.time_to_live_s))
     return frame.finish()
 
 
@@ -120,8 +123,8 @@ def _decode_subgoal(frame: FrameReader) -> SubgoalArrived:
 
 def _encode_chunk(record: ChunkArrived) -> bytes:
     frame = FrameWriter(_CHUNK)
-    frame.number(record.now_s)
-    chunk = replace(record.chunk, rows=np.asarray(record.chunk.rows, dtype=np.float64))
+    frame.number(as_number(record.now_s))
+    chunk = ActionChunk(**kept_fields(record.chunk))
     frame.array(np.frombuffer(_CHUNKS.encode(chunk), dtype=np.uint8), "|u1")
     return frame.finish()
 
@@ -133,7 +136,7 @@ def _decode_chunk(frame: FrameReader) -> ChunkArrived:
 
 def _encode_tick(record: Tick) -> bytes:
     frame = FrameWriter(_TICK)
-    frame.number(record.now_s)
+    frame.number(as_number(record.now_s))
     return frame.finish()
 
 
@@ -143,9 +146,9 @@ def _decode_tick(frame: FrameReader) -> Tick:
 
 def _encode_fault(record: Fault) -> bytes:
     frame = FrameWriter(_FAULT)
-    frame.number(record.now_s)
-    frame.text(record.kind)
-    frame.text(record.detail[:1000])
+    frame.number(as_number(record.now_s))
+    frame.text(as_text(record.kind))
+    frame.text(as_text(record.detail)[:1000])
     return frame.finish()
 
 
@@ -165,8 +168,11 @@ def _decode_request(frame: FrameReader) -> ChunkRequest:
 
 def _encode_offered(record: Offered) -> bytes:
     frame = FrameWriter(_OFFERED)
-    frame.number(record.now_s)
-    frame.array(np.frombuffer(_OFFERS.encode(record), dtype=np.uint8), "|u1")
+    if record.source not in get_args(SourceName) or not isinstance(record.claims, bool):
+        raise BridgeError(f"an offer from {record.source!r} that claims {record.claims!r}")
+    frame.number(as_number(record.now_s))
+    offer = replace(record, target=as_vector(record.target), stamp_s=as_number(record.stamp_s))
+    frame.array(np.frombuffer(_OFFERS.encode(offer), dtype=np.uint8), "|u1")
     return frame.finish()
 
 
@@ -187,6 +193,16 @@ def _encode_retry(record: Retry) -> bytes:
 def _decode_retry(frame: FrameReader) -> Retry:
     now_s, number, reason, reaction = frame.number(), frame.integer(), frame.text(), frame.text()
     return Retry(now_s=now_s, number=number, reason=reason, reaction=reaction)  # type: ignore[arg-type]
+
+
+def _encode_clear(record: KeptClear) -> bytes:
+    frame = FrameWriter(_CLEAR)
+    frame.number(record.share)
+    return frame.finish()
+
+
+def _decode_clear(frame: FrameReader) -> KeptClear:
+    return KeptClear(share=frame.number())
 
 
 def _encode_command(record: Command) -> bytes:
@@ -233,6 +249,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Fault: _encode_fault,
     ChunkRequest: _encode_request,
     Retry: _encode_retry,
+    KeptClear: _encode_clear,
     Command: _encode_command,
     EmergencyStop: _encode_stop,
     EmergencyReset: _encode_reset,
@@ -247,6 +264,7 @@ _DECODERS: dict[int, Callable[[FrameReader], Record]] = {
     _FAULT: _decode_fault,
     _REQUEST: _decode_request,
     _RETRY: _decode_retry,
+    _CLEAR: _decode_clear,
     _COMMAND: _decode_command,
     _STOP: _decode_stop,
     _RESET: _decode_reset,

@@ -80,7 +80,7 @@ def run_threads(
         crew.start("actor", actor_loop.run)
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
         if deck is not None and ring is not None:
-            crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), stop))
+            crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), boxes, stop))
         _wait_for_planner(boxes, tick, crew)
         crew.carry_on()
         with realtime_thread(config.realtime, 1.0 / config.control_hz) as scheduler:
@@ -197,7 +197,9 @@ def _report(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> dict[str, Any]:
     return report
 
 
-def _record(deck: TapeDeck, ring: TapeRing, stop: threading.Event) -> None:
+def _record(deck: TapeDeck, ring: TapeRing, boxes: LocalBoxes, stop: threading.Event) -> None:
+    readers = {name: boxes.reader(status_box(name)) for name in ("planner", "actor")}
     while not stop.wait(_RECORD_PERIOD_S):
         deck.drain(ring)
+        deck.look({name: box.read() or {} for name, box in readers.items()})
     deck.drain(ring)

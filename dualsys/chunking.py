@@ -117,7 +117,8 @@ def problem_of(chunk: ActionChunk, num_actions: int, *, now_s: float) -> ChunkPr
         return "shape"
     if rows.shape[0] < 1 or rows.shape[1] != num_actions:
         return "shape"
-    if not (np.abs(rows) <= LARGEST_ROW).all():  # false for what is not a number, too
+    # As the doubles they are played as: in fewer bits the limit itself may be infinite.
+    if not (np.abs(np.asarray(rows, dtype=np.float64)) <= LARGEST_ROW).all():  # false for what is not a number, too
         return "finite"
     dt_s: Any = chunk.dt_s
     stamps_fit = is_number(chunk.start_stamp_s) and chunk.start_stamp_s <= now_s + 1e-6

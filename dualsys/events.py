@@ -143,6 +143,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KeptClear:
+    """The safety gate let only a share of the next command's step through, because something is near.
+
+    Stands on a tape before that command: what is near is told by a model of the robot, which a replay has not.
+    """
+
+    share: float
+    """0 to 1; NaN: who should know how near things are failed, and the motion was braked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoreStatus:
     """What the core thinks, as `DecisionCore.status()` gives it."""
 

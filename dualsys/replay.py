@@ -9,7 +9,7 @@ import numpy as np
 
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
-from dualsys.events import ChunkRequest, EmergencyReset, Retry, Started
+from dualsys.events import ChunkRequest, EmergencyReset, KeptClear, Retry, Started
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
 from dualsys.tape import CarriedOver, Record, TapeHead
@@ -83,6 +83,8 @@ class _Player:
         """Take in an event, or compare a command with what was decided."""
         if isinstance(record, Command):
             self._compare(record)
+        elif isinstance(record, KeptClear):
+            self._gate.nearness.tell(record.share)
         elif not isinstance(record, ChunkRequest | Retry):
             self.events += 1
             if isinstance(record, Started):
@@ -96,6 +98,7 @@ class _Player:
         self.commands += 1
         found = None if self._decided is None else self._gate.limit(self._decided)
         self._decided = None
+        self._gate.nearness.tell(None)
         what = "no command at all now" if found is None else difference(command, found)
         self.differing += bool(what)
         if what and not self.first_difference:

@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 
 from dualsys.braking import stopping_velocity
-from dualsys.clearance import Clearance, share_that_can_stop
+from dualsys.clearance import Clearance, Nearness
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, InvalidObservation, unknown_name
 from dualsys.hand_over import HandOver
@@ -29,6 +29,7 @@ from dualsys.messages import Command, FloatArray
 from dualsys.motion_limits import FAR, MotionLimits
 from dualsys.path_following import braked, path_velocity
 from dualsys.settings import SafetyConfig
+from dualsys.tape import Tape
 
 NEAR_S = 0.05
 """A robot is where it was sent if each joint could be there in this time at its velocity limit."""
@@ -45,13 +46,19 @@ class SafetyGate:
         control_dt_s: Time between two calls of `apply`.
         config: Share of the limits that may be used, and how they are kept.
         clearance: Tells how near things are; None: nothing does, and `config.clearance_m` means nothing.
+        tape: Gets what nearness changed, before the command that it changed.
 
     Raises:
         ConfigError: a pose of the configuration names a joint that the embodiment lacks.
     """
 
     def __init__(
-        self, embodiment: EmbodimentSpec, control_dt_s: float, config: SafetyConfig, clearance: Clearance | None = None
+        self,
+        embodiment: EmbodimentSpec,
+        control_dt_s: float,
+        config: SafetyConfig,
+        clearance: Clearance | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.embodiment = embodiment
         self.config = config
@@ -59,7 +66,9 @@ class SafetyGate:
         self.limits = MotionLimits.of(embodiment, control_dt_s, config)
         self._rates = embodiment.velocities if embodiment.velocities.any() else None
         """Commands that are velocities: at rest they are zero."""
-        self._clearance = clearance
+        keep_m = config.clearance_m
+        self.nearness = Nearness(clearance if keep_m is not None else None, keep_m or 0.0, tape)
+        """How near things are; a replay tells it what its tape knows."""
         self._parking: bool
         self._hold_pose = _pose(embodiment, config.hold_pose)
         self._damp_pose = _pose(embodiment, config.damp_pose)
@@ -156,9 +165,7 @@ class SafetyGate:
         self._parking = False
         self._hand_over.reset()
         self._easing.reset(position)
-        self._near = self._distances(position)
-        self._looked: tuple[FloatArray | None, FloatArray | None] = (None, None)
-        """Where was looked in this tick, and what was seen there."""
+        self.nearness.reset(position)
 
     def _damp(self) -> tuple[FloatArray, tuple[str, ...]]:
         if self._damp_pose is not None and self.at_rest:
@@ -239,39 +246,23 @@ class SafetyGate:
 
     def _keep_clear(self, velocity: FloatArray, names: list[str]) -> FloatArray:
         """The velocity, or as much of it as leaves room to stop before what is near."""
-        if self._clearance is None or self.config.clearance_m is None:
+        if not self.nearness.is_known:
             return velocity
-        ahead = self._position + velocity * self.control_dt_s
-        then = self._distances(ahead)
-        self._looked = (ahead, then)
-        if self._near is None or then is None:
-            names.append("clearance")
-            return self._slower()
         ticks = float((np.abs(velocity) / self.limits.step).max())
-        share = share_that_can_stop(self._near, then, self.config.clearance_m, ticks)
+        share = self.nearness.share(self._position + velocity * self.control_dt_s, ticks)
         if share == 1.0:
             return velocity
         names.append("clearance")
+        if np.isnan(share):
+            return self._slower()
         slower = velocity * share
         turning = np.abs(slower - self._velocity) > self.limits.step * (1.0 + _ROUNDING)
         return self._slower() if turning.any() else slower
 
-    def _distances(self, position: FloatArray) -> FloatArray | None:
-        """What is near at a position; None where the one who should know fails, which brakes the motion."""
-        if self._clearance is None or self.config.clearance_m is None:
-            return None
-        try:
-            distances = np.asarray(self._clearance.distances(position), dtype=np.float64)
-        except Exception:  # anybody's code, in a tick: the motion is braked, and `limited` says why
-            return None
-        return distances if np.isfinite(distances).all() else None
-
     def _send(self, position: FloatArray, target: FloatArray, names: list[str]) -> tuple[FloatArray, tuple[str, ...]]:
         self._velocity = (position - self._position) / self.control_dt_s
         self._position, self._target = position, target
-        ahead, then = self._looked
-        same = ahead is not None and np.abs(position - ahead).max() < _ROUNDING
-        self._near = then if same else self._distances(position)
+        self.nearness.reached(position)
         sent = self._easing.apply(position)
         if sent is not position:
             low, high = np.minimum(self.limits.lower, self._sent), np.maximum(self.limits.upper, self._sent)

@@ -3,7 +3,8 @@
     head, Started, Observed, Tick, ChunkRequest, Command, Observed, SubgoalArrived, ChunkArrived, Tick, Command, ...
 
 The core is deterministic, so its events are the whole run: `dualsys.replay` plays them again and compares every command
-to the bit. What is kept beside is for people (which weights, which versions, when).
+to the bit. What the safety gate is told from outside, how near things are, stands before the commands that it changed
+(`KeptClear`). What is kept beside is for people (which weights, which versions, when).
 """
 
 from typing import Any, Protocol, Self
@@ -12,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import TapeError
-from dualsys.events import ChunkRequest, EmergencyReset, EmergencyStop, Event, Offered, Retry
+from dualsys.events import ChunkRequest, EmergencyReset, EmergencyStop, Event, KeptClear, Offered, Retry
 from dualsys.messages import Command
 from dualsys.settings import CoreConfig, SafetyConfig
 
-Record = Event | ChunkRequest | Retry | Command
+Record = Event | ChunkRequest | Retry | KeptClear | Command
 
 TAPE_VERSION = 1
 

@@ -76,7 +76,7 @@ class Controller:
             planner,
             actor,
             DecisionCore(self.embodiment, core, build_policy(core.chunk_policy), tape),
-            SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety, clearance),
+            SafetyGate(self.embodiment, 1.0 / timing.control_hz, safety, clearance, tape),
             timing,
             self.log,
             tape,

@@ -79,6 +79,13 @@ def test_the_readme_has_code_early() -> None:
     assert lines.index("```python") < 30
 
 
+def test_every_benchmark_has_a_row() -> None:
+    table = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    scripts = [path for path in (ROOT / "benchmarks").glob("*.py") if "tyro.cli(" in path.read_text(encoding="utf-8")]
+    assert len(scripts) > 15
+    assert [path.stem for path in scripts if f"\n| `{path.stem}` |" not in table] == []
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     links = [
         (path, target)

@@ -1,5 +1,6 @@
 """Shared memory that is full: what was asked, what there is and the fix are said, before anything is touched."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dualsys.bridge.boxes import SharedBoxes
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.shared_slots import SharedSlots
+from dualsys.bridge.tape_ring import TapeRing
 from dualsys.errors import BridgeError
 from dualsys.testing.faults.disks import small_disk
 from tests.integration import bridge_system
@@ -41,6 +43,21 @@ def test_a_run_that_doesnt_fit_is_refused_as_a_whole(tmp_path: Path) -> None:
         disk.resize(65536)
         with RunFolder("full", root=disk.folder) as folder:
             SharedBoxes(folder.path).create(system)
+
+
+def test_a_tape_is_counted_before_anything_is_touched_and_leaves_nothing_where_it_finds_no_room(tmp_path: Path) -> None:
+    system = bridge_system.reach_system(tape_bytes=40 * 2**20)
+    with small_disk(tmp_path / "shm", 65536) as disk:
+        with RunFolder("full", root=disk.folder) as folder:
+            what = r"mailboxes of this run, its tape \(40\.0 MiB\) and its logs"
+            with pytest.raises(BridgeError, match=rf"{what}: .*{FIX}"):
+                SharedBoxes(folder.path).create(system)
+            assert [path.name for path in folder.path.iterdir()] == ["owner"]
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(BridgeError, match=rf"tape .*/ring: cannot allocate 96\.0 MiB .*{FIX}"):
+            TapeRing.create(disk.folder / "ring", capacity=96 * 2**20)
+        assert list(disk.folder.iterdir()) == []
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_memory_without_room_for_a_folder_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.memory import growth_mb_per_hour, resident_mb
-from benchmarks.soak import draw, table, verdict_of
+from benchmarks.soak import GROWTH_MB, draw, memory_of, table, verdict_of
 from benchmarks.soak_faults import RandomFailures
 from benchmarks.soak_full_stack import FAULTS, run_full_stack
 from benchmarks.soak_virtual import VirtualSoak
@@ -20,18 +20,18 @@ ROOT = Path(__file__).parents[2]
 def test_hours_go_by_within_limits_and_are_decided_again(tmp_path: Path) -> None:
     soak = VirtualSoak(tmp_path, control_hz=20.0, fault_every_s=5.0, part_mb=1.0)
     blocks = list(soak.blocks(0.75))
-    figures = {
-        "virtual": soak.report() | {"growth_mb": 0.0, "samples": [(b["hours"], b["resident_mb"]) for b in blocks]}
-    }
+    figures = {"virtual": soak.report() | memory_of(blocks, 0.75)}
     virtual = figures["virtual"]
     assert virtual["ticks"] == 0.75 * 3600 * 20
     assert min(virtual["faults"].values()) > 10
+    assert len(virtual["samples"]) >= 4
+    assert min(mb for _, mb in virtual["samples"]) > 20.0
     assert virtual["tape"]["parts"] > virtual["tape"]["parts_on_disk"] == len(list(tmp_path.iterdir())) == 3
-    assert verdict_of(figures) == {
-        "virtual_within_limits": True,
-        "virtual_decided_again": True,
-        "virtual_memory_flat": True,
-    }
+    verdict = verdict_of(figures)
+    # In its first hour a process still fills its caches: bounded, but not yet held to the bound of a day.
+    assert verdict.pop("virtual_memory_flat") == (virtual["growth_mb"] <= GROWTH_MB)
+    assert virtual["growth_mb"] < 5 * GROWTH_MB
+    assert verdict == {"virtual_within_limits": True, "virtual_decided_again": True}
     draw(figures, tmp_path / "plot.png")
     with (tmp_path / "table").open("w") as file:
         Console(file=file, width=200).print(table(figures))
@@ -72,6 +72,8 @@ def test_memory_that_grows_is_seen() -> None:
     flat = [(hour / 10, 100.0 + rng.random()) for hour in range(80)]
     assert abs(growth_mb_per_hour(flat)) < 0.3
     assert 6.7 < growth_mb_per_hour([(hours, mb + 7 * hours) for hours, mb in flat]) < 7.3
+    leaking = [{"hours": hours, "resident_mb": mb + 7 * hours} for hours, mb in flat]
+    assert memory_of(leaking, 8.0)["growth_mb"] > GROWTH_MB > memory_of(leaking, 1.0)["growth_mb"]
     before = resident_mb()
     kept = bytearray(b"x" * 64 * 2**20)
     assert resident_mb() - before > 0.9 * len(kept) / 2**20

@@ -1,5 +1,6 @@
 """A tape in shared memory gives back what was put in, and what it lost it lost from the old end."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tape_wire import decode_record, encode_record
 from dualsys.errors import BridgeError
@@ -17,6 +19,7 @@ from dualsys.events import (
     EmergencyReset,
     EmergencyStop,
     Fault,
+    KeptClear,
     Observed,
     Offered,
     Started,
@@ -26,6 +29,7 @@ from dualsys.events import (
 from dualsys.messages import ActionChunk, ActionPrefix, Command
 from dualsys.sources import PRIORITY
 from dualsys.tape import Record
+from tests.integration import bridge_system
 
 # One NaN for all: JSON has no word for their bits.
 FLOATS = st.floats(allow_nan=False, allow_infinity=True) | st.just(float("nan"))
@@ -45,6 +49,7 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         Offered, now_s=FLOATS, source=st.sampled_from(PRIORITY), target=VECTORS, stamp_s=FLOATS, claims=st.booleans()
     ),
     st.builds(Tick, now_s=FLOATS),
+    st.builds(KeptClear, share=FLOATS),
     st.builds(Fault, now_s=FLOATS, kind=st.text(max_size=9), detail=st.text(max_size=99)),
     st.builds(EmergencyStop, now_s=FLOATS, reason=st.text(max_size=99)),
     st.builds(EmergencyReset, now_s=FLOATS, position=VECTORS),
@@ -128,11 +133,19 @@ def test_what_no_driver_gives_is_counted_and_not_kept(tmp_path: Path) -> None:
     ring = TapeRing.create(tmp_path / "ring", capacity=4096)
     word: Any = "word"
     too_large = Started(now_s=0.0, position=np.zeros(9999))
-    strange: Any = [None, Observed(stamp_s=0.0, state=word), Tick(now_s=word), too_large]
+    offers: Any = {"source": word, "claims": 1}
+    strange: Any = [None, too_large]
+    for field, value in offers.items():
+        offer = Offered(now_s=0.0, source="pose", target=np.zeros(2), stamp_s=0.0)
+        strange.append(replace(offer, **{field: value}))
     for record in strange:
         ring.add(record)
-    assert ring.unrecorded == len(strange)
-    assert list(TapeRing.open(tmp_path / "ring").read()) == []
+    reader = TapeRing.open(tmp_path / "ring")
+    assert ring.unrecorded == reader.unrecorded == len(strange)
+    assert list(reader.read()) == []
+    deck = TapeDeck(bridge_system.reach_system().tape_head(), record=None, flights=None)
+    deck.drain(reader)
+    assert deck.report()["unrecorded"] == len(strange)
 
 
 def test_a_file_that_is_no_tape_is_refused(tmp_path: Path) -> None:
@@ -140,5 +153,7 @@ def test_a_file_that_is_no_tape_is_refused(tmp_path: Path) -> None:
     for name in ("other", "missing"):
         with pytest.raises(BridgeError, match=f"{name}: (not a tape|cannot be opened)"):
             TapeRing.open(tmp_path / name)
-    with pytest.raises(BridgeError, match=r"cannot allocate .* shared memory must be mounted"):
+    with pytest.raises(BridgeError, match=r"nowhere is missing: .* need shared memory mounted there"):
         TapeRing.create(tmp_path / "nowhere" / "ring", capacity=4096)
+    with pytest.raises(BridgeError, match="other: File exists"):
+        TapeRing.create(tmp_path / "other", capacity=4096)

@@ -47,6 +47,8 @@ def test_numbers_are_mixed_as_published() -> None:
         ({"torn": 1}, "mailbox_never_torn"),
         ({"gone_back": 1}, "mailbox_never_gone_back"),
         ({"new": 0}, "mailbox_read_at_all"),
+        ({"asked": 6}, "mailbox_read_as_often_as_asked"),
+        ({"asked": 5}, None),
     ],
 )
 def test_the_verdict_names_what_is_broken(changes: dict[str, int], broken: str | None) -> None:
@@ -88,6 +90,11 @@ def test_a_count_of_reads_ends_it_and_wrong_counts_are_refused(tmp_path: Path) -
     box = json.loads((tmp_path / "a.json").read_text())["rows"][0]
     assert 300 <= box["new"] < 600
     assert box["seconds"] < 60
+    hurried = subprocess.run(
+        [*command, "--reads", "1000000000", "--seconds", "1"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert hurried.returncode == 1
+    assert "mailbox_read_as_often_as_asked" in hurried.stderr
 
 
 def test_a_plot_is_drawn_of_nothing_much(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dualsys.action_groups import ActionGroups, Coasting
 from dualsys.chunk_intake import ChunkIntake
 from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
+from dualsys.displacement import Displacement
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.events import (
     ChunkArrived,
@@ -35,7 +36,7 @@ from dualsys.events import (
     Tick,
 )
 from dualsys.input_ages import InputAges
-from dualsys.messages import CommandSource, FloatArray
+from dualsys.messages import ActionChunk, CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
@@ -82,6 +83,7 @@ class DecisionCore:
         self._target: FloatArray | None = None
         # A commanded velocity steps by nature: the gate limits how fast it changes.
         self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
+        self._displacement = Displacement(embodiment, config.outlier_reach_s)
         self._stopped = False
         self._recovery = Recovery(embodiment, config.recovery, self._counts)
         self._restart(0.0)
@@ -171,11 +173,13 @@ class DecisionCore:
             self._counts[f"{self._phase}_ticks"] -= 1
         else:
             self._count("ticks")
-        if self._sources.settle(self._time.now_s):
+        changed, elsewhere = self._sources.settle(self._time.now_s), self._elsewhere(self._target)
+        if changed or elsewhere is not None:
             # Chunks are made from what was seen: those from before, or from while somebody else drove, mean nothing.
             self._seam = 0.0
             self._recovery.resume(self._time.now_s)
             self._forget_chunks()
+            self._target = self._target if elsewhere is None else elsewhere
         motion_s = self._motion_time_s(elapsed_s)
         self._playhead.advance(self._time.now_s, motion_s)
         self._swap_pending(self._target)
@@ -185,6 +189,13 @@ class DecisionCore:
         command = self._playhead.command(self._target, self._time.now_s, source, limited, seam=self._seam)
         retry = self._look_for_setback(self._target)
         return Decision(command=command, request=self._ask(), retry=retry)
+
+    def _elsewhere(self, target: FloatArray) -> FloatArray | None:
+        """Where the robot is found when a hold ends, if it is out of reach of where it was held."""
+        state = self._ages.known_state(self._time.now_s) if self._phase == "held" else None
+        if state is None or (self._follows() and self._action(self._intake.waiting) in _STILL):
+            return None
+        return self._displacement.position(state, target)
 
     def _look_for_setback(self, target: FloatArray) -> Retry | None:
         """Whether the attempt has failed; then what belongs to it is forgotten."""
@@ -218,17 +229,21 @@ class DecisionCore:
         if problem is None:
             self._recovery.resume(self._time.now_s)
 
-    def _action(self) -> StaleAction:
+    def _action(self, newer: ActionChunk | None = None) -> StaleAction:
         """What is to be done about the age of what is followed; on the way back only the state can be old."""
         if self._sources.holder is not None:
             return strongest(self._ages.state_action(self._time.now_s), self._sources.action(self._time.now_s))
         if self._recovery.under_way:
             return self._ages.state_action(self._time.now_s)
-        return self._ages.action(self._time.now_s, self._playhead.chunk)
+        return self._ages.action(self._time.now_s, newer or self._playhead.chunk)
+
+    def _follows(self) -> bool:
+        """Whether there is anything to go by."""
+        return self._sources.holder is not None or self._recovery.under_way or self._playhead.chunk is not None
 
     def _choose_target(self, target: FloatArray, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
         action, holder, recovers = self._action(), self._sources.holder, self._recovery.under_way
-        follows = holder is not None or recovers or self._playhead.chunk is not None
+        follows = self._follows()
         if action == "stop" and follows:
             self._stop()
         if self._stopped:

@@ -42,6 +42,10 @@ class InputAges:
         self._counts["observations"] += 1
         self.state_stamp_s, self.state = float(event.stamp_s), event.state
 
+    def known_state(self, now_s: float) -> FloatArray | None:
+        """The newest state `(nx,)`; None where it has expired or there was none."""
+        return None if self.state_freshness(now_s) == "expired" else self.state
+
     def take_subgoal(self, event: SubgoalArrived, *, since_s: float) -> None:
         """Take in a subgoal made from an observation at `since_s` or later, or refuse and count it."""
         usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))

@@ -125,7 +125,7 @@ class InlineDriver:
         Raises `InvalidObservation` when the state doesn't fit.
         """
         self.core.embodiment.check_observation(observation, cameras=False)
-        self._seed = seed
+        self._seed, self._seen = seed, observation
         self._reset_models(seed, observation.stamp_s)
         position = self.core.embodiment.position_in(observation.state)
         self.gate.reset(position)
@@ -141,11 +141,7 @@ class InlineDriver:
             self.core.handle(Offered(now_s=now_s, source=source, target=target, stamp_s=now_s, claims=claims))
         self._offers.clear()
         self._start_planner(observation)
-        decision = self.core.handle(Tick(now_s=now_s))
-        if decision.retry is not None:
-            self._begin_anew(decision.retry)
-        if decision.request is not None:
-            decision = self._start_actor(observation, decision.request, decision)
+        decision = self._decide(observation)
         if decision.command is None:
             raise ConfigError("InlineDriver.step() before reset(): an episode starts with reset(observation, seed=...)")
         command = self.gate.limit(decision.command)
@@ -171,12 +167,12 @@ class InlineDriver:
     def reset_stop(self) -> None:
         """End an emergency stop: the next `step` begins to move, from rest where the newest observation saw the robot.
 
-        Without a stop it does nothing. Raises `ConfigError` before the first `step`, and `InvalidObservation` where the
-        newest observation doesn't tell where the robot is: then it stays stopped.
+        Without a stop it does nothing. Raises `ConfigError` before the first `reset`, and `InvalidObservation` where
+        the newest observation doesn't tell where the robot is: then it stays stopped.
         """
         if self._seen is None:
             raise ConfigError("reset_stop() before the first step(): nobody knows yet where the robot is")
-        if self.core.status().phase != "stopped":
+        if not self.core.stopped:
             return
         position = self.gate.resume(self.core.embodiment.position_in(self._seen.state))
         self._note("stop_reset", "")
@@ -260,8 +256,17 @@ class InlineDriver:
         self._planning = _Result(ready_s=ready_s, value=value)
         self._deliver(now_s)
 
-    def _start_actor(self, observation: Observation, request: ChunkRequest, decision: Decision) -> Decision:
-        """Run the actor; its answer comes later, or without latency at once: then this instant is decided again."""
+    def _decide(self, observation: Observation) -> Decision:
+        """Tick, and tick again at the same instant for as long as the actor answers at once."""
+        while True:
+            decision = self.core.handle(Tick(now_s=observation.stamp_s))
+            if decision.retry is not None:
+                self._begin_anew(decision.retry)
+            if decision.request is None or not self._start_actor(observation, decision.request):
+                return decision
+
+    def _start_actor(self, observation: Observation, request: ChunkRequest) -> bool:
+        """Run the actor; whether its answer is there at once, without latency. Else it comes later."""
         now_s = observation.stamp_s
         subgoal = self._subgoal if request.use_subgoal else None
         value: Any = self._actor.act(observation, subgoal, request.prefix)
@@ -269,9 +274,9 @@ class InlineDriver:
             value = sign_chunk(value, request, subgoal)
         self._acting = _Result(ready_s=now_s + self.timing.actor_latency_s, value=value)
         if not self._acting.is_ready(now_s):
-            return decision
+            return False
         self._deliver(now_s)
-        return self.core.handle(Tick(now_s=now_s))
+        return True
 
 
 def _check_timing(timing: TimingConfig, core: DecisionCore, gate: SafetyGate) -> None:

@@ -63,10 +63,13 @@ class Playhead:
             self.row = row
         self._remember(now_s)
 
+    def first_row(self, chunk: ActionChunk, policy: ChunkPolicy) -> float | None:
+        """Row at which a policy, anybody's, has a chunk begin; None where it fails or says no row."""
+        return _first_row(policy, self.consumed_rows(chunk))
+
     def swap(self, chunk: ActionChunk, policy: ChunkPolicy) -> SwapProblem | None:
-        """Play another chunk from the row its policy says; on a problem the present one goes on."""
-        consumed = self.consumed_rows(chunk)
-        row = _first_row(policy, consumed)
+        """Play another chunk from its `first_row` on; on a problem the present one goes on."""
+        row = self.first_row(chunk, policy)
         if row is None:
             return "policy"
         if row > chunk.horizon - 1 + ROW_ROUNDING:
@@ -81,7 +84,7 @@ class Playhead:
         if rows is None:
             return "policy"
         before = self.target()
-        self._delay.add(consumed)
+        self._delay.add(self.consumed_rows(chunk))
         self._arrived.append(chunk)
         self._play(replace(chunk, rows=rows), arrived)
         self.seam = float(np.abs(self.target() - before).max())

@@ -105,6 +105,7 @@ class InlineDriver:
         self._subgoal_sequence = 0
         self._seed = 0
         self._seen: Observation | None = None
+        self._sent: FloatArray | None = None
         self._offers: dict[SourceName, tuple[FloatArray, bool]] = {}
         self._restart(0.0)
 
@@ -145,6 +146,7 @@ class InlineDriver:
         if decision.command is None:
             raise ConfigError("InlineDriver.step() before reset(): an episode starts with reset(observation, seed=...)")
         command = self.gate.limit(decision.command)
+        self._sent = command.target
         if self._log is not None:
             self._log.command(command)
         if self._tape is not None:
@@ -161,30 +163,33 @@ class InlineDriver:
 
     def stop(self, reason: str = "") -> None:
         """Emergency stop: from the next `step` on the motion comes to rest, and stays so until `reset_stop`."""
-        self._note("stop", reason)
+        self._note("stop", reason=reason)
         self.core.handle(EmergencyStop(now_s=self._now_s, reason=reason))
 
-    def reset_stop(self) -> None:
+    def reset_stop(self) -> bool:
         """End an emergency stop: the next `step` begins to move, from rest where the newest observation saw the robot.
 
-        Without a stop it does nothing. Raises `ConfigError` before the first `reset`, and `InvalidObservation` where
-        the newest observation doesn't tell where the robot is: then it stays stopped.
+        Tells whether that is elsewhere than where it was sent. Without a stop it does nothing. Raises `ConfigError`
+        before the first `reset`, and `InvalidObservation` where the newest observation doesn't tell where the robot is:
+        then it stays stopped.
         """
         if self._seen is None:
             raise ConfigError("reset_stop() before the first step(): nobody knows yet where the robot is")
         if not self.core.stopped:
-            return
+            return False
         position = self.gate.resume(self.core.embodiment.position_in(self._seen.state))
-        self._note("stop_reset", "")
+        moved = self._sent is not None and not np.array_equal(position, self._sent)
+        self._note("stop_reset", moved=moved)
         self.core.handle(EmergencyReset(now_s=self._now_s, position=position))
+        return moved
 
     @property
     def _now_s(self) -> float:
         return 0.0 if self._seen is None else self._seen.stamp_s
 
-    def _note(self, kind: str, reason: str) -> None:
+    def _note(self, kind: str, **fields: Any) -> None:
         if self._log is not None:
-            self._log.event(kind, stamp_s=self._now_s, reason=reason)
+            self._log.event(kind, stamp_s=self._now_s, **fields)
 
     def _reset_models(self, seed: int, now_s: float) -> None:
         if self._planner is not None:

@@ -211,7 +211,8 @@ class DecisionCore:
         """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
         if self.stopped or self._action() in _STILL:
             return 0.0
-        pace = self._ages.pace(self._time.now_s, self._playhead.chunk)
+        driven = self._sources.holder is not None
+        pace = 1.0 if driven else self._ages.pace(self._time.now_s, self._playhead.chunk)
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
         return elapsed_s * pace
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dualsys.bridge.actor_loop import ActorLoop
-from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, LocalBoxes, status_box, subgoal_box
+from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, STOP, LocalBoxes, status_box, subgoal_box
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.planner_loop import PlannerLoop
 from dualsys.bridge.reporter import Reporter
@@ -148,6 +148,7 @@ def test_on_the_wall_clock_the_tick_tells_both_models(tmp_path: Path) -> None:
             subgoal=subgoals,
             chunk=boxes.reader(CHUNK),
             offers={name: boxes.reader(box) for name, box in OFFERS.items()},
+            stop=boxes.reader(STOP),
         ),
         clock,
         config,

@@ -108,8 +108,9 @@ def run_session(
         launcher=launcher,
         on_progress=saboteur.look,
     ).report
-    commands = [line for line in read_log(system.log_folder / "commands.jsonl") if line["kind"] == "command"]
-    kept = check_limits(commands, system.embodiment, 1.0 / system.control_hz)
+    lines = read_log(system.log_folder / "commands.jsonl")
+    commands = [line for line in lines if line["kind"] == "command"]
+    kept = check_limits(lines, system.embodiment, 1.0 / system.control_hz)
     subgoals = _subgoals(system.log_folder)
     gaps = _gaps(commands)
     return {

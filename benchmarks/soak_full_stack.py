@@ -126,8 +126,7 @@ def run_full_stack(
         finally:
             harm.let_go(float("inf"))
     found = replay(*read_parts(reel.files))
-    commands = (line for line in read_log(system.log_folder / "commands.jsonl") if line["kind"] == "command")
-    kept = check_limits(list(commands), system.embodiment, 1.0 / system.control_hz)
+    kept = check_limits(read_log(system.log_folder / "commands.jsonl"), system.embodiment, 1.0 / system.control_hz)
     return {
         "seconds": system.seconds,
         "faults": harm.counts,

@@ -121,7 +121,8 @@ class VirtualSoak:
     def _release(self) -> float:
         """End an emergency stop; when to try again, where nobody can tell at present where the mass is."""
         try:
-            self._driver.reset_stop()
+            if self._driver.reset_stop():
+                self._commands.append({"kind": "stop_reset", "moved": True})
         except InvalidObservation:
             return self._plant.time_s + 0.1
         return float("inf")

@@ -13,6 +13,7 @@ from dualsys.bridge.boxes import (
     POSE,
     REQUEST,
     STATE,
+    STOP,
     Boxes,
     LocalBoxes,
     camera_boxes,
@@ -105,6 +106,7 @@ def tick_boxes(config: SystemConfig, boxes: Boxes) -> TickBoxes:
         subgoal=boxes.reader(subgoal_box(config)),
         chunk=boxes.reader(CHUNK),
         offers={name: boxes.reader(spec) for name, spec in OFFERS.items()},
+        stop=boxes.reader(STOP),
     )
 
 

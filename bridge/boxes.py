@@ -11,6 +11,7 @@ from dualsys.bridge.output_file import MOST_BYTES
 from dualsys.bridge.reporter import Status
 from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.shared_memory import mebibytes, require_room
+from dualsys.bridge.stop_wire import StopCodec, StopWord
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.wire import (
     CameraCodec,
@@ -52,6 +53,9 @@ OFFERS: dict[SourceName, BoxSpec[Offered]] = {
     name: BoxSpec(name=f"source.{name}", codec=OfferCodec(), capacity=_TINY) for name in PRIORITY
 }
 """A box for each source of commands beside the policy."""
+
+STOP: BoxSpec[StopWord] = BoxSpec(name="stop", codec=StopCodec(), capacity=_TINY)
+"""How the emergency stop's switch stands."""
 
 PROCESSES = ("tick", "actor", "camera", "planner", "launcher", "supervisor")
 """Who has a status box."""
@@ -118,7 +122,7 @@ class SharedBoxes:
     def create(self, config: SystemConfig) -> None:
         """Lay out all boxes of a run, or none. Raises `BridgeError` where the memory can't be had."""
         specs: list[BoxSpec[Any]] = [EPISODE, STATE, POSE, REQUEST, CHUNK, subgoal_box(config)]
-        specs += [*OFFERS.values(), *camera_boxes(config).values()]
+        specs += [STOP, *OFFERS.values(), *camera_boxes(config).values()]
         specs += [status_box(process) for process in PROCESSES]
         nbytes = sum(BoxLayout(slots=DEFAULT_SLOTS, capacity=spec.capacity).size for spec in specs)
         tape = f", its tape ({mebibytes(config.tape_bytes)})" if config.tape_bytes else ""

@@ -105,6 +105,7 @@ class InlineDriver:
         self._subgoal_sequence = 0
         self._seed = 0
         self._seen: Observation | None = None
+        self._sent: FloatArray | None = None
         self._offers: dict[SourceName, tuple[FloatArray, bool]] = {}
         self._restart(0.0)
 
@@ -125,7 +126,7 @@ class InlineDriver:
         Raises `InvalidObservation` when the state doesn't fit.
         """
         self.core.embodiment.check_observation(observation, cameras=False)
-        self._seed = seed
+        self._seed, self._seen = seed, observation
         self._reset_models(seed, observation.stamp_s)
         position = self.core.embodiment.position_in(observation.state)
         self.gate.reset(position)
@@ -141,14 +142,11 @@ class InlineDriver:
             self.core.handle(Offered(now_s=now_s, source=source, target=target, stamp_s=now_s, claims=claims))
         self._offers.clear()
         self._start_planner(observation)
-        decision = self.core.handle(Tick(now_s=now_s))
-        if decision.retry is not None:
-            self._begin_anew(decision.retry)
-        if decision.request is not None:
-            decision = self._start_actor(observation, decision.request, decision)
+        decision = self._decide(observation)
         if decision.command is None:
             raise ConfigError("InlineDriver.step() before reset(): an episode starts with reset(observation, seed=...)")
         command = self.gate.limit(decision.command)
+        self._sent = command.target
         if self._log is not None:
             self._log.command(command)
         if self._tape is not None:
@@ -165,30 +163,33 @@ class InlineDriver:
 
     def stop(self, reason: str = "") -> None:
         """Emergency stop: from the next `step` on the motion comes to rest, and stays so until `reset_stop`."""
-        self._note("stop", reason)
+        self._note("stop", reason=reason)
         self.core.handle(EmergencyStop(now_s=self._now_s, reason=reason))
 
-    def reset_stop(self) -> None:
+    def reset_stop(self) -> bool:
         """End an emergency stop: the next `step` begins to move, from rest where the newest observation saw the robot.
 
-        Without a stop it does nothing. Raises `ConfigError` before the first `step`, and `InvalidObservation` where the
-        newest observation doesn't tell where the robot is: then it stays stopped.
+        Tells whether that is elsewhere than where it was sent. Without a stop it does nothing. Raises `ConfigError`
+        before the first `reset`, and `InvalidObservation` where the newest observation doesn't tell where the robot is:
+        then it stays stopped.
         """
         if self._seen is None:
             raise ConfigError("reset_stop() before the first step(): nobody knows yet where the robot is")
-        if self.core.status().phase != "stopped":
-            return
+        if not self.core.stopped:
+            return False
         position = self.gate.resume(self.core.embodiment.position_in(self._seen.state))
-        self._note("stop_reset", "")
+        moved = self._sent is not None and not np.array_equal(position, self._sent)
+        self._note("stop_reset", moved=moved)
         self.core.handle(EmergencyReset(now_s=self._now_s, position=position))
+        return moved
 
     @property
     def _now_s(self) -> float:
         return 0.0 if self._seen is None else self._seen.stamp_s
 
-    def _note(self, kind: str, reason: str) -> None:
+    def _note(self, kind: str, **fields: Any) -> None:
         if self._log is not None:
-            self._log.event(kind, stamp_s=self._now_s, reason=reason)
+            self._log.event(kind, stamp_s=self._now_s, **fields)
 
     def _reset_models(self, seed: int, now_s: float) -> None:
         if self._planner is not None:
@@ -260,8 +261,17 @@ class InlineDriver:
         self._planning = _Result(ready_s=ready_s, value=value)
         self._deliver(now_s)
 
-    def _start_actor(self, observation: Observation, request: ChunkRequest, decision: Decision) -> Decision:
-        """Run the actor; its answer comes later, or without latency at once: then this instant is decided again."""
+    def _decide(self, observation: Observation) -> Decision:
+        """Tick, and tick again at the same instant for as long as the actor answers at once."""
+        while True:
+            decision = self.core.handle(Tick(now_s=observation.stamp_s))
+            if decision.retry is not None:
+                self._begin_anew(decision.retry)
+            if decision.request is None or not self._start_actor(observation, decision.request):
+                return decision
+
+    def _start_actor(self, observation: Observation, request: ChunkRequest) -> bool:
+        """Run the actor; whether its answer is there at once, without latency. Else it comes later."""
         now_s = observation.stamp_s
         subgoal = self._subgoal if request.use_subgoal else None
         value: Any = self._actor.act(observation, subgoal, request.prefix)
@@ -269,9 +279,9 @@ class InlineDriver:
             value = sign_chunk(value, request, subgoal)
         self._acting = _Result(ready_s=now_s + self.timing.actor_latency_s, value=value)
         if not self._acting.is_ready(now_s):
-            return decision
+            return False
         self._deliver(now_s)
-        return self.core.handle(Tick(now_s=now_s))
+        return True
 
 
 def _check_timing(timing: TimingConfig, core: DecisionCore, gate: SafetyGate) -> None:

@@ -7,6 +7,7 @@ from typing import final
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.stop_wire import StopWord
 from dualsys.events import ChunkRequest, Offered, SourceName
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 
@@ -22,6 +23,7 @@ class TickBoxes:
     subgoal: Mailbox[LatentSubgoal]
     chunk: Mailbox[ActionChunk]
     offers: Mapping[SourceName, Mailbox[Offered]]
+    stop: Mailbox[StopWord]
 
 
 @final

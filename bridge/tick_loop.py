@@ -14,6 +14,7 @@ from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.robot_publisher import RobotPublisher, TickBoxes
 from dualsys.bridge.scene import Episode, ScenePose
 from dualsys.bridge.simulated_robot import SimulatedRobot
+from dualsys.bridge.stop_reader import StopReader
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tick_inbox import TickInbox
 from dualsys.bridge.tick_log import LogEvent
@@ -82,6 +83,7 @@ class TickLoop:
         self._episode = Episode(number=-1, seed=config.seed - 1, start_s=0.0, instruction="")
         self._target = np.zeros(config.embodiment.num_actions)
         self._inbox = TickInbox(boxes, core, self._note)
+        self._stop_reader = StopReader(boxes.stop, core, gate, self._note)
 
     def prepare(self) -> None:
         """Set up the first episode and show it to the others, who need it to warm up."""
@@ -163,6 +165,7 @@ class TickLoop:
         self._robot.advance(self._target, steps - lost, stamp_s=deadline_s - lost * self._period_s)
 
     def _tick(self, now_s: float) -> None:
+        self._stop_reader.look(now_s, self._robot.state, self._target)
         self._core.handle(Observed(stamp_s=self._robot.stamp_s, state=self._robot.state()))
         self._inbox.look(now_s, self.measures)
         decision = self._core.handle(Tick(now_s=now_s))
@@ -239,6 +242,7 @@ class TickLoop:
             "chunks": measures.chunks.count,
             "actor_hz": measures.chunks.hz,
             "limited": dict(measures.limited),
+            "stopped": self._core.stopped,
             "recoveries": self._core.status().counts["recoveries"],
             "episodes": len(self.outcomes),
             "successes": sum(self.outcomes),

@@ -29,11 +29,12 @@ class ChunkIntake:
         self._requester = requester
         self._counts = counts
         self._sequence = -1
-        self._waiting: ActionChunk | None = None
+        self.waiting: ActionChunk | None = None
+        """Waits for the next tick; None: nothing does."""
 
     def restart(self) -> None:
         """Forget what waits; sequences go on, so that late answers are recognised."""
-        self._waiting = None
+        self.waiting = None
 
     def take(self, event: ChunkArrived) -> None:
         """Take in an answer, or refuse and count it."""
@@ -43,7 +44,7 @@ class ChunkIntake:
 
     def pop(self) -> ActionChunk | None:
         """What waits, which then waits no more."""
-        chunk, self._waiting = self._waiting, None
+        chunk, self.waiting = self.waiting, None
         return chunk
 
     def _refusal(self, event: ChunkArrived) -> str | None:
@@ -62,5 +63,5 @@ class ChunkIntake:
             return f"chunks_refused_{problem}"
         self._sequence = chunk.sequence
         rows = np.array(chunk.rows, dtype=np.float64)
-        self._waiting = replace(chunk, rows=self._groups.spread(rows, chunk.dt_s))
+        self.waiting = replace(chunk, rows=self._groups.spread(rows, chunk.dt_s))
         return None

@@ -16,6 +16,7 @@ from dualsys.action_groups import ActionGroups, Coasting
 from dualsys.chunk_intake import ChunkIntake
 from dualsys.chunking import is_number, is_vector
 from dualsys.counters import new_counts
+from dualsys.displacement import Displacement
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.events import (
     ChunkArrived,
@@ -35,7 +36,7 @@ from dualsys.events import (
     Tick,
 )
 from dualsys.input_ages import InputAges
-from dualsys.messages import CommandSource, FloatArray
+from dualsys.messages import ActionChunk, CommandSource, FloatArray
 from dualsys.outliers import is_outlier
 from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
@@ -82,7 +83,9 @@ class DecisionCore:
         self._target: FloatArray | None = None
         # A commanded velocity steps by nature: the gate limits how fast it changes.
         self._max_velocity = np.where(embodiment.velocities, np.inf, embodiment.max_velocity)
-        self._stopped = False
+        self._displacement = Displacement(embodiment, config.outlier_reach_s)
+        self.stopped = False
+        """Whether an emergency stop is latched, from the event on that latched it."""
         self._recovery = Recovery(embodiment, config.recovery, self._counts)
         self._restart(0.0)
 
@@ -130,8 +133,8 @@ class DecisionCore:
                 self.requester.note_fault(incoming.kind)
             case EmergencyStop():
                 self._stop()
-            case EmergencyReset() if self._stopped:
-                self._stopped = not self._begin(incoming, "stop_resets")
+            case EmergencyReset() if self.stopped:
+                self.stopped = not self._begin(incoming, "stop_resets")
             case _:
                 self._count("bad_events")
         return _NOTHING
@@ -160,22 +163,22 @@ class DecisionCore:
 
     def _stop(self) -> None:
         """Latch the emergency stop."""
-        self._counts["stops"] += not self._stopped
-        self._stopped = True
+        self._counts["stops"] += not self.stopped
+        self.stopped = True
 
     def _tick(self, event: Tick) -> Decision:
         elapsed_s = self._time.pass_to(event.now_s, moving=self._playhead.chunk is not None)
         if self._target is None:
             return _NOTHING
-        if self._time.is_again():
-            self._counts[f"{self._phase}_ticks"] -= 1
-        else:
-            self._count("ticks")
-        if self._sources.settle(self._time.now_s):
+        again = self._time.is_again()
+        self._counts[f"{self._phase}_ticks" if again else "ticks"] += -1 if again else 1
+        changed, elsewhere = self._sources.settle(self._time.now_s), self._elsewhere(self._target)
+        if changed or elsewhere is not None:
             # Chunks are made from what was seen: those from before, or from while somebody else drove, mean nothing.
             self._seam = 0.0
             self._recovery.resume(self._time.now_s)
             self._forget_chunks()
+            self._target = self._target if elsewhere is None else elsewhere
         motion_s = self._motion_time_s(elapsed_s)
         self._playhead.advance(self._time.now_s, motion_s)
         self._swap_pending(self._target)
@@ -186,21 +189,30 @@ class DecisionCore:
         retry = self._look_for_setback(self._target)
         return Decision(command=command, request=self._ask(), retry=retry)
 
+    def _elsewhere(self, target: FloatArray) -> FloatArray | None:
+        """Where the robot is found when a hold ends, if it is out of reach of where it was held."""
+        state = self._ages.known_state(self._time.now_s) if self._phase == "held" else None
+        if state is None or (self._follows() and self._action(self._intake.waiting) in _STILL):
+            return None
+        return self._displacement.position(state, target)
+
     def _look_for_setback(self, target: FloatArray) -> Retry | None:
         """Whether the attempt has failed; then what belongs to it is forgotten."""
         played = self._playhead.chunk if self._phase == "playing" else None
         retry = self._recovery.look(self._time.now_s, self._ages.state, target, played)
         if retry is None or retry.reaction == "give_up":
             return retry
-        self._time.attempt_s, self._ages.subgoal = self._time.now_s, None
+        self._time.attempt_s = retry.now_s
+        self._ages.forget_subgoal(retry.now_s + self.config.first_subgoal_wait_s)
         self._forget_chunks(running=retry.reaction != "none")
         return retry
 
     def _motion_time_s(self, elapsed_s: float) -> float:
         """Time that the motion goes on by: none where it stands still, less where an old input slows it."""
-        if self._stopped or self._action() in _STILL:
+        if self.stopped or self._action() in _STILL:
             return 0.0
-        pace = self._ages.pace(self._time.now_s, self._playhead.chunk)
+        driven = self._sources.holder is not None
+        pace = 1.0 if driven else self._ages.pace(self._time.now_s, self._playhead.chunk)
         self._counts["slowed_ticks"] += pace < 1.0 and elapsed_s > 0.0
         return elapsed_s * pace
 
@@ -210,31 +222,34 @@ class DecisionCore:
         chunk = self._intake.pop()
         if chunk is None:
             return
-        row = self._playhead.consumed_rows(chunk)
-        outlier = is_outlier(chunk, row, target, self._max_velocity, self.config)
+        row = self._playhead.first_row(chunk, self.policy)
+        outlier = None if row is None else is_outlier(chunk, row, target, self._max_velocity, self.config)
         problem = outlier or self._playhead.swap(chunk, self.policy)
-        self._seam = self._playhead.seam if problem is None else 0.0
         self._count("chunks" if problem is None else f"chunks_refused_{problem}")
         if problem is None:
+            self._seam = self._playhead.seam
             self._recovery.resume(self._time.now_s)
 
-    def _action(self) -> StaleAction:
+    def _action(self, newer: ActionChunk | None = None) -> StaleAction:
         """What is to be done about the age of what is followed; on the way back only the state can be old."""
         if self._sources.holder is not None:
             return strongest(self._ages.state_action(self._time.now_s), self._sources.action(self._time.now_s))
         if self._recovery.under_way:
             return self._ages.state_action(self._time.now_s)
-        return self._ages.action(self._time.now_s, self._playhead.chunk)
+        return self._ages.action(self._time.now_s, newer or self._playhead.chunk)
+
+    def _follows(self) -> bool:
+        """Whether there is anything to go by."""
+        return self._sources.holder is not None or self._recovery.under_way or self._playhead.chunk is not None
 
     def _choose_target(self, target: FloatArray, motion_s: float) -> tuple[CommandSource, tuple[str, ...]]:
         action, holder, recovers = self._action(), self._sources.holder, self._recovery.under_way
-        follows = holder is not None or recovers or self._playhead.chunk is not None
-        if action == "stop" and follows:
+        if action == "stop" and self._follows():
             self._stop()
-        if self._stopped:
+        if self.stopped:
             self._phase = "stopped"
             return "stop", ("stale",) if action in _STILL else ()
-        if not follows:
+        if not self._follows():
             self._phase = "start"
             return "start", ()
         if action in _STILL:
@@ -266,7 +281,7 @@ class DecisionCore:
 
     def _ask(self) -> ChunkRequest | None:
         """A request for a chunk when one is due and none is in flight."""
-        silent = self._stopped or self._sources.holder is not None or self._recovery.goes_back
+        silent = self.stopped or self._sources.holder is not None or self._recovery.goes_back
         if silent or self._ages.state_action(self._time.now_s) in _STILL:
             return None
         waited_s = self._time.now_s - self._time.attempt_s

@@ -20,6 +20,7 @@ from typing import Literal, final
 
 import numpy as np
 
+from dualsys.chunking import is_vector
 from dualsys.events import SourceName
 from dualsys.messages import Command, CommandSource, FloatArray
 from dualsys.motion_limits import FAST, MotionLimits
@@ -51,12 +52,17 @@ class HandOver:
     def reset(self) -> None:
         """A new start, from rest at the pose where the robot is: the policy begins, without a blend."""
         self._holder: str = "policy"
-        self._due = False
+        self._due = self._left = False
         self._began_s: float | None = None
 
     def begin_anew(self) -> None:
         """Whoever moves the robot next, the same as before or not, begins from what is sent by then."""
-        self._due = True
+        self._due, self._left = True, False
+        self._began_s = None
+
+    def leave(self) -> None:
+        """The robot goes to a pose of the gate's own: whatever it is sent next, it comes to it from there."""
+        self._due = self._left = True
         self._began_s = None
 
     def begins(self, command: Command, position: FloatArray, velocity: FloatArray) -> bool:
@@ -71,10 +77,15 @@ class HandOver:
         if who is None:
             # Who comes back after a rest may be anywhere. The policy is not: its chunks go on from where it is.
             self._due = self._due or self._holder != "policy"
+            if not self._left or command.source in ("damp", "stop"):
+                return False
+        elif who == self._holder and not self._due:
             return False
-        if who == self._holder and not self._due:
-            return False
-        self._holder, self._due = who, False
+        if not is_vector(command.target, len(position)):
+            return False  # the gate goes on to the target before; the next one begins
+        if who is not None:
+            self._holder, self._due = who, False
+        self._left = False
         if self._handover_s == 0.0:
             return False
         self._began_s = command.stamp_s - self._limits.dt_s
@@ -84,7 +95,7 @@ class HandOver:
 
     def apply(self, command: Command) -> FloatArray:
         """Target to be sent for a command `(nu,)`: its own, or where the blend is."""
-        if self._began_s is None:
+        if self._began_s is None or not is_vector(command.target, len(self._position)):
             return command.target
         passed_s = command.stamp_s - self._began_s
         share = passed_s / self._duration_s

@@ -26,6 +26,7 @@ class InputAges:
         """The newest state `(nx,)`."""
         self.subgoal: SubgoalArrived | None = None
         """The newest subgoal; None: there was none yet."""
+        self._awaited_until_s = float("-inf")
         self._config = config
         self._num_states = num_states
         self._counts = counts
@@ -42,6 +43,10 @@ class InputAges:
         self._counts["observations"] += 1
         self.state_stamp_s, self.state = float(event.stamp_s), event.state
 
+    def known_state(self, now_s: float) -> FloatArray | None:
+        """The newest state `(nx,)`; None where it has expired or there was none."""
+        return None if self.state_freshness(now_s) == "expired" else self.state
+
     def take_subgoal(self, event: SubgoalArrived, *, since_s: float) -> None:
         """Take in a subgoal made from an observation at `since_s` or later, or refuse and count it."""
         usable = all(map(is_number, (event.sequence, event.epoch, event.observation_stamp_s)))
@@ -56,14 +61,18 @@ class InputAges:
             self._counts["planner_restarts"] += 1
         self.subgoal = event
 
+    def forget_subgoal(self, until_s: float) -> None:
+        """The subgoal is done with; up to `until_s` the next is awaited, and its absence is no old age."""
+        self.subgoal, self._awaited_until_s = None, until_s
+
     def state_freshness(self, now_s: float) -> Freshness:
         """Word for the state's age; what never came has expired."""
         return "expired" if self.state_stamp_s is None else freshness(now_s - self.state_stamp_s, self._config.state)
 
     def subgoal_freshness(self, now_s: float) -> Freshness:
-        """Word for the subgoal's age; what never came has expired."""
+        """Word for the subgoal's age; what never came has expired, what is awaited is as good as new."""
         if self.subgoal is None:
-            return "expired"
+            return "fresh" if now_s < self._awaited_until_s else "expired"
         age_s = now_s - self.subgoal.observation_stamp_s
         return freshness(age_s, self._config.subgoal, time_to_live_s=self.subgoal.time_to_live_s)
 

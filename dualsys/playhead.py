@@ -1,5 +1,7 @@
 """Where in which chunk the motion is, and how much of it has been played."""
 
+import math
+from bisect import bisect_right
 from collections import deque
 from dataclasses import replace
 from typing import Any, Literal, final
@@ -16,8 +18,9 @@ SwapProblem = Literal["late", "policy"]
 
 _REMEMBERED = 16
 """Chunks that are remembered as they came: as many as can overlap at a horizon of 32 rows and two rows between them."""
-_HISTORY = 512
-"""Changes between moving and holding that are remembered: far more than fit into one request's timeout."""
+_HISTORY, _HISTORY_S = 512, 10.0
+"""Changes of pace that are remembered at least, and for how long: far more than fit into one request's timeout, even
+where an old input slows the motion and every tick is a change."""
 
 
 @final
@@ -49,7 +52,7 @@ class Playhead:
         self._arrived: deque[ActionChunk] = deque(maxlen=_REMEMBERED)
         self._delay = InferenceDelay()
         self._played_s = 0.0
-        self._history: deque[tuple[float, float]] = deque([(now_s, 0.0)], maxlen=_HISTORY)
+        self._history: list[tuple[float, float]] = [(now_s, 0.0)]
 
     def advance(self, now_s: float, elapsed_s: float) -> None:
         """Play on by `elapsed_s` (0: hold) up to the chunk's last row, and note it under `now_s`."""
@@ -63,10 +66,13 @@ class Playhead:
             self.row = row
         self._remember(now_s)
 
+    def first_row(self, chunk: ActionChunk, policy: ChunkPolicy) -> float | None:
+        """Row at which a policy, anybody's, has a chunk begin; None where it fails or says no row."""
+        return _first_row(policy, self.consumed_rows(chunk))
+
     def swap(self, chunk: ActionChunk, policy: ChunkPolicy) -> SwapProblem | None:
-        """Play another chunk from the row its policy says; on a problem the present one goes on."""
-        consumed = self.consumed_rows(chunk)
-        row = _first_row(policy, consumed)
+        """Play another chunk from its `first_row` on; on a problem the present one goes on."""
+        row = self.first_row(chunk, policy)
         if row is None:
             return "policy"
         if row > chunk.horizon - 1 + ROW_ROUNDING:
@@ -81,7 +87,7 @@ class Playhead:
         if rows is None:
             return "policy"
         before = self.target()
-        self._delay.add(consumed)
+        self._delay.add(self.consumed_rows(chunk))
         self._arrived.append(chunk)
         self._play(replace(chunk, rows=rows), arrived)
         self.seam = float(np.abs(self.target() - before).max())
@@ -147,19 +153,18 @@ class Playhead:
             history[-1] = (now_s, self._played_s)
         else:
             history.append((now_s, self._played_s))
+            if len(history) > 2 * _HISTORY and history[_HISTORY][0] < now_s - _HISTORY_S:
+                del history[:_HISTORY]
 
     def _played_at(self, stamp_s: float) -> float:
         """Motion played by a time: linear between what is remembered, held outside."""
-        after_s, after_played_s = self._history[-1]
-        if stamp_s >= after_s:
-            return after_played_s
-        for before_s, before_played_s in reversed(self._history):
-            if before_s <= stamp_s:
-                span_s = after_s - before_s
-                share = (stamp_s - before_s) / span_s if span_s > 0 else 0.0
-                return before_played_s + share * (after_played_s - before_played_s)
-            after_s, after_played_s = before_s, before_played_s
-        return after_played_s
+        history = self._history
+        behind = bisect_right(history, (stamp_s, math.inf))
+        if behind in (0, len(history)):
+            return history[max(behind - 1, 0)][1]
+        (before_s, before_played_s), (after_s, after_played_s) = history[behind - 1 : behind + 1]
+        share = (stamp_s - before_s) / (after_s - before_s)
+        return before_played_s + share * (after_played_s - before_played_s)
 
 
 def _first_row(policy: ChunkPolicy, consumed_rows: float) -> float | None:

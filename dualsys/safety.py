@@ -114,14 +114,15 @@ class SafetyGate:
         `damp` and `stop` commands bring the motion to rest, wherever their target is. Where another source begins to
         command, it does so from what was last sent.
         """
-        if self._hand_over.begins(command, self._position, self._velocity):
+        parks = self._hold_pose is not None and command.source == "hold" and "stale" in command.limited
+        if not parks and self._hand_over.begins(command, self._position, self._velocity):
             self._target = self._position
         if command.source == "stop":
             target, names = self.brake()
         elif command.source == "damp":
             target, names = self._damp()
-        elif self._hold_pose is not None and command.source == "hold" and "stale" in command.limited:
-            target, names = self.apply(self._towards(self._hold_pose))
+        elif parks:
+            target, names = self._go_to(self._hold_pose)
         else:
             target, names = self.apply(self._hand_over.apply(command))
         if command.source != "damp":
@@ -170,11 +171,12 @@ class SafetyGate:
     def _damp(self) -> tuple[FloatArray, tuple[str, ...]]:
         if self._damp_pose is not None and self.at_rest:
             self._parking = True
-        return self.apply(self._towards(self._damp_pose)) if self._parking else self.brake()
+        return self._go_to(self._damp_pose) if self._parking else self.brake()
 
-    def _towards(self, pose: FloatArray | None) -> FloatArray:
-        """A pose's positions, and for joints that it says nothing about what was last aimed at."""
-        return self._target if pose is None else np.where(np.isnan(pose), self._target, pose)
+    def _go_to(self, pose: FloatArray | None) -> tuple[FloatArray, tuple[str, ...]]:
+        """Go on to a pose; joints that it says nothing about stay where they were last aimed at."""
+        self._hand_over.leave()
+        return self.apply(self._target if pose is None else np.where(np.isnan(pose), self._target, pose))
 
     def _usable(self, target: Any, names: list[str]) -> FloatArray:
         if not isinstance(target, np.ndarray) or target.shape != self._position.shape or target.dtype.kind not in "fiu":

@@ -25,7 +25,8 @@ StaleAction = Literal["keep", "null", "slow", "hold", "damp", "stop"]
 
 `keep`: use it all the same.
 `null`: use the null subgoal (subgoals only) for new chunks.
-`slow`: the motion's time runs slower, from full speed at `usable_s` to a standstill at `expire_s`.
+`slow`: the motion's time runs slower, from full speed at `usable_s` to a standstill at `expire_s`. While another source
+than the policy drives, the motion is that one's and goes on at its pace; beyond `expire_s` it is held.
 `hold`: stop at the last target.
 `damp`: bring the velocity to zero within the limits, and stay where that ends.
 `stop`: as `damp`, and latched like an emergency stop until it is reset.
@@ -163,9 +164,14 @@ class CoreConfig:
 
     @model_validator(mode="after")
     def _check_actions(self) -> Self:
-        for name, value in (("state", self.state), ("chunk", self.chunk), ("source", self.source)):
+        for name, value in (("state", self.state), ("chunk", self.chunk)):
             if "null" in (value.on_stale, value.on_expired):
                 raise ValueError(f"{name}: only a subgoal can be replaced by null; choose keep, slow, hold, damp, stop")
+        if {"null", "slow"} & {self.source.on_stale, self.source.on_expired}:
+            raise ValueError(
+                "source: only the policy's motion can be slowed, and only a subgoal replaced by null; another source "
+                "goes at its own pace: choose keep, hold, damp, stop"
+            )
         return self
 
 

@@ -7,13 +7,22 @@ to the bit. What the safety gate is told from outside, how near things are, stan
 (`KeptClear`). What is kept beside is for people (which weights, which versions, when).
 """
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import TapeError
-from dualsys.events import ChunkRequest, EmergencyReset, EmergencyStop, Event, KeptClear, Offered, Retry
+from dualsys.events import (
+    ChunkRequest,
+    EmergencyReset,
+    EmergencyStop,
+    Event,
+    KeptClear,
+    Offered,
+    Retry,
+    SourceName,
+)
 from dualsys.messages import Command
 from dualsys.settings import CoreConfig, SafetyConfig
 
@@ -58,9 +67,10 @@ class CarriedOver:
     def __init__(self) -> None:
         self._stopped = False
         self._claiming: set[str] = set()
+        self._driven = False
 
     def __bool__(self) -> bool:
-        return self._stopped or bool(self._claiming)
+        return self._stopped or self._driven or bool(self._claiming)
 
     def see(self, record: Record) -> None:
         """Take a record in."""
@@ -71,12 +81,22 @@ class CarriedOver:
                 self._stopped = False
             case Command():
                 self._stopped = record.source == "stop"
+                self._driven = _tells_of_a_source(record, before=self._driven)
             case Offered() if record.claims:
                 self._claiming.add(record.source)
             case Offered():
+                self._driven = False
                 self._claiming.discard(record.source)
             case _:
                 pass
+
+
+def _tells_of_a_source(command: Command, *, before: bool) -> bool:
+    """Whether a source other than the policy has the say, which it may have claimed before the tape's beginning."""
+    if command.source in ("hold", "damp", "stop"):
+        # What is held for its age without having a chunk is a source that has fallen silent.
+        return before or ("stale" in command.limited and command.chunk_sequence < 0)
+    return command.source in get_args(SourceName)
 
 
 class Tape(Protocol):

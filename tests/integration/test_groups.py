@@ -50,7 +50,7 @@ def test_every_group_is_commanded_at_its_own_rate(
         report.report["realtime"]["scheduler"]
     ]
     commands = [line for line in lines if line["kind"] == "command"]
-    assert check_limits(commands, config.embodiment, 1 / HZ).outside == 0
+    assert check_limits(lines, config.embodiment, 1 / HZ).outside == 0
     played = [line for line in commands if line["source"] == "actor" and line["chunk_sequence"] in chunks]
     assert len(played) > 20
     # By then each joint has come from the start pose to its motion.

@@ -72,15 +72,15 @@ def run(
     misfortune = Misfortune(harm, until)
     report = run_processes(config, run_id=RUN_ID, launcher=launcher, on_progress=misfortune).report
     misfortune.check()
-    kept = check_limits(commands(config), fake_embodiment(), 1 / config.control_hz)
+    kept = check_limits(lines(config), fake_embodiment(), 1 / config.control_hz)
     assert kept.outside == 0
     assert kept.commands == report["tick"]["count"] > 0
     return report
 
 
-def commands(config: SystemConfig) -> list[dict[str, Any]]:
+def lines(config: SystemConfig) -> list[dict[str, Any]]:
     assert config.log_folder is not None
-    return [line for line in read_log(config.log_folder / "commands.jsonl") if line["kind"] == "command"]
+    return read_log(config.log_folder / "commands.jsonl")
 
 
 def told(config: SystemConfig) -> str:
@@ -97,7 +97,7 @@ def is_failed(statuses: Statuses) -> bool:
 
 def require_safe_end(config: SystemConfig, report: dict[str, Any]) -> None:
     """The arm held still at the end, and had not moved since its subgoal had expired, its last stop aside."""
-    last = commands(config)[-100:]
+    last = [line for line in lines(config) if line["kind"] == "command"][-100:]
     assert {command["source"] for command in last} == {"hold"}
     assert np.ptp([command["target"] for command in last], axis=0).max() == 0
     assert report["planner"]["life"]["state"] == "failed"

@@ -36,7 +36,7 @@ def test_a_run_in_processes_recovers_is_counted_and_logged(tmp_path: Path, monke
     lines = read_log(tmp_path / "commands.jsonl")
     assert [line["reaction"] for line in lines if line["kind"] == "retry"] == ["resample", "home", "give_up"]
     commands = [line for line in lines if line["kind"] == "command"]
-    assert check_limits(commands, fake_embodiment(), 1 / config.control_hz).outside == 0
+    assert check_limits(lines, fake_embodiment(), 1 / config.control_hz).outside == 0
     # What the models did afterwards was made from what they saw afterwards.
     begun = [line["stamp_s"] for line in lines if line["kind"] == "retry"][:2]
     for since_s, until_s in zip(begun, [*begun[1:], float("inf")], strict=True):

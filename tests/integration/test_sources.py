@@ -44,8 +44,9 @@ def system(folder: Path) -> SystemConfig:
 
 def require_a_visit(folder: Path, config: SystemConfig, report: dict[str, Any]) -> None:
     """The policy, then the person, then the policy again; every command within the limits."""
-    commands = [line for line in read_log(folder / "commands.jsonl") if line["kind"] == "command"]
-    assert check_limits(commands, config.embodiment, 1 / config.control_hz).outside == 0
+    lines = read_log(folder / "commands.jsonl")
+    commands = [line for line in lines if line["kind"] == "command"]
+    assert check_limits(lines, config.embodiment, 1 / config.control_hz).outside == 0
     sources = [command["source"] for command in commands]
     visit = [index for index, source in enumerate(sources) if source == "teleoperation"]
     assert "actor" in sources[: visit[0]]

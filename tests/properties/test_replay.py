@@ -19,7 +19,7 @@ from dualsys.decision import DecisionCore
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import TapeError
 from dualsys.events import Fault, Started
-from dualsys.messages import Command
+from dualsys.messages import Command, Observation
 from dualsys.replay import replay
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
@@ -129,6 +129,29 @@ def test_a_run_that_was_kept_clear_of_things_is_decided_again_without_a_model(
     assert any(isinstance(record, Command) and "clearance" in record.limited for record in tape.records)
     result = replay(head_of(core, timing).model_copy(update={"safety": safety}), tape.records)
     assert result.identical, result.first_difference
+
+
+@pytest.mark.parametrize("cut", [25, 45], ids=["while it drives", "when it is silent"])
+def test_a_start_while_a_source_from_before_the_tape_has_the_say_is_passed_over(cut: int) -> None:
+    """Teleoperation claims at tick 5, is silent from tick 20 on, held from tick 32 on; episodes begin at 60 and 100."""
+    core, timing, tape = CoreConfig(), TimingConfig(actor_latency_s=0.03), Listed()
+    decisions = DecisionCore(ARM, core, build_policy(core.chunk_policy), tape)
+    actor = PoseActor(ARM, SPEC, np.full(2, 0.7))
+    driver = InlineDriver(None, actor, decisions, SafetyGate(ARM, 0.02, SafetyConfig()), timing, tape=tape)
+    position, begins = np.zeros(2), 0
+    for tick in range(140):
+        seen = Observation(stamp_s=tick * 0.02, state=position)
+        if tick in (0, 60, 100):
+            driver.reset(seen, seed=0)
+        if 5 <= tick < 20:
+            driver.offer(np.full(2, -0.3), "teleoperation")
+        if tick == 80:
+            driver.release("teleoperation")
+        begins = len(tape.records) if tick == cut else begins
+        position = driver.step(seen).target
+    result = replay(head_of(core, timing), tape.records[begins:])
+    assert result.identical, result.first_difference
+    assert result.commands == 40
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,13 +1,14 @@
 """An attempt that fails, in the drivers: who is reset with which seed, what is refused, what is said of it."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dualsys.bridge.actor_loop import ActorLoop
-from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, LocalBoxes, status_box, subgoal_box
+from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, STOP, LocalBoxes, status_box, subgoal_box
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.planner_loop import PlannerLoop
 from dualsys.bridge.reporter import Reporter
@@ -20,6 +21,7 @@ from dualsys.bridge.tick_loop import TickLoop
 from dualsys.bridge.wire import EpisodeCodec
 from dualsys.chunk_policies import SkipByDelay
 from dualsys.decision import DecisionCore
+from dualsys.messages import LatentSubgoal, Observation
 from dualsys.provenance import attempt_seed
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, RecoveryConfig, SafetyConfig, TimingConfig
@@ -84,6 +86,35 @@ def test_on_the_virtual_clock_both_models_begin_anew_and_the_log_says_so(tmp_pat
     assert all(subgoal is not None and subgoal.observation_stamp_s >= begun_s for _, subgoal in actor.calls)
 
 
+class DoneAtOnce(SeededPlanner):
+    """Tells of each subgoal that it is completed."""
+
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """As known, and done."""
+        return replace(super().plan(observation), progress=1.0)
+
+
+def test_a_completed_subgoal_is_met_in_an_instant_that_is_decided_twice(tmp_path: Path) -> None:
+    """Without latency the chunk that tells of it comes between the two decisions."""
+    actor, planner = SeededActor(), DoneAtOnce()
+    environment = ReachEnvironment(EMBODIMENT, OUT_OF_REACH, control_dt_s=0.02)
+    with RunLog(tmp_path / "run.jsonl") as log:
+        driver = InlineDriver(
+            planner,
+            actor,
+            DecisionCore(EMBODIMENT, CoreConfig(recovery=RECOVERY), SkipByDelay()),
+            SafetyGate(EMBODIMENT, 0.02, SafetyConfig()),
+            TimingConfig(),
+            log,
+        )
+        environment.reset(seed=SEED)
+        driver.reset(environment.observe(), seed=SEED)
+        driver.step(environment.observe())
+    assert actor.seeds == planner.seeds == SEEDS[:2]
+    retries = [line for line in read_log(tmp_path / "run.jsonl") if line["kind"] == "retry"]
+    assert [(line["reason"], line["reaction"]) for line in retries] == [("completed", "none")]
+
+
 class ActingClock(SteppedClock):
     """While the tick sleeps, both models do their work."""
 
@@ -117,6 +148,7 @@ def test_on_the_wall_clock_the_tick_tells_both_models(tmp_path: Path) -> None:
             subgoal=subgoals,
             chunk=boxes.reader(CHUNK),
             offers={name: boxes.reader(box) for name, box in OFFERS.items()},
+            stop=boxes.reader(STOP),
         ),
         clock,
         config,

@@ -88,6 +88,21 @@ def test_naive_starts_at_row_zero_whatever_the_latency() -> None:
     assert set(rows.values()) == {0.0}
 
 
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_stop_can_be_reset_before_the_next_step_even_where_an_episode_begins_between(begins: bool) -> None:
+    driver = _driver()
+    _steps(driver, 10)
+    driver.stop("somebody walked in")
+    if begins:
+        driver.reset(Observation(stamp_s=1.0, state=np.array([0.3, 0.2])), seed=1)
+    driver.reset_stop()
+    command = driver.step(_observation(1.0))
+    assert command.source != "stop"
+    assert driver.core.status().counts["stop_resets"] == 1
+    if begins:
+        np.testing.assert_allclose(command.target, [0.3, 0.2], atol=0.02)
+
+
 def test_without_latency_a_chunk_moves_the_command_of_its_own_observation() -> None:
     commands = _steps(_driver(), 10)
     assert (commands[0].source, commands[0].row, commands[0].chunk_age_s) == ("actor", 0.0, 0.0)

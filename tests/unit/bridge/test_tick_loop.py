@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, LocalBoxes, status_box, subgoal_box
+from dualsys.bridge.boxes import CHUNK, EPISODE, OFFERS, POSE, REQUEST, STATE, STOP, LocalBoxes, status_box, subgoal_box
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.robot_publisher import TickBoxes
 from dualsys.bridge.simulated_robot import SimulatedRobot
@@ -43,6 +43,7 @@ class Bench:
                 subgoal=self.boxes.reader(subgoal_box(self.config)),
                 chunk=self.boxes.reader(CHUNK),
                 offers={name: self.boxes.reader(spec) for name, spec in OFFERS.items()},
+                stop=self.boxes.reader(STOP),
             ),
             self.clock,
             self.config,

@@ -78,8 +78,8 @@ def test_poses_are_gone_to_where_configured() -> None:
     np.testing.assert_allclose(damped[-1], [0.1, -0.2])
     stopped = [gate.limit(_command("stop")).target for _ in range(30)]
     assert all(np.array_equal(damped[-1], target) for target in stopped), "a stop goes nowhere"
-    starved = Command(target=np.zeros(2), stamp_s=0.0, source="hold")
-    np.testing.assert_allclose([gate.limit(starved).target for _ in range(30)][-1], 0.0, atol=1e-12)
+    starved = [Command(target=np.zeros(2), stamp_s=tick * DT_S, source="hold") for tick in range(30)]
+    np.testing.assert_allclose([gate.limit(each).target for each in starved][-1], 0.0, atol=1e-12)
     with pytest.raises(ConfigError, match="unknown joint 'joint9'"):
         SafetyGate(ARM, DT_S, SafetyConfig(damp_pose={"joint9": 0.0}))
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from dualsys.chunk_policies import Continuing, SkipByDelay
 from dualsys.inference_delay import SHARE, WINDOW, InferenceDelay
@@ -52,3 +53,26 @@ def test_the_prefix_is_what_runs_from_now_on() -> None:
     head.advance(1.0, 0.94)
     assert head.starved
     assert head.prefix("identity") is None
+
+
+def test_rows_of_a_slowed_motion_are_counted_though_every_tick_has_a_pace_of_its_own() -> None:
+    """Half a second at full pace, a second from there to a standstill, at 1 kHz: 50 rows of 20 ms."""
+    head, policy, dt_s = Playhead(0.0), SkipByDelay(), 0.001
+    chunk = ActionChunk(rows=np.zeros((100, 1)), dt_s=0.02, start_stamp_s=0.0)
+    head.swap(chunk, policy)
+    for tick in range(1500):
+        pace = min((1500 - tick - 0.5) / 1000, 1.0)
+        head.advance((tick + 1) * dt_s, pace * dt_s)
+    assert head.consumed_rows(chunk) == pytest.approx(50.0, abs=1e-3)
+    half = ActionChunk(rows=np.zeros((100, 1)), dt_s=0.02, start_stamp_s=1.0)
+    assert head.consumed_rows(half) == pytest.approx(6.25, abs=1e-3)
+
+
+def test_what_was_long_ago_is_forgotten() -> None:
+    head = Playhead(0.0)
+    head.swap(ActionChunk(rows=np.zeros((2, 1)), dt_s=1e3, start_stamp_s=0.0), SkipByDelay())
+    for tick in range(40_000):
+        head.advance((tick + 1) * 0.001, 0.001 * (tick % 3))
+    chunk = ActionChunk(rows=np.zeros((2, 1)), dt_s=0.02, start_stamp_s=31.0)
+    assert head.consumed_rows(chunk) == pytest.approx(9.0 / 0.02, abs=0.2)
+    assert len(head._history) < 12_000

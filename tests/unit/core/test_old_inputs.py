@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualsys.chunk_policies import SkipByDelay
+from dualsys.chunk_policies import Naive, SkipByDelay
 from dualsys.decision import DecisionCore
 from dualsys.events import ChunkArrived, EmergencyReset, EmergencyStop, Observed, Started, SubgoalArrived, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.outliers import is_outlier
+from dualsys.protocols import ChunkPolicy
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, StaleAction, StalenessConfig
 from dualsys.staleness import action_for, pace_for, strongest
@@ -22,9 +23,9 @@ ARM = fake_embodiment(1)
 DT_S = 0.02
 
 
-def _core(**config: Any) -> DecisionCore:
+def _core(policy: ChunkPolicy | None = None, **config: Any) -> DecisionCore:
     """A core at 50 Hz that plays a chunk whose target is the row number over 1000."""
-    core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0, **config), SkipByDelay())
+    core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0, **config), policy or SkipByDelay())
     core.handle(Started(now_s=0.0, position=np.zeros(1)))
     core.handle(Observed(stamp_s=0.0, state=np.zeros(1)))
     asked = core.handle(Tick(now_s=0.0)).request
@@ -218,3 +219,26 @@ def test_an_outlier_is_counted_and_the_old_chunk_goes_on() -> None:
     assert command.chunk_sequence == 0
     assert command.row == pytest.approx(6.0)
     assert _count(core, "chunks_refused_outlier") == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "refused"),
+    [
+        (Naive(), 0.3 + 0.15 * np.arange(20), 0),
+        (SkipByDelay(), 0.3 + 0.15 * np.arange(20), 1),
+        (Naive(), 1.2 - 0.15 * np.arange(20), 1),
+        (SkipByDelay(), 1.2 - 0.15 * np.arange(20), 0),
+    ],
+)
+def test_an_outlier_is_judged_at_the_row_where_the_policy_begins(policy: Any, rows: Any, refused: int) -> None:
+    """Five rows were consumed, the motion is at 0.006 and may reach 1: row 0 is 0.3 or 1.2, row 5 is 1.05 or 0.45."""
+    core = _core(policy)
+    for index in range(6):
+        _tick(core, index * DT_S)
+    core.handle(
+        ChunkArrived(
+            chunk=ActionChunk(rows=rows[:, None], dt_s=DT_S, start_stamp_s=0.02, request=1, sequence=1), now_s=0.1
+        )
+    )
+    _tick(core, 6 * DT_S)
+    assert _count(core, "chunks_refused_outlier") == refused

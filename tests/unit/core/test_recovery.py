@@ -45,11 +45,12 @@ class Reel:
 class Stuck:
     """A joint that goes to where it is sent, and an actor that goes to `GOAL` and no farther."""
 
-    def __init__(self, **recovery: Any) -> None:
+    def __init__(self, subgoal: StalenessConfig | None = None, **recovery: Any) -> None:
         self.reel = Reel()
         settings: dict[str, Any] = {"enabled": True, "still_s": 0.4, "reaction": "home", **recovery}
         self.config = CoreConfig(
             first_subgoal_wait_s=0.1,
+            subgoal=subgoal or CoreConfig().subgoal,
             recovery=RecoveryConfig(**settings),
         )
         self.core = DecisionCore(ARM, self.config, SkipByDelay(), self.reel)
@@ -198,6 +199,23 @@ def test_a_completed_subgoal_costs_no_recovery_and_no_way_back() -> None:
     assert rig.counts["subgoals_completed"] == 1
     assert rig.counts["recoveries"] == 0
     assert "recover" not in {command.source for command in rig.commands}
+
+
+@pytest.mark.parametrize("on_expired", ["stop", "hold"])
+def test_after_a_completed_subgoal_what_is_played_goes_on_until_the_next_is_overdue(on_expired: Any) -> None:
+    """The next subgoal may take `first_subgoal_wait_s`, 0.1 s here, whatever an old one would have done."""
+    rig = Stuck(subgoal=StalenessConfig(fresh_s=5.0, usable_s=5.0, expire_s=5.0, on_expired=on_expired))
+    rig.core.handle(SubgoalArrived(sequence=0, epoch=0, observation_stamp_s=0.0, time_to_live_s=5.0))
+    rig.run(0.2)
+    rig.progress = 1.0
+    while not rig.retries:
+        rig.tick()
+    begun_s = rig.retries[0].now_s
+    rig.commands.clear()
+    rig.run(0.2)
+    sources = {round(command.stamp_s - begun_s, 6): command.source for command in rig.commands}
+    assert {source for after_s, source in sources.items() if after_s < 0.099} == {"actor"}
+    assert {source for after_s, source in sources.items() if after_s > 0.099} == {on_expired}
 
 
 def test_a_stop_and_an_old_state_come_first() -> None:

@@ -145,5 +145,24 @@ def test_offers_that_mean_nothing_are_refused_and_counted() -> None:
     rig.core.handle(good)
     rig.core.handle(Offered(now_s=0.1, source="pose", target=np.zeros(1), stamp_s=0.05))
     assert (rig.count("offers_refused"), rig.count("offers")) == (9, 1)
-    with pytest.raises((ConfigError, ValueError), match="source: only a subgoal can be replaced by null"):
+    with pytest.raises((ConfigError, ValueError), match="source: only the policy's motion can be slowed"):
         CoreConfig(source=StalenessConfig(fresh_s=0, usable_s=0, expire_s=0, on_expired="null"))
+
+
+def test_a_source_is_not_slowed_and_its_ticks_do_not_count_as_slowed() -> None:
+    """A state that says `slow` slows the policy alone; another source goes on at its pace until the state expires."""
+    with pytest.raises(ValueError, match="choose keep, hold, damp, stop"):
+        CoreConfig(source=StalenessConfig(fresh_s=0.05, usable_s=0.2, expire_s=0.5, on_stale="slow"))
+    rig = Rig(state=StalenessConfig(fresh_s=0.02, usable_s=0.04, expire_s=0.2, on_stale="slow"))
+    rig.tick(3)
+    seen_s = rig.index * DT_S
+    sources = []
+    for index in range(4, 20):
+        rig.core.handle(
+            Offered(now_s=index * DT_S, source="pose", target=np.array([index / 100]), stamp_s=index * DT_S)
+        )
+        command = rig.core.handle(Tick(now_s=index * DT_S)).command
+        assert command is not None
+        sources.append((round(index * DT_S - seen_s, 6) > 0.2, command.source))
+    assert set(sources) == {(False, "pose"), (True, "hold")}
+    assert rig.count("slowed_ticks") == 0

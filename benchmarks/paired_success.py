@@ -85,12 +85,19 @@ def outcomes_of_report(config: PairedSuccessConfig, path: Path) -> dict[int, boo
         raise ConfigError(f"{path} is of {', '.join(sorted(tasks))}, asked is {config.task}; evaluate that one")
     options = json.loads(json.dumps(asdict(_evaluation(config, ""))))
     asked = {name: value for name, value in options.items() if name not in FREE}
-    # An option that is not there is younger than the report, which was made as its default has it.
-    done = {name: report["config"].get(name, value) for name, value in asked.items()}
+    done = _with_younger(report["config"], asked)
     if differing := [name for name in asked if done[name] != asked[name]]:
         was = ", ".join(f"{name} {done[name]!r} (asked: {asked[name]!r})" for name in differing)
         raise ConfigError(f"{path} was evaluated with {was}: pairs need the same; evaluate it again")
     return {episode["seed"]: episode["success"] for episode in tasks[config.task]}
+
+
+def _with_younger(done: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What was done of what is asked. An option that isn't there is younger than the report, made as its default."""
+    return {
+        name: _with_younger(done[name], value) if isinstance(value, dict) and name in done else done.get(name, value)
+        for name, value in asked.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

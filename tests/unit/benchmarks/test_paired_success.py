@@ -81,6 +81,10 @@ def test_an_evaluation_counts_whichever_its_controller_and_only_as_it_was_asked_
     with pytest.raises(ConfigError, match="'enabled': False"):
         outcomes_of_report(asked, path)
     write()
+    report = json.loads(path.read_text())
+    del report["config"]["safety"]["handover_s"], report["config"]["core"]["subgoal"]["fresh_s"]
+    path.write_text(json.dumps(report))  # as from before those options were there
+    assert outcomes_of_report(asked, path) == {8000: True}
     with pytest.raises(ConfigError, match="is of humanoid/pick, asked is humanoid/touch"):
         outcomes_of_report(replace(asked, task="humanoid/touch"), path)
 

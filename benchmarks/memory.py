@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+_COUNTED = ("Pss_Anon:", "Pss_Shmem:")
+
 
 def resident_mb(pid: int | None = None) -> float:
-    """Its own pages and its share of those it shares (PSS), in MB; 0 for a process that is gone or no longer ours.
+    """Memory it allocated, and its share of shared memory, in MB; 0 for a process that is gone or no longer ours.
+
+    Program files that are mapped don't count: a process's share of them changes with who else runs the same ones.
 
     Args:
         pid: Process; None: this one.
@@ -13,7 +17,7 @@ def resident_mb(pid: int | None = None) -> float:
         text = Path(f"/proc/{pid or 'self'}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(_COUNTED)) / 1024
 
 
 def growth_mb_per_hour(samples: list[tuple[float, float]]) -> float:

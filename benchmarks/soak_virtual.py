@@ -9,13 +9,12 @@ import numpy as np
 from benchmarks.memory import resident_mb
 from benchmarks.point_mass import PlaceActor, PlacePlanner, PointMass, point_mass_embodiment
 from benchmarks.soak_faults import RandomFailures, SensorFaults
+from benchmarks.tape_judge import TapeJudge
 from dualsys.bridge.inline import InlineDriver
-from dualsys.bridge.tape_file import read_tape
 from dualsys.bridge.tape_reel import TapeReel
 from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.errors import InvalidObservation
-from dualsys.replay import replay
 from dualsys.safety import SafetyGate
 from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
 from dualsys.tape import TapeHead
@@ -64,23 +63,24 @@ class VirtualSoak:
         self._rng = np.random.default_rng(seed)
         self._embodiment = embodiment
         self._commands: list[dict[str, Any]] = []
-        self._replayed: set[Path] = set()
         self._stopped_until_s = float("inf")
         self.ticks = self.episodes = self.outside = 0
-        self.replayed_commands = self.differing = 0
-        self.first_difference = ""
+        self._tape: dict[str, Any] = {}
 
     def blocks(self, hours: float) -> Iterator[dict[str, Any]]:
         """Run; at the end of each block, virtual time and memory."""
         end_s, next_s = 3600.0 * hours, 0.0
-        while self._plant.time_s + 0.5 * self._dt_s < end_s:
-            self._episode(min(end_s, self._plant.time_s + float(self._rng.uniform(*_EPISODE_S))))
-            self._judge(self._reel.files[:-1])
-            if self._plant.time_s >= next_s:
-                yield {"hours": self._plant.time_s / 3600.0, "resident_mb": resident_mb(), "ticks": self.ticks}
-                next_s += BLOCK_S
-        self._reel.close()
-        self._judge(self._reel.files)
+        with TapeJudge() as judge:
+            while self._plant.time_s + 0.5 * self._dt_s < end_s:
+                self._episode(min(end_s, self._plant.time_s + float(self._rng.uniform(*_EPISODE_S))))
+                judge.judge(self._reel.files[:-1])
+                if self._plant.time_s >= next_s:
+                    yield {"hours": self._plant.time_s / 3600.0, "resident_mb": resident_mb(), "ticks": self.ticks}
+                    next_s += BLOCK_S
+            self._reel.close()
+            judge.judge(self._reel.files)
+            judge.finish()
+            self._tape = judge.report()
 
     def report(self) -> dict[str, Any]:
         """What was done, what went wrong on purpose, and what went wrong."""
@@ -92,13 +92,10 @@ class VirtualSoak:
             "commands_outside_limits": self.outside,
             "faults": self._faults.counts
             | {"planner_spells": self._failures[0].spells, "actor_spells": self._failures[1].spells},
-            "tape": {
-                "parts": len(self._replayed),
+            "tape": self._tape
+            | {
                 "parts_on_disk": len(self._reel.files),
                 "mb_on_disk": sum(path.stat().st_size for path in self._reel.files) / 2**20,
-                "commands_replayed": self.replayed_commands,
-                "differing": self.differing,
-                "first_difference": self.first_difference,
             },
             "counters": dict(status.counts),
         }
@@ -117,6 +114,8 @@ class VirtualSoak:
             self._commands.append({"target": command.target, "source": command.source})
             self._plant.step(command.target, self._faults.push() if kind == "push" else None)
             self.ticks += 1
+        self.outside += check_limits(self._commands, self._embodiment, self._dt_s).outside
+        self._commands.clear()
 
     def _release(self) -> float:
         """End an emergency stop; when to try again, where nobody can tell at present where the mass is."""
@@ -126,16 +125,3 @@ class VirtualSoak:
         except InvalidObservation:
             return self._plant.time_s + 0.1
         return float("inf")
-
-    def _judge(self, parts: list[Path]) -> None:
-        """Hold an episode's commands to the limits, and decide the parts of the tape again that are done."""
-        self.outside += check_limits(self._commands, self._embodiment, self._dt_s).outside
-        self._commands.clear()
-        for path in parts:
-            if path in self._replayed:
-                continue
-            self._replayed.add(path)
-            found = replay(*read_tape(path))
-            self.replayed_commands += found.commands
-            self.differing += found.differing
-            self.first_difference = self.first_difference or found.first_difference

@@ -28,10 +28,7 @@ def test_hours_go_by_within_limits_and_are_decided_again(tmp_path: Path) -> None
     assert min(mb for _, mb in virtual["samples"]) > 20.0
     assert virtual["tape"]["parts"] > virtual["tape"]["parts_on_disk"] == len(list(tmp_path.iterdir())) == 3
     verdict = verdict_of(figures)
-    # In its first hour a process still fills its caches: bounded, but not yet held to the bound of a day.
-    assert verdict.pop("virtual_memory_flat") == (virtual["growth_mb"] <= GROWTH_MB)
-    assert virtual["growth_mb"] < 5 * GROWTH_MB
-    assert verdict == {"virtual_within_limits": True, "virtual_decided_again": True}
+    assert verdict == {"virtual_within_limits": True, "virtual_decided_again": True, "virtual_memory_flat": True}
     draw(figures, tmp_path / "plot.png")
     with (tmp_path / "table").open("w") as file:
         Console(file=file, width=200).print(table(figures))

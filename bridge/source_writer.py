@@ -1,11 +1,11 @@
 """The other end of a source of commands: how a teleoperation, or another controller, drives a robot in a run.
 
     with SourceWriter.join(RunFolder.path, "teleoperation") as person:
-        while True:
-            person.offer(where_the_hand_device_is())
+        while hand_device.is_held():
+            person.offer(hand_device.target())
 
-The tick takes the newest offer in each of its periods and never waits for one. A writer that dies leaves its claim: its
-last offer grows old, the motion is held, and the next writer of that name goes on or releases.
+The tick takes the newest offer in each of its periods and never waits for one. A writer that dies, or fails, leaves its
+claim: its last offer grows old, the motion is held, and the next writer of that name goes on or releases.
 """
 
 from pathlib import Path
@@ -24,7 +24,10 @@ from dualsys.messages import FloatArray
 
 @final
 class SourceWriter:
-    """Offers targets under a source's name. A context manager; its end gives the say back.
+    """Offers targets under a source's name. A context manager, whose end gives the say back.
+
+    An end by an exception, Ctrl-C too, keeps it: the robot must not go its own way because a device or a program
+    failed. `SourceWriter.join(folder, name).close()` gives it back when somebody has looked.
 
     Args:
         boxes: Of the run: `LocalBoxes` that were given to `run_threads`, or see `join`.
@@ -69,6 +72,10 @@ class SourceWriter:
     def close(self) -> None:
         """Give the say back, and the name."""
         self.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let go of the name, whoever has the say."""
         self._target = None
         self._box.close()
 
@@ -84,4 +91,7 @@ class SourceWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self._leave()

@@ -10,6 +10,7 @@ the box for as long as a word takes to be written.
 
 import threading
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Self, final
 
 from dualsys.bridge.boxes import STOP, Boxes, SharedBoxes
@@ -17,6 +18,8 @@ from dualsys.bridge.stop_wire import StopWord
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
 
+WAITS_S = 0.5
+"""For others who press, which takes microseconds; who holds the box for longer hangs."""
 _REASON_CHARACTERS = 1000
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -53,7 +56,8 @@ class StopSwitch:
         It is latched until `reset`, over episodes, too. No substitute for a switch that cuts power.
 
         Raises:
-            BridgeError: the run is over.
+            BridgeError: the run is over, or another process has held the switch for half a second and is named. The
+                motion goes on then: cut the power, or end that process and press again.
         """
         # Whatever the reason is, it must not keep the word from being written.
         self._write(pressed=True, reason=reason.encode(errors="replace").decode()[:_REASON_CHARACTERS])
@@ -62,24 +66,54 @@ class StopSwitch:
         """End an emergency stop, that of another switch or of an old input, too: the motion begins anew, from rest.
 
         Without a stop it does nothing. Where the tick doesn't know where the robot is, it stays stopped, and the log
-        says so. Raises `BridgeError` where the run is over.
+        says so. Raises `BridgeError` as `stop` does.
         """
         self._write(pressed=False, reason="")
 
     def _write(self, *, pressed: bool, reason: str) -> None:
-        with _ONE_AT_A_TIME:
-            box = self._boxes.writer(STOP, wait=threading.Event())
-            try:
-                sequence = box.last_sequence + 1
-                word = StopWord(
-                    pressed=pressed,
-                    stop_sequence=sequence if pressed else _newest_stop(box.read()),
-                    stamp_s=self._clock.now_s(),
-                    reason=reason,
-                )
-                box.write(word, sequence=sequence, observation_stamp_s=word.stamp_s)
-            finally:
-                box.close()
+        patience = _Patience(WAITS_S)
+        # No longer for a thread of ours that waits for the same process: who is stopped must hear of it soon.
+        if not _ONE_AT_A_TIME.acquire(timeout=WAITS_S):
+            raise BridgeError("the switch was not reached: other threads of this process wait for it, too; press again")
+        try:
+            self._write_alone(patience, pressed=pressed, reason=reason)
+        finally:
+            _ONE_AT_A_TIME.release()
+
+    def _write_alone(self, patience: "_Patience", *, pressed: bool, reason: str) -> None:
+        try:
+            box = self._boxes.writer(STOP, wait=patience)
+        except BridgeError as error:
+            if not patience.is_over:
+                raise
+            raise BridgeError(f"the switch was not reached in {WAITS_S:g} s, end who holds it: {error}") from error
+        try:
+            sequence = box.last_sequence + 1
+            word = StopWord(
+                pressed=pressed,
+                stop_sequence=sequence if pressed else _newest_stop(box.read()),
+                stamp_s=self._clock.now_s(),
+                reason=reason,
+            )
+            box.write(word, sequence=sequence, observation_stamp_s=word.stamp_s)
+        finally:
+            box.close()
+
+
+class _Patience:
+    """Waits between two looks until a time has passed in all."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until_s = monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        return monotonic() >= self._until_s
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Wait for so long; whether to look no more."""
+        sleep(timeout or 0.0)
+        return self.is_over
 
 
 def _newest_stop(before: StopWord | None) -> int:

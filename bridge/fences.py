@@ -7,6 +7,7 @@ fences is formally broken: numpy and memoryview stores carry no release or acqui
 
 import ctypes
 import ctypes.util
+import functools
 import platform
 import threading
 from collections.abc import Callable
@@ -33,10 +34,10 @@ def _no_fence() -> None:
     return None
 
 
+@functools.cache
 def _libatomic_fence() -> Fence | None:
-    name = ctypes.util.find_library("atomic") or "libatomic.so.1"
     try:
-        thread_fence = ctypes.CDLL(name).atomic_thread_fence
+        thread_fence = _libatomic().atomic_thread_fence
     except (OSError, AttributeError):
         return None
     thread_fence.argtypes = [ctypes.c_int]
@@ -46,6 +47,15 @@ def _libatomic_fence() -> Fence | None:
         thread_fence(_SEQUENTIALLY_CONSISTENT)
 
     return fence
+
+
+def _libatomic() -> ctypes.CDLL:
+    """Raises `OSError` where there is none."""
+    try:
+        return ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        # Asked second, as it starts ldconfig, and compilers after it.
+        return ctypes.CDLL(ctypes.util.find_library("atomic") or "libatomic.so")
 
 
 def _lock_fence() -> Fence:

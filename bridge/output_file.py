@@ -1,5 +1,6 @@
 """What a process prints, in a file of bounded size."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,16 +41,22 @@ class OutputFile:
             return ""
 
     def trim(self) -> bool:
-        """Let its older part go where it has grown too large; whether it had. What is written meanwhile may be lost."""
+        """Let its older part go where it has grown too large; whether it had.
+
+        The end is moved to the front with all that is written meanwhile, then the rest is cut off: lost is only what is
+        written between the last look and the cut, two calls of the system.
+        """
         try:
-            size = self.path.stat().st_size
-            if size <= MOST_BYTES:
-                return False
-            end = self.end(_KEPT_BYTES)
-            with self.path.open("r+b") as file:
-                file.truncate(0)
-            with self.path.open("ab") as file:
-                file.write(f"({size - _KEPT_BYTES} bytes before this were let go)\n{end}".encode())
+            with self.path.open("r+b", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= MOST_BYTES:
+                    return False
+                source = size - _KEPT_BYTES
+                kept = os.pwrite(file.fileno(), f"({source} bytes before this were let go)\n".encode(), 0)
+                while kept < MOST_BYTES and (piece := os.pread(file.fileno(), _KEPT_BYTES, source)):
+                    source += len(piece)
+                    kept += os.pwrite(file.fileno(), piece, kept)
+                os.ftruncate(file.fileno(), kept)
         except OSError:
             return False
         return True

@@ -1,6 +1,7 @@
 """What processes print into shared memory has bounds: each reason once in full, files cut, their ends read alone."""
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_a_file_that_grows_is_cut_and_goes_on_growing_at_its_end(tmp_path: Path)
     assert "bytes before this were let go" in output.path.read_text()
     assert ends_of_output(tmp_path).startswith("out.log: ")
     assert len(ends_of_output(tmp_path)) < 1100
+
+
+def test_what_is_said_while_a_file_is_cut_is_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, read = OutputFile(tmp_path / "out.log"), os.pread
+    with output.appended() as (file, _):
+        file.write(b"line\n" * (MOST_BYTES // 4))
+        file.flush()
+
+        def read_while_it_speaks(descriptor: int, nbytes: int, at: int) -> bytes:
+            piece = read(descriptor, nbytes, at)
+            if said:
+                os.write(file.fileno(), said.pop(0))
+            return piece
+
+        said = [b"the last words, ", b"and the very last"]
+        monkeypatch.setattr(os, "pread", read_while_it_speaks)
+        assert output.trim()
+        assert not said
+        os.write(file.fileno(), b".")
+    assert output.end(39) == "line\nthe last words, and the very last."
+    assert output.path.stat().st_size < MOST_BYTES / 4
 
 
 def test_the_end_is_read_from_where_it_begins(tmp_path: Path) -> None:

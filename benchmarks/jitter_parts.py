@@ -74,7 +74,6 @@ def controller_system(task_name: str, checkpoint_name: str, control_hz: float, *
     checkpoint = Checkpoint.open(checkpoint_name)
     options = {"task": task_name, "control_hz": control_hz, "seed": 8000}
     return SystemConfig(
-        folder=Path("/"),
         environment=PartConfig(name=_HERE + "task", options=options),
         planner=PartConfig(checkpoint=checkpoint.folder),
         actor=PartConfig(checkpoint=checkpoint.folder),
@@ -91,7 +90,6 @@ def controller_system(task_name: str, checkpoint_name: str, control_hz: float, *
 def arm_system(control_hz: float, **fields: Any) -> SystemConfig:
     """The arm; who burns the cores is started beside it."""
     return SystemConfig(
-        folder=Path("/"),
         environment=PartConfig(name=_HERE + "arm", options={"control_hz": control_hz}),
         planner=PartConfig(name=_HERE + "planner"),
         actor=PartConfig(name=_HERE + "arm_actor"),

@@ -8,12 +8,19 @@ from pathlib import Path
 from dualsys.errors import BridgeError
 
 SHARED_MEMORY = Path("/dev/shm")
+NO_FOLDER = Path("/")
+"""Of a run that has no folder, or none yet."""
 MOUNT = "mount -t tmpfs -o size=1g tmpfs /dev/shm (in Docker: --shm-size=1g)"
 ENLARGE = "mount -o remount,size=1g {mount} (in Docker: --shm-size=1g)"
 
 
 def require_folder(folder: Path) -> None:
-    """Raises `BridgeError` where a folder for boxes is missing or cannot be written."""
+    """Raises `BridgeError` where a folder for boxes and tapes was never named, is missing or cannot be written."""
+    if folder == NO_FOLDER:
+        raise BridgeError(
+            "this run has no folder for its mailboxes and its tape: make one (`RunFolder`) and set SystemConfig.folder "
+            "to its path; threads need none while tape_bytes is 0"
+        )
     if not folder.is_dir():
         fix = MOUNT if folder == SHARED_MEMORY else f"make it, or use a folder under {SHARED_MEMORY}"
         raise BridgeError(f"{folder} is missing: mailboxes between processes need shared memory mounted there; {fix}")

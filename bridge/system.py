@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dualsys.bridge.parts import PartConfig
+from dualsys.bridge.shared_memory import NO_FOLDER
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError
 from dualsys.settings import (
@@ -46,8 +47,8 @@ class SystemConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Path
-    """Where its boxes are; in shared memory for processes."""
+    folder: Path = NO_FOLDER
+    """Where its boxes and its tape are; in shared memory for processes. Set by whoever makes it (`RunFolder`)."""
     environment: PartConfig
     """The simulated robot: `package.module:function` and its arguments."""
     planner: PartConfig

@@ -51,7 +51,7 @@ def run_threads(
     """Run a system in threads.
 
     Args:
-        config: The run; its planner and actor parts are not used, its folder where there is room for a tape.
+        config: The run; its planner and actor parts are not used, its folder only for a tape (`tape_bytes`).
         planner: System 2.
         actor: System 1.
         on_progress: Called several times a second, from a thread of its own.
@@ -59,7 +59,7 @@ def run_threads(
         boxes: Where all meet, for a `SourceWriter` in a thread of yours; by default nobody else's.
 
     Raises:
-        BridgeError: where a thread fails before the start.
+        BridgeError: where a thread fails before the start, or a tape has no folder.
         SpecMismatch: where the parts don't fit.
     """
     planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")

@@ -88,7 +88,6 @@ def _environment_options(config: RunConfig) -> dict[str, Any]:
 def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None) -> SystemConfig:
     """The configuration of all threads or processes of a run."""
     return SystemConfig(
-        folder=Path("/"),
         tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
         planner=PartConfig(name=config.planner, checkpoint=portable_checkpoint(config.checkpoint)),

@@ -21,7 +21,6 @@ def part(function: str, **options: Any) -> PartConfig:
 def reach_system(**changes: Any) -> SystemConfig:
     """The fake arm: no physics, no cameras, starts in a second."""
     values: dict[str, Any] = {
-        "folder": Path("/"),
         "environment": part("reach"),
         "planner": part("planner"),
         "actor": part("reaching_actor"),

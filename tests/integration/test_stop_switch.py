@@ -63,7 +63,7 @@ def require_a_stop(folder: Path, config: SystemConfig, report: dict[str, Any], r
 
 
 def test_in_threads(tmp_path: Path) -> None:
-    config, boxes = system(tmp_path), LocalBoxes()
+    config, boxes = system(tmp_path).model_copy(update={"folder": tmp_path}), LocalBoxes()
     reel = TapeReel(tmp_path / "run.mcap", config.tape_head(), part_bytes=2**26)
     switch, pressed, reset = StopSwitch(boxes), threading.Event(), threading.Timer(1.0, StopSwitch(boxes).reset)
 

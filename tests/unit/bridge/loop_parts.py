@@ -1,6 +1,5 @@
 """Systems of loops over local boxes, on a clock that the test moves."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ SEEING = fake_embodiment(cameras=True)
 def system(**changes: Any) -> SystemConfig:
     """A system whose parts the test builds itself."""
     values: dict[str, Any] = {
-        "folder": Path("/"),
         "environment": PartConfig(name="x:y"),
         "planner": PartConfig(name="x:y"),
         "actor": PartConfig(name="x:y"),

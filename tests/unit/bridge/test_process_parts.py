@@ -18,11 +18,12 @@ from dualsys.bridge.parts import PartConfig, build_actor, build_environment, bui
 from dualsys.bridge.process_life import SETUP_FAILED
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.system import SystemConfig
+from dualsys.bridge.threads import run_threads
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
 from dualsys.errors import BridgeError, ConfigError, SpecMismatch
 from dualsys.settings import RestartConfig
 from dualsys.testing import ReachEnvironment, fake_embodiment
-from tests.integration import bridge_parts
+from tests.integration import bridge_parts, bridge_system
 from tests.unit.bridge.loop_parts import system
 
 PARTS = "tests.integration.bridge_parts:"
@@ -190,6 +191,16 @@ def test_a_framework_that_came_in_while_it_ticked_is_told_and_the_report_is_kept
     report = json.loads((tmp_path / tick_process.REPORT).read_text())
     assert report["tick"]["count"] > 0
     assert report["realtime"] == {"gc": "untouched", "imports": "torch, while it ticked"}
+
+
+def test_a_run_without_a_folder_writes_nothing_anywhere() -> None:
+    at_the_root = set(Path("/").iterdir())
+    with pytest.raises(BridgeError, match=r"no folder for its mailboxes and its tape: make one \(`RunFolder`\)"):
+        SharedBoxes(Path("/")).create(system())
+    config = bridge_system.reach_system(tape_bytes=2**16)
+    with pytest.raises(BridgeError, match="no folder"):
+        run_threads(config, bridge_parts.planner(), bridge_parts.reaching_actor(), on_progress=lambda _: None)
+    assert set(Path("/").iterdir()) == at_the_root
 
 
 def test_poses_survive_their_file(tmp_path: Path) -> None:

@@ -8,16 +8,14 @@ The planner has rules of its own (`planner_keeper`).
 
 import json
 import logging
-import os
-import signal
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, final
 
 from dualsys.bridge.boxes import PROCESSES, SharedBoxes, status_box, subgoal_box
 from dualsys.bridge.child import Child
+from dualsys.bridge.hang_watch import HangWatch
 from dualsys.bridge.launchers import LauncherName, make_hosts
 from dualsys.bridge.output_file import ends_of_output
 from dualsys.bridge.planner_keeper import PlannerKeeper
@@ -106,6 +104,9 @@ class Supervisor:
         self._boxes.create(self._config)
         (self._config.folder / "config.json").write_text(self._config.model_dump_json())
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
+        self._watches = {
+            name: HangWatch(self._statuses[name], self._config.actor_hangs_after_s) for name in _CHILDREN
+        } | {"tick": HangWatch(self._statuses["tick"], self._config.tick_hangs_after_s)}
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), self._clock)
         if self._config.log_folder is not None:
             self._log = RunLog(self._config.log_folder / "supervisor.jsonl", buffered_lines=1)
@@ -169,12 +170,13 @@ class Supervisor:
         limit_s = monotonic() + self._config.seconds + _TICK_OVERTIME_S
         while tick.exit_status is None:
             self._look_after_all()
-            self._look_for_hangs()
             self._record()
+            self._look_for_hangs()
             if self._deck is not None:
                 self._deck.look({name: self._status(name) for name in ("planner", "actor")})
             self._progress("running", [])
             if monotonic() > limit_s:
+                self._note("fault", part="tick", detail=f"{_TICK_OVERTIME_S:.0f} s over its time")
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
             sleep(_POLL_S)
 
@@ -200,16 +202,15 @@ class Supervisor:
             raise BridgeError(f"the planner could not be started: {problem}\n{ends_of_output(self._config.folder)}")
 
     def _look_for_hangs(self) -> None:
-        """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
-        for name in _CHILDREN:
-            box = self._statuses[name]
-            age_s, pid = box.heartbeat_age_s(), box.living_writer()
-            if pid is None or age_s <= self._config.actor_hangs_after_s:
+        """Kill who gives no sign of life: its end is noticed, and another started, as any other's; but the tick's."""
+        for name, watch in self._watches.items():
+            said = "" if name == "tick" and self._status(name).get("ended", False) else watch.look()
+            if not said:
                 continue
+            self._note("fault", part=name, detail=said)
+            if name == "tick":
+                raise BridgeError(f"the tick hung, its {said}; it had said:\n{self._children[name].tail()}")
             self._hangs[name] += 1
-            self._note("fault", part=name, detail=f"process {pid} gave no sign of life for {age_s:.0f} s: killed")
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     def _look_for_restarts(self) -> None:
         """Note who has come back, whoever started it."""

@@ -135,7 +135,8 @@ class TickLoop:
                 served = index
         if not self.outcomes:
             self.outcomes.append(self._robot.succeeded)
-        self._reporter.publish(self._status())
+        # Whoever watches for hangs knows by it that the writing of the report is no tick.
+        self._reporter.publish(self._status() | {"ended": True})
         report = self.report()
         self._note("end", self._clock.now_s(), success=report["success"], counters=report["counters"])
 

@@ -110,6 +110,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         image=config.image,
         ready_within_s=config.supervision.ready_within_s,
         actor_hangs_after_s=config.supervision.hangs_after_s,
+        tick_hangs_after_s=config.supervision.tick_hangs_after_s,
         max_failed_starts=config.supervision.max_failed_starts,
         ray_head_gone_after_s=config.supervision.ray_head_gone_after_s,
         log_folder=log,

@@ -5,7 +5,7 @@ chunk is computed for four rows (its inference delay); `o` is a row of the old c
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -45,7 +45,7 @@ class Naive:
         del consumed_rows
         return 0.0
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows
@@ -70,7 +70,7 @@ class SkipByDelay:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows
@@ -97,7 +97,7 @@ class TemporalEnsemble:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """Weighted mean of the new rows and those that earlier chunks have for the same moments."""
         del playing
         first = math.floor(arrived.row)
@@ -130,7 +130,7 @@ class CrossFade:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """Old rows, fading into the new ones; where no row was consumed there is no seam, and nothing is faded."""
         del earlier
         if arrived.row == 0.0:
@@ -165,7 +165,7 @@ class Continuing:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows

@@ -19,6 +19,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Inherited by every process a test starts, Ray's daemons too: what is left behind can be told from others' processes.
 os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
 
+_TESTS = Path(__file__).parent
+_ON_THE_CLOCK = tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge", "unit/benchmarks"))
+
 MakeCheckpoint = Callable[[Path, EmbodimentSpec], Path]
 
 _TINY_PALIGEMMA: dict[str, Any] = {
@@ -41,6 +44,13 @@ _TINY_PALIGEMMA: dict[str, Any] = {
         "max_position_embeddings": 256,
     },
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, what runs against the wall clock does so one after the other, in one worker."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _ON_THE_CLOCK):
+            item.add_marker(pytest.mark.xdist_group("clock"))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Every registered chunk policy: nothing is used twice, nothing invented, and where it promises so, no seam."""
 
+import inspect
 import math
 
 import numpy as np
@@ -15,7 +16,18 @@ from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 
 ALIGNED = sorted(set(registry.names("chunk_policies")) - {"naive"})
+GUIDED = sorted(name for name in ALIGNED if build_policy(name).guidance is not None)
 GAPS_S = st.lists(st.floats(0.0005, 0.03), min_size=2, max_size=60)
+
+
+def test_each_policy_has_a_drawing_of_its_own_with_old_and_new_rows() -> None:
+    drawn = {name: inspect.getdoc(registry.load("chunk_policies", name)) or "" for name in ("naive", *ALIGNED)}
+    assert len(set(drawn.values())) == len(drawn)
+    for name, words in drawn.items():
+        assert "    " in words and "new " in words, name
+    for name in GUIDED:
+        assert "skipped" in drawn[name] or "arrival" in drawn[name], name
+        assert "arXiv" in drawn[name] or "GR00T" in drawn[name], name
 
 
 @given(st.integers(1, 10), st.floats(0, 12), st.integers(0, 2**32 - 1))

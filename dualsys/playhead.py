@@ -55,6 +55,12 @@ class Playhead:
         self._played_s = 0.0
         self._history: list[tuple[float, float]] = [(now_s, 0.0)]
 
+    def anew(self, now_s: float) -> "Playhead":
+        """One without a chunk and without a motion, which knows from this one how many rows are consumed meanwhile."""
+        playhead = Playhead(now_s, self._stepped)
+        playhead._delay = self._delay
+        return playhead
+
     def advance(self, now_s: float, elapsed_s: float) -> None:
         """Play on by `elapsed_s` (0: hold) up to the chunk's last row, and note it under `now_s`."""
         if self.chunk is not None and elapsed_s > 0:

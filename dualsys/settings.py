@@ -202,6 +202,16 @@ class SafetyConfig:
     damp_pose: dict[str, float] = field(default_factory=dict)
     """The same, once it has come to rest after `damp`."""
 
+    @model_validator(mode="after")
+    def _check_poses(self) -> Self:
+        poses = [name for name in ("hold_pose", "damp_pose") if getattr(self, name)]
+        if poses and not self.enabled:
+            raise ValueError(
+                f"{' and '.join(poses)} with enabled = false: without its limits the gate would send the pose in one "
+                "step; leave the pose out, or the gate on"
+            )
+        return self
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class RealtimeConfig:

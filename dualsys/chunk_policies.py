@@ -225,14 +225,14 @@ def freeze_and_ramp() -> Continuing:
 def roll_forward() -> Continuing:
     """The actor sees the state as it will be when its chunk begins (VLASH, arXiv 2512.01031).
 
-        observation          arrival
-             |    inference     |
-    old      o    o    o    o   o
-    state    s - - - - - - - -> s'                   moved on by what the rows move it
-    new     (o    o    o    o)  n    n    n    n     the delay's rows are the old ones, put before those of the actor
+            observation          arrival
+                 |    inference     |
+        old      o    o    o    o   o
+        state    s - - - - - - - -> s'                   moved on by what the rows move it
+        new     (o    o    o    o)  n    n    n    n     the delay's rows are the old ones, put before the actor's own
 
-    The actor's own row 0 is the one at the arrival; as many of its last rows as stand before it are cut off. Its flow is
-    as ever, at the cost of no guidance, and nothing but the state ties the ends together.
+    The actor's own row 0 is the one at the arrival; of its last rows as many are cut off as stand before it. Its flow
+    is as ever, at the cost of no guidance, and nothing but the state ties the ends together.
     """
     return Continuing(guidance="roll-forward")
 

@@ -273,7 +273,7 @@ class SupervisionConfig:
     ready_within_s: Positive = 300.0
     """How long everything may take to load before the run is given up."""
     hangs_after_s: Positive = 10.0
-    """An actor or a camera without a sign of life for this long is killed and started again."""
+    """An actor or a camera without a sign of life for this long is killed and started again; a tick ends the run."""
     max_failed_starts: Annotated[int, Field(gt=0)] = 20
     """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
     ray_head_gone_after_s: Positive = 10.0

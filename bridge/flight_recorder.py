@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from dualsys.bridge.tape_file import TOPICS, TapeWriter
 from dualsys.chunking import is_number, problem_of
@@ -69,7 +69,7 @@ class FlightRecorder:
         if type(record) not in TOPICS:
             raise BridgeError(f"{type(record).__name__} is no record of a tape")
         # The tick's own clock alone tells the time: stamps of what was seen may say anything.
-        now_s = record.stamp_s if isinstance(record, Command) else getattr(record, "now_s", None)
+        now_s: Any = record.stamp_s if isinstance(record, Command) else getattr(record, "now_s", None)
         if is_number(now_s):
             self._now_s = max(self._now_s, now_s)
         self._carried.see(record)

@@ -20,7 +20,12 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
 
 _TESTS = Path(__file__).parent
-_ON_THE_CLOCK = tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge", "unit/benchmarks"))
+_TAKING_TURNS = {
+    "clock": tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge", "unit/benchmarks")),
+    "build": (_TESTS / "packaging",),
+}
+"""Where tests run side by side, those of a group do so one after the other, in one worker: what runs against the wall
+clock, and what builds in the working tree."""
 
 MakeCheckpoint = Callable[[Path, EmbodimentSpec], Path]
 
@@ -47,10 +52,11 @@ _TINY_PALIGEMMA: dict[str, Any] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, what runs against the wall clock does so one after the other, in one worker."""
+    """Tell which tests take turns."""
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in _ON_THE_CLOCK):
-            item.add_marker(pytest.mark.xdist_group("clock"))
+        for group, folders in _TAKING_TURNS.items():
+            if any(item.path.is_relative_to(folder) for folder in folders):
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

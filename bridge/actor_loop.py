@@ -166,5 +166,5 @@ class ActorLoop:
             self._log.event("fault", stamp_s=self._clock.now_s(), part="actor", detail=reason)
 
     def _status(self) -> dict[str, Any]:
-        seen = {"outages": self._senses.outages, "old_images": self._senses.old_images}
+        seen = self._senses.images.counts()
         return {"ready": True, "latency_s": self._latency_s, "problem": self._problem, **seen, **self._counts}

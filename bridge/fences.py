@@ -36,8 +36,13 @@ def _no_fence() -> None:
 
 @functools.cache
 def _libatomic_fence() -> Fence | None:
+    """Once a process: looking for a library under all its names starts a compiler."""
     try:
-        thread_fence = _libatomic().atomic_thread_fence
+        try:
+            library = ctypes.CDLL("libatomic.so.1")
+        except OSError:
+            library = ctypes.CDLL(ctypes.util.find_library("atomic") or "libatomic.so")
+        thread_fence = library.atomic_thread_fence
     except (OSError, AttributeError):
         return None
     thread_fence.argtypes = [ctypes.c_int]
@@ -47,15 +52,6 @@ def _libatomic_fence() -> Fence | None:
         thread_fence(_SEQUENTIALLY_CONSISTENT)
 
     return fence
-
-
-def _libatomic() -> ctypes.CDLL:
-    """Raises `OSError` where there is none."""
-    try:
-        return ctypes.CDLL("libatomic.so.1")
-    except OSError:
-        # Asked second, as it starts ldconfig, and compilers after it.
-        return ctypes.CDLL(ctypes.util.find_library("atomic") or "libatomic.so")
 
 
 def _lock_fence() -> Fence:

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
-from dualsys.bridge.tape_file import TOPICS, TapeWriter, stamp_of
+from dualsys.bridge.tape_file import TOPICS, TapeWriter
 from dualsys.chunking import is_number, problem_of
 from dualsys.errors import BridgeError, TapeError
-from dualsys.events import ChunkArrived, EmergencyStop, Fault, Started, Tick
+from dualsys.events import ChunkArrived, EmergencyStop, Fault, Started
 from dualsys.messages import ActionChunk, Command
 from dualsys.tape import CarriedOver, Record, TapeHead
 
@@ -32,8 +32,6 @@ MOST_TAPES = 20
 """Of one run; further faults are only counted."""
 WRITTEN_AT_ONCE = 4
 """Kept records that are written whenever one comes in: whoever adds them has others to look after, too."""
-_TIMED = (Started, Tick, Command)
-"""Whose stamps tell the time."""
 
 
 @final
@@ -42,9 +40,6 @@ class FlightRecorder:
 
     It sees by itself, in the records: a `Fault`, a chunk that can't be used, an emergency stop that is latched (part
     `stop`). Of what else fails it is told.
-
-    Time is that of episodes' starts, ticks and commands, which are the robot's own: what others stamp (observations,
-    chunks, offers) may say anything, and is kept all the same.
 
     Writing takes its time, a few records with every one that comes in; of what is written meanwhile a second list is
     held, no more.
@@ -73,8 +68,10 @@ class FlightRecorder:
         """Keep a record; those too old are let go. Raises `BridgeError` for what is none."""
         if type(record) not in TOPICS:
             raise BridgeError(f"{type(record).__name__} is no record of a tape")
-        if isinstance(record, _TIMED) and math.isfinite(stamp_s := stamp_of(record)):
-            self._now_s = max(self._now_s, stamp_s)
+        # The tick's own clock alone tells the time: stamps of what was seen may say anything.
+        now_s: Any = record.stamp_s if isinstance(record, Command) else getattr(record, "now_s", None)
+        if is_number(now_s):
+            self._now_s = max(self._now_s, now_s)
         self._carried.see(record)
         if isinstance(record, Started) and not self._carried:
             self._starts.append(self._now_s)

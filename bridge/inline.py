@@ -14,11 +14,12 @@ Time is the observation's stamp and moves only with `step`. What is due at one i
     actor                             start------>ready               latency 0.8 ticks: usable at 3
 """
 
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
+from dualsys.bridge.virtual_time import LateResult, require_latencies
+from dualsys.chunking import moved_on
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import DecisionCore
 from dualsys.errors import ConfigError
@@ -37,27 +38,14 @@ from dualsys.events import (
     Tick,
 )
 from dualsys.guidance import require_guidance
-from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
+from dualsys.image_ages import ImageAges
+from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.provenance import arrival_of, attempt_seed, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
-from dualsys.settings import TimingConfig
+from dualsys.settings import StalenessConfig, TimingConfig, image_staleness
 from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
-
-_ROUNDING_S = 1e-9
-"""Sums of times may fall short of an instant by this much and still be on it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Result:
-    """What a model answered, and when that can be used."""
-
-    ready_s: float
-    value: Any
-
-    def is_ready(self, now_s: float) -> bool:
-        return self.ready_s <= now_s + _ROUNDING_S
 
 
 @final
@@ -75,10 +63,12 @@ class InlineDriver:
         timing: Rates and latencies.
         log: Gets each subgoal, chunk and command.
         tape: Gets each command; the core's own records go there by itself.
+        image: What the actor does with old images, as in the other modes (`ImageAges`): with `hold` a request waits
+            until a newer image comes. None: `image_staleness()`.
 
     Raises:
         SpecMismatch: planner, actor, core and its chunk policy are not made for each other.
-        ConfigError: the timing doesn't fit the core's config or the gate.
+        ConfigError: the timing doesn't fit the core's config or the gate, or `image` asks for what can't be done.
     """
 
     def __init__(
@@ -90,15 +80,18 @@ class InlineDriver:
         timing: TimingConfig,
         log: RunLog | None = None,
         tape: Tape | None = None,
+        image: StalenessConfig | None = None,
     ) -> None:
         actor.embodiment.require_same(core.embodiment, ours="the actor", theirs="the decision core")
         if planner is not None:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
         require_guidance(actor, core.policy.guidance)
         core.groups.require_rows(actor.dt_s, whose="the actor")
-        _check_timing(timing, core, gate)
+        require_latencies(timing, core, gate)
         self.core, self.gate, self.timing = core, gate, timing
         self._planner, self._actor, self._log, self._tape = planner, actor, log, tape
+        self.images = ImageAges(image or image_staleness())
+        """Judges what the actor is to act on."""
         self.planner_starts = 0
         self.planner_starts_skipped = 0
         """Grid points at which the planner was still busy, or that passed between two steps."""
@@ -111,8 +104,9 @@ class InlineDriver:
 
     def _restart(self, now_s: float) -> None:
         self._subgoal: LatentSubgoal | None = None
-        self._planning: _Result | None = None
-        self._acting: _Result | None = None
+        self._planning: LateResult | None = None
+        self._acting: LateResult | None = None
+        self._waiting: ChunkRequest | None = None
         self._planner_ticker = Ticker(Grid(origin_s=now_s, period_s=1.0 / self.timing.planner_hz))
 
     @property
@@ -217,7 +211,7 @@ class InlineDriver:
         if not chunk_first and acted is not None and acted.is_ready(now_s):
             self._deliver_chunk(acted)
 
-    def _deliver_subgoal(self, result: _Result) -> None:
+    def _deliver_subgoal(self, result: LateResult) -> None:
         self._planning = None
         problem = subgoal_problem(result.value, self._actor.subgoal_spec)
         if problem is not None:
@@ -228,7 +222,7 @@ class InlineDriver:
             self._log.subgoal(result.value)
         self.core.handle(arrival_of(result.value))
 
-    def _deliver_chunk(self, result: _Result) -> None:
+    def _deliver_chunk(self, result: LateResult) -> None:
         self._acting = None
         if not isinstance(result.value, ActionChunk):
             self._fault(result, "actor", f"it gave {type(result.value).__name__}, not an ActionChunk")
@@ -237,7 +231,7 @@ class InlineDriver:
             self._log.chunk(result.value)
         self.core.handle(ChunkArrived(chunk=result.value, now_s=result.ready_s))
 
-    def _fault(self, result: _Result, kind: str, detail: str) -> None:
+    def _fault(self, result: LateResult, kind: str, detail: str) -> None:
         if self._log is not None:
             self._log.event("fault", stamp_s=result.ready_s, part=kind, detail=detail)
         self.core.handle(Fault(now_s=result.ready_s, kind=kind, detail=detail))
@@ -258,7 +252,7 @@ class InlineDriver:
             number, spec = self._subgoal_sequence, self._actor.subgoal_spec
             value = sign_subgoal(value, spec, sequence=number, epoch=0, emitted_stamp_s=ready_s)
             self._subgoal_sequence += 1
-        self._planning = _Result(ready_s=ready_s, value=value)
+        self._planning = LateResult(ready_s=ready_s, value=value)
         self._deliver(now_s)
 
     def _decide(self, observation: Observation) -> Decision:
@@ -267,31 +261,35 @@ class InlineDriver:
             decision = self.core.handle(Tick(now_s=observation.stamp_s))
             if decision.retry is not None:
                 self._begin_anew(decision.retry)
-            if decision.request is None or not self._start_actor(observation, decision.request):
+            request = decision.request or self._still_waiting()
+            if request is None or not self._start_actor(observation, request):
                 return decision
+
+    def _still_waiting(self) -> ChunkRequest | None:
+        """A request that there was nothing to act on for, if the core waits for its answer still."""
+        waiting, self._waiting = self._waiting, None
+        return waiting if waiting is self.core.requester.in_flight else None
 
     def _start_actor(self, observation: Observation, request: ChunkRequest) -> bool:
         """Run the actor; whether its answer is there at once, without latency. Else it comes later."""
+        if self.images.is_blind(observation):
+            self._waiting = request
+            return False
         now_s = observation.stamp_s
         subgoal = self._subgoal if request.use_subgoal else None
-        value: Any = self._actor.act(observation, subgoal, request.prefix)
+        value: Any = self._actor.act(observation, subgoal, self._prefix(request, now_s))
         if isinstance(value, ActionChunk):
             value = sign_chunk(value, request, subgoal)
-        self._acting = _Result(ready_s=now_s + self.timing.actor_latency_s, value=value)
+        self._acting = LateResult(ready_s=now_s + self.timing.actor_latency_s, value=value)
         if not self._acting.is_ready(now_s):
             return False
         self._deliver(now_s)
         return True
 
-
-def _check_timing(timing: TimingConfig, core: DecisionCore, gate: SafetyGate) -> None:
-    if abs(gate.control_dt_s * timing.control_hz - 1.0) > 1e-6:
-        raise ConfigError(
-            f"the timing's control_hz {timing.control_hz:g} and the gate's tick of {gate.control_dt_s:g} s differ: "
-            "velocities would be limited wrongly; build the gate with 1 / control_hz"
-        )
-    if timing.actor_latency_s >= core.config.request_timeout_s:
-        raise ConfigError(
-            f"actor_latency_s {timing.actor_latency_s} is not below the core's request_timeout_s "
-            f"{core.config.request_timeout_s}: no chunk would ever be in time; raise request_timeout_s"
-        )
+    def _prefix(self, request: ChunkRequest, now_s: float) -> ActionPrefix | None:
+        """The rows that run, from the observation's moment on: later than the request's where that has waited."""
+        if request.prefix is None:
+            return None
+        velocities = self.core.embodiment.velocities
+        stepped = velocities if velocities.any() else None
+        return moved_on(request.prefix, (now_s - request.stamp_s) / self._actor.dt_s, stepped)

@@ -1,16 +1,13 @@
 """The newest observation, put together from the boxes that the tick and the cameras write."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dualsys.bridge.latest_value import Mailbox
 from dualsys.bridge.scene import CameraFrame, Episode
+from dualsys.image_ages import ImageAges
 from dualsys.messages import Observation
 from dualsys.settings import StalenessConfig
-from dualsys.staleness import action_for, freshness
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class Senses:
@@ -34,12 +31,8 @@ class Senses:
         self._episode = episode
         self._state = state
         self._cameras = cameras
-        self._image = image
-        self._blind = False
-        self.outages = 0
-        """Times that a camera's images have become too old."""
-        self.old_images = 0
-        """Observations that were handed out with an image that was stale or expired."""
+        self.images = ImageAges(image)
+        """Judges what is handed out."""
 
     def newest(self) -> tuple[Episode, Observation] | None:
         """The episode and its newest observation; None while it lacks a state, or a camera an image that isn't too old.
@@ -62,17 +55,4 @@ class Senses:
             image_stamps_s={name: frame.stamp_s for name, frame in frames.items()},
             instruction=episode.instruction,
         )
-        return None if self._is_blind(observation) else (episode, observation)
-
-    def _is_blind(self, observation: Observation) -> bool:
-        """Whether a camera has stopped; counted and logged when it begins."""
-        if self._image is None:
-            return False
-        age_s = observation.stamp_s - observation.oldest_stamp_s
-        word = freshness(age_s, self._image)
-        before, self._blind = self._blind, action_for(word, self._image) != "keep"
-        self.old_images += word in ("stale", "expired") and not self._blind
-        if self._blind and not before:
-            self.outages += 1
-            _LOGGER.warning("an image is %.1f s old: nothing is made of what is seen until a newer one comes", age_s)
-        return self._blind
+        return None if self.images.is_blind(observation) else (episode, observation)

@@ -1,10 +1,10 @@
 """The other end of a source of commands: how a teleoperation, or another controller, drives a robot in a run.
 
     with SourceWriter.join(RunFolder.path, "teleoperation") as person:
-        while hand_device.is_held():
-            person.offer(hand_device.target())
+        while True:
+            person.offer(where_the_hand_device_is())
 
-The tick takes the newest offer in each of its periods and never waits for one. A writer that dies, or fails, leaves its
+The tick takes the newest offer in each of its periods and never waits for one. A writer that dies or fails leaves its
 claim: its last offer grows old, the motion is held, and the next writer of that name goes on or releases.
 """
 
@@ -24,10 +24,7 @@ from dualsys.messages import FloatArray
 
 @final
 class SourceWriter:
-    """Offers targets under a source's name. A context manager, whose end gives the say back.
-
-    An end by an exception, Ctrl-C too, keeps it: the robot must not go its own way because a device or a program
-    failed. `SourceWriter.join(folder, name).close()` gives it back when somebody has looked.
+    """Offers targets under a source's name. A context manager; its end gives the say back, a failure's end doesn't.
 
     Args:
         boxes: Of the run: `LocalBoxes` that were given to `run_threads`, or see `join`.
@@ -72,10 +69,10 @@ class SourceWriter:
     def close(self) -> None:
         """Give the say back, and the name."""
         self.release()
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
-        """Let go of the name, whoever has the say."""
+    def leave(self) -> None:
+        """Give the name back and keep the say, if one has it: the last offer grows old, and the motion is held."""
         self._target = None
         self._box.close()
 
@@ -94,4 +91,4 @@ class SourceWriter:
         if kind is None:
             self.close()
         else:
-            self._leave()
+            self.leave()

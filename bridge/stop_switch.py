@@ -9,8 +9,8 @@ the box for as long as a word takes to be written.
 """
 
 import threading
+import time
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Self, final
 
 from dualsys.bridge.boxes import STOP, Boxes, SharedBoxes
@@ -18,9 +18,9 @@ from dualsys.bridge.stop_wire import StopWord
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
 
-WAITS_S = 0.5
-"""For others who press, which takes microseconds; who holds the box for longer hangs."""
 _REASON_CHARACTERS = 1000
+_TRIES, _TRY_S = 50, 0.01
+"""A word takes microseconds to be written: who holds the box for longer hangs."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -56,8 +56,7 @@ class StopSwitch:
         It is latched until `reset`, over episodes, too. No substitute for a switch that cuts power.
 
         Raises:
-            BridgeError: the run is over, or another process has held the switch for half a second and is named. The
-                motion goes on then: cut the power, or end that process and press again.
+            BridgeError: the run is over, or another switch has hung with the box in its hand.
         """
         # Whatever the reason is, it must not keep the word from being written.
         self._write(pressed=True, reason=reason.encode(errors="replace").decode()[:_REASON_CHARACTERS])
@@ -66,54 +65,38 @@ class StopSwitch:
         """End an emergency stop, that of another switch or of an old input, too: the motion begins anew, from rest.
 
         Without a stop it does nothing. Where the tick doesn't know where the robot is, it stays stopped, and the log
-        says so. Raises `BridgeError` as `stop` does.
+        says so. Raises `BridgeError` where the run is over.
         """
         self._write(pressed=False, reason="")
 
     def _write(self, *, pressed: bool, reason: str) -> None:
-        patience = _Patience(WAITS_S)
-        # No longer for a thread of ours that waits for the same process: who is stopped must hear of it soon.
-        if not _ONE_AT_A_TIME.acquire(timeout=WAITS_S):
-            raise BridgeError("the switch was not reached: other threads of this process wait for it, too; press again")
-        try:
-            self._write_alone(patience, pressed=pressed, reason=reason)
-        finally:
-            _ONE_AT_A_TIME.release()
-
-    def _write_alone(self, patience: "_Patience", *, pressed: bool, reason: str) -> None:
-        try:
-            box = self._boxes.writer(STOP, wait=patience)
-        except BridgeError as error:
-            if not patience.is_over:
-                raise
-            raise BridgeError(f"the switch was not reached in {WAITS_S:g} s, end who holds it: {error}") from error
-        try:
-            sequence = box.last_sequence + 1
-            word = StopWord(
-                pressed=pressed,
-                stop_sequence=sequence if pressed else _newest_stop(box.read()),
-                stamp_s=self._clock.now_s(),
-                reason=reason,
-            )
-            box.write(word, sequence=sequence, observation_stamp_s=word.stamp_s)
-        finally:
-            box.close()
+        with _ONE_AT_A_TIME:
+            box = self._boxes.writer(STOP, wait=_Patience())
+            try:
+                sequence = box.last_sequence + 1
+                word = StopWord(
+                    pressed=pressed,
+                    stop_sequence=sequence if pressed else _newest_stop(box.read()),
+                    stamp_s=self._clock.now_s(),
+                    reason=reason,
+                )
+                box.write(word, sequence=sequence, observation_stamp_s=word.stamp_s)
+            finally:
+                box.close()
 
 
 class _Patience:
-    """Waits between two looks until a time has passed in all."""
+    """Waits for a box that others write for microseconds, and not for ever."""
 
-    def __init__(self, seconds: float) -> None:
-        self._until_s = monotonic() + seconds
-
-    @property
-    def is_over(self) -> bool:
-        return monotonic() >= self._until_s
+    def __init__(self) -> None:
+        self._left = _TRIES
 
     def wait(self, timeout: float | None = None, /) -> bool:
-        """Wait for so long; whether to look no more."""
-        sleep(timeout or 0.0)
-        return self.is_over
+        """Wait for a moment; whether to look no more."""
+        del timeout
+        time.sleep(_TRY_S)
+        self._left -= 1
+        return self._left <= 0
 
 
 def _newest_stop(before: StopWord | None) -> int:

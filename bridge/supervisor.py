@@ -105,8 +105,8 @@ class Supervisor:
         (self._config.folder / "config.json").write_text(self._config.model_dump_json())
         self._statuses = {name: self._boxes.reader(status_box(name)) for name in PROCESSES}
         self._watches = {
-            name: HangWatch(self._statuses[name], self._config.actor_hangs_after_s) for name in _CHILDREN
-        } | {"tick": HangWatch(self._statuses["tick"], self._config.tick_hangs_after_s)}
+            name: HangWatch(self._statuses[name], self._config.hangs_after_s) for name in ("tick", *_CHILDREN)
+        }
         self._reporter = Reporter(self._boxes.writer(status_box("supervisor")), self._clock)
         if self._config.log_folder is not None:
             self._log = RunLog(self._config.log_folder / "supervisor.jsonl", buffered_lines=1)
@@ -170,8 +170,8 @@ class Supervisor:
         limit_s = monotonic() + self._config.seconds + _TICK_OVERTIME_S
         while tick.exit_status is None:
             self._look_after_all()
-            self._record()
             self._look_for_hangs()
+            self._record()
             if self._deck is not None:
                 self._deck.look({name: self._status(name) for name in ("planner", "actor")})
             self._progress("running", [])
@@ -202,15 +202,13 @@ class Supervisor:
             raise BridgeError(f"the planner could not be started: {problem}\n{ends_of_output(self._config.folder)}")
 
     def _look_for_hangs(self) -> None:
-        """Kill who gives no sign of life: its end is noticed, and another started, as any other's; but the tick's."""
+        """Kill who gives no sign of life: another is started, as after any end; a tick's end is the run's."""
         for name, watch in self._watches.items():
+            # When its ticks are over it writes files, and gives no sign.
             said = "" if name == "tick" and self._status(name).get("ended", False) else watch.look()
-            if not said:
-                continue
-            self._note("fault", part=name, detail=said)
-            if name == "tick":
-                raise BridgeError(f"the tick hung, its {said}; it had said:\n{self._children[name].tail()}")
-            self._hangs[name] += 1
+            if said:
+                self._hangs[name] = self._hangs.get(name, 0) + 1
+                self._note("fault", part=name, detail=said)
 
     def _look_for_restarts(self) -> None:
         """Note who has come back, whoever started it."""
@@ -264,7 +262,8 @@ class Supervisor:
         if self._deck is not None and tick.exit_status != 0:
             self._deck.fault("tick")
         if tick.exit_status != 0 or not path.exists():
-            raise BridgeError(f"the tick ended with status {tick.exit_status} and no report; it said:\n{tick.tail()}")
+            how = "hung and was killed" if "tick" in self._hangs else f"ended with status {tick.exit_status}"
+            raise BridgeError(f"the tick {how} and left no report; it said:\n{tick.tail()}")
         report: dict[str, Any] = json.loads(path.read_text())
         statuses = {name: self._status(name) for name in ("planner", "actor", "camera", "launcher")}
         report["planner"] |= {

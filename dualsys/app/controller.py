@@ -25,7 +25,7 @@ from dualsys.events import SourceName
 from dualsys.messages import Command, FloatArray, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import CoreConfig, SafetyConfig, StalenessConfig, TimingConfig
 from dualsys.sim_envs.images import LazyImages
 from dualsys.tape import Tape
 from dualsys.telemetry import RunLog
@@ -44,13 +44,15 @@ class Controller:
         log: File for the run log; None: none is written.
         tape: Gets everything that a replay needs (`dualsys.tape`).
         clearance: Tells the gate how near things are; needs `safety.clearance_m`.
+        image: What the actor does with images this much older than the state: `keep`, or `hold`: it makes no chunk, and
+            the motion comes to rest. None: `dualsys.settings.image_staleness()`. Counted in `driver.images`.
 
     Raises:
         SpecMismatch: planner and actor are not made for each other.
         ConfigError: a rate or latency means nothing, or the gate is asked to keep clear and nothing tells it of what.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # both systems, and each configuration of what stands between them and the robot
         self,
         planner: Planner | None,
         actor: Actor,
@@ -61,6 +63,7 @@ class Controller:
         log: Path | None = None,
         tape: Tape | None = None,
         clearance: Clearance | None = None,
+        image: StalenessConfig | None = None,
     ) -> None:
         timing = timing or TimingConfig()
         core, safety = core or CoreConfig(), safety or SafetyConfig()
@@ -80,6 +83,7 @@ class Controller:
             timing,
             self.log,
             tape,
+            image,
         )
         self._next_seed: int | None = 0
 
@@ -97,6 +101,7 @@ class Controller:
         log: Path | None = None,
         tape: Tape | None = None,
         clearance: Clearance | None = None,
+        image: StalenessConfig | None = None,
     ) -> Self:
         """From a shipped checkpoint by name, or any by folder.
 
@@ -108,12 +113,13 @@ class Controller:
             embodiment: Your robot; refused where the checkpoint is for another.
             planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
             actor: The same for the actor, or a `dualsys.bridge.parts.PartConfig`, which can name a backend, too.
-            timing: As in the constructor, and so are `core`, `safety`, `log`, `tape` and `clearance`.
+            timing: As in the constructor, and so are `core`, `safety`, `log`, `tape`, `clearance` and `image`.
             core: See there.
             safety: See there.
             log: See there.
             tape: See there.
             clearance: See there.
+            image: See there.
 
         Raises:
             CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
@@ -126,7 +132,17 @@ class Controller:
         system_1 = build_actor(part, manifest.embodiment, manifest.subgoal)
         system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
         use_one_torch_thread()
-        return cls(system_2, system_1, timing=timing, core=core, safety=safety, log=log, tape=tape, clearance=clearance)
+        return cls(
+            system_2,
+            system_1,
+            timing=timing,
+            core=core,
+            safety=safety,
+            log=log,
+            tape=tape,
+            clearance=clearance,
+            image=image,
+        )
 
     def reset(self, *, seed: int = 0) -> None:
         """Begin a new episode with the next `step`: pose, models and noise start anew."""

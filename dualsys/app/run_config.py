@@ -84,7 +84,7 @@ class RunConfig:
     """When the planner counts as stale or hung, and how often it is started again (processes)."""
     image: StalenessConfig = field(default_factory=image_staleness)
     """What the actor does with images this much older than the state: `keep`, or `hold`: it makes no chunk, and the
-    motion comes to rest (threads and processes)."""
+    motion comes to rest."""
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
     """When the other processes count as hung or gone (processes)."""
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)

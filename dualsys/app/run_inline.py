@@ -69,6 +69,7 @@ def _make_controller(config: RunConfig, checkpoint: Checkpoint, environment: Any
         log=config.log,
         tape=tape,
         clearance=clearance_of(environment, config.safety),
+        image=config.image,
     )
 
 
@@ -174,6 +175,7 @@ class _Session:
             "successes": successes,
             "outcomes": self._outcomes,
             **summary,
+            "processes": {"actor": self._driver.images.counts()},
             "counters": {
                 **self._driver.core.status().counts,
                 "planner_starts": self._driver.planner_starts,

@@ -21,11 +21,12 @@ from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.events import ChunkArrived, ChunkRequest, CoreStatus, Fault, Observed, Started, Tick
+from dualsys.image_ages import ImageAges
 from dualsys.messages import Command, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Clock, Planner, Robot
 from dualsys.provenance import arrival_of, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
-from dualsys.settings import CoreConfig, SafetyConfig
+from dualsys.settings import CoreConfig, SafetyConfig, image_staleness
 from dualsys.testing.conditions import require
 from dualsys.testing.fakes import KnownPlanner, PoseActor
 from dualsys.testing.faults.clocks import JumpingClock
@@ -70,10 +71,10 @@ def check_robot_under_faults(
     """Drive a robot through faults, one after the other, each with a new robot; what was counted, by fault.
 
     `dropped`: nothing new is sensed. `delayed`: all of it half a second late. `reordered`, `duplicated`: observations.
-    `frozen-camera`: images and their stamps stand still (left out where there is no camera). `stamps-ahead`,
-    `stamps-behind`: the robot's clock is 5 s off. `nan`, `infinite`, `shape`, `dtype`: states that are none.
-    `lost-link`: reading and commanding raise. `tick-ahead`, `tick-behind`: the tick's own clock is set by 0.6 s.
-    `no-planner`, `no-actor`: they raise.
+    `frozen-camera`: images and their stamps stand still, and must be found old (left out where there is no camera).
+    `stamps-ahead`, `stamps-behind`: the robot's clock is 5 s off. `nan`, `infinite`, `shape`, `dtype`: states that are
+    none. `lost-link`: reading and commanding raise. `tick-ahead`, `tick-behind`: the tick's own clock is set by
+    0.6 s. `no-planner`, `no-actor`: they raise.
 
     Args:
         make_robot: The robot, stamping with the clock it is given.
@@ -123,6 +124,7 @@ class _Session:
         self._embodiment: EmbodimentSpec = robot.embodiment
         self._core = DecisionCore(self._embodiment, CoreConfig(), build_policy("skip-by-delay"))
         self._gate = SafetyGate(self._embodiment, dt_s, SafetyConfig())
+        self._images = ImageAges(image_staleness())
         self._planner: Planner = KnownPlanner(_SPEC)
         self._faulty_planner = FaultyPlanner(self._planner, ["error"])
         self._newest: Observation | None = None
@@ -136,8 +138,8 @@ class _Session:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """All of the core's."""
-        return self._core.status().counts
+        """All of the core's, and what became of old images."""
+        return {**self._core.status().counts, **self._images.counts()}
 
     def play(self) -> None:
         """Healthy, faulty, healthy again."""
@@ -243,7 +245,7 @@ class _Session:
 
     def _act(self, request: ChunkRequest, now_s: float) -> None:
         faulty = self._robot.active and self._fault == "no-actor"
-        if self._newest is None:
+        if self._newest is None or self._images.is_blind(self._newest):
             return
         subgoal = self._subgoal if request.use_subgoal else None
         try:
@@ -254,8 +256,14 @@ class _Session:
         self._core.handle(ChunkArrived(chunk=sign_chunk(chunk, request, subgoal), now_s=now_s))
 
     def _is_told(self) -> bool:
-        """Whether a state of the core while it lasted, or a counter of misfortunes, is another than before."""
+        """Whether a state of the core while it lasted, or a counter of misfortunes, is another than before.
+
+        Of a camera, that its images were found old.
+        """
         after = self.counts
+        if self._fault == "frozen-camera":
+            # The image's own word: whatever else happened meanwhile, somebody has to know that it was old.
+            return any(after[name] != self._before[name] for name in ("outages", "old_images"))
         odd = [
             name
             for name in after

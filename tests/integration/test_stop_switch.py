@@ -40,7 +40,9 @@ StopSwitch.join(Path(sys.argv[1])).reset()
 
 def system(folder: Path) -> SystemConfig:
     endless = bridge_system.part("reach", pose=2.0, max_steps=1_000_000)
-    return bridge_system.reach_system(environment=endless, seconds=5.0, log_folder=folder, tape_bytes=4 * 2**20)
+    return bridge_system.reach_system(
+        environment=endless, seconds=5.0, folder=folder, log_folder=folder, tape_bytes=4 * 2**20
+    )
 
 
 def require_a_stop(folder: Path, config: SystemConfig, report: dict[str, Any], reel: TapeReel) -> None:
@@ -63,7 +65,7 @@ def require_a_stop(folder: Path, config: SystemConfig, report: dict[str, Any], r
 
 
 def test_in_threads(tmp_path: Path) -> None:
-    config, boxes = system(tmp_path).model_copy(update={"folder": tmp_path}), LocalBoxes()
+    config, boxes = system(tmp_path), LocalBoxes()
     reel = TapeReel(tmp_path / "run.mcap", config.tape_head(), part_bytes=2**26)
     switch, pressed, reset = StopSwitch(boxes), threading.Event(), threading.Timer(1.0, StopSwitch(boxes).reset)
 

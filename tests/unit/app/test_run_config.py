@@ -11,12 +11,11 @@ BASE = ["humanoid/touch", "--mode", "processes"]
 
 def test_what_is_done_when_something_hangs_or_is_old_can_be_chosen() -> None:
     flags = ["--supervision.ready-within-s", "31", "--supervision.hangs-after-s", "4"]
-    flags += ["--supervision.tick-hangs-after-s", "5"]
     flags += ["--supervision.max-failed-starts", "7", "--supervision.ray-head-gone-after-s", "6"]
     flags += ["--image.expire-s", "0.8", "--image.on-stale", "hold"]
     options = cli.parse_options("run", BASE + flags)
     system = system_config(options, Checkpoint.open(options.checkpoint), log=None)
-    assert (system.ready_within_s, system.actor_hangs_after_s, system.tick_hangs_after_s) == (31, 4, 5)
+    assert (system.ready_within_s, system.hangs_after_s) == (31, 4)
     assert (system.max_failed_starts, system.ray_head_gone_after_s) == (7, 6)
     assert (system.image.expire_s, system.image.on_stale, system.image.on_expired) == (0.8, "hold", "hold")
 
@@ -25,14 +24,7 @@ def test_left_alone_they_are_those_of_a_system() -> None:
     options = cli.parse_options("run", BASE)
     system = system_config(options, Checkpoint.open(options.checkpoint), log=None)
     fields = type(system).model_fields
-    for name in (
-        "image",
-        "ready_within_s",
-        "actor_hangs_after_s",
-        "tick_hangs_after_s",
-        "max_failed_starts",
-        "ray_head_gone_after_s",
-    ):
+    for name in ("image", "ready_within_s", "hangs_after_s", "max_failed_starts", "ray_head_gone_after_s"):
         assert getattr(system, name) == fields[name].default, name
 
 

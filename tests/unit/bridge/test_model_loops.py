@@ -24,6 +24,7 @@ from dualsys.bridge.scene import CameraFrame, Episode, ScenePose
 from dualsys.bridge.senses import Senses
 from dualsys.errors import BridgeError
 from dualsys.events import ChunkRequest
+from dualsys.image_ages import ImageAges
 from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
 from dualsys.settings import StalenessConfig
 from dualsys.testing import FaultyActor, FaultyPlanner, KnownPlanner, PoseActor
@@ -259,7 +260,7 @@ def test_a_bad_chunk_is_not_sent(failure: Any) -> None:
 
 def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None:
     world = World()
-    world.senses._image = StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.5)
+    world.senses.images = ImageAges(StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.5))
     loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
     world.show(state_s=101.0, frame_s=100.4)
     world.ask(0)
@@ -279,9 +280,8 @@ def test_no_chunk_is_made_from_the_images_of_a_camera_that_has_stopped() -> None
 )
 def test_what_is_done_with_old_images_is_configured(on_stale: Any, on_expired: Any, steps: list[int]) -> None:
     world = World()
-    world.senses._image = StalenessConfig(
-        fresh_s=0.1, usable_s=0.2, expire_s=0.5, on_stale=on_stale, on_expired=on_expired
-    )
+    policy = StalenessConfig(fresh_s=0.1, usable_s=0.2, expire_s=0.5, on_stale=on_stale, on_expired=on_expired)
+    world.senses.images = ImageAges(policy)
     loop = world.actor_loop(PoseActor(SEEING, SPEC, np.full(3, 0.4)))
     made = []
     for number, age_s in enumerate((0.15, 0.3, 0.6)):

@@ -68,6 +68,21 @@ def test_ticks_on_time_are_all_served() -> None:
     assert state.stamp_s == pytest.approx(100.99)
 
 
+def test_that_its_ticks_are_over_is_told_when_they_are_and_not_before() -> None:
+    told: list[bool] = []
+
+    class Telling(ReachEnvironment):
+        def step(self, action: Any) -> Any:
+            told.append("ended" in (bench.boxes.reader(status_box("tick")).read() or {}))
+            return super().step(action)
+
+    bench = Bench(Telling(EMBODIMENT, np.full(3, 2.0), control_dt_s=0.01))
+    bench.run()
+    assert told == [False] * len(told)
+    assert len(told) > 50
+    assert (bench.boxes.reader(status_box("tick")).read() or {})["ended"] is True
+
+
 def test_late_ticks_are_misses_and_passed_deadlines_are_skipped_not_replayed() -> None:
     bench = Bench()
     bench.clock.late_s = {10: 0.009, 20: 0.013, 30: 0.035}

@@ -249,6 +249,27 @@ class Stuck(IdealRobot):
         return Observation(stamp_s=0.0, state=seen.state, images=seen.images)
 
 
+class Ahead(IdealRobot):
+    """An adapter whose cameras' clock is ahead, and which loses a state now and then."""
+
+    looks = 0
+
+    def observe(self) -> Observation:
+        """With images from the future."""
+        seen, self.looks = super().observe(), self.looks + 1
+        state = seen.state if self.looks % 20 else np.full_like(seen.state, np.nan)
+        return Observation(
+            stamp_s=seen.stamp_s, state=state, images=seen.images, image_stamps_s={"head": seen.stamp_s + 5.0}
+        )
+
+
+def test_of_a_frozen_camera_the_images_own_age_has_to_tell() -> None:
+    counted = check_robot_under_faults(ideal, faults=["frozen-camera"])["frozen-camera"]
+    assert counted["old_images"] > 0
+    with pytest.raises(NotConforming, match="'frozen-camera': nothing of it is to be seen"):
+        check_robot_under_faults(lambda clock: Ahead(ARM, clock), faults=["frozen-camera"])
+
+
 class Deaf(IdealRobot):
     """An adapter that never gets over a command that failed."""
 

@@ -42,6 +42,11 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
+    def say(self, line: str) -> None:
+        """Write a line that stays, above the table."""
+        with self._lock:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def show(self, progress: Progress) -> None:
         """Show the newest state."""
         with self._lock:

@@ -33,7 +33,7 @@ demo: $(STAMP)
 	@$(BIN)/python -c 'import json, sys; sys.exit(0 if json.load(open("$(DEMO)/touch.json"))["successes"] else "demo: no episode succeeded")'
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

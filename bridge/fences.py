@@ -7,6 +7,7 @@ fences is formally broken: numpy and memoryview stores carry no release or acqui
 
 import ctypes
 import ctypes.util
+import functools
 import platform
 import threading
 from collections.abc import Callable
@@ -33,10 +34,15 @@ def _no_fence() -> None:
     return None
 
 
+@functools.cache
 def _libatomic_fence() -> Fence | None:
-    name = ctypes.util.find_library("atomic") or "libatomic.so.1"
+    """Once a process: looking for a library under all its names starts a compiler."""
     try:
-        thread_fence = ctypes.CDLL(name).atomic_thread_fence
+        try:
+            library = ctypes.CDLL("libatomic.so.1")
+        except OSError:
+            library = ctypes.CDLL(ctypes.util.find_library("atomic") or "libatomic.so")
+        thread_fence = library.atomic_thread_fence
     except (OSError, AttributeError):
         return None
     thread_fence.argtypes = [ctypes.c_int]

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
-from dualsys.bridge.tape_file import TOPICS, TapeWriter, stamp_of
+from dualsys.bridge.tape_file import TOPICS, TapeWriter
 from dualsys.chunking import is_number, problem_of
 from dualsys.errors import BridgeError, TapeError
 from dualsys.events import ChunkArrived, EmergencyStop, Fault, Started
@@ -68,9 +68,10 @@ class FlightRecorder:
         """Keep a record; those too old are let go. Raises `BridgeError` for what is none."""
         if type(record) not in TOPICS:
             raise BridgeError(f"{type(record).__name__} is no record of a tape")
-        stamp_s = stamp_of(record)
-        if stamp_s == stamp_s:
-            self._now_s = max(self._now_s, stamp_s)
+        # The tick's own clock alone tells the time: stamps of what was seen may say anything.
+        now_s: Any = record.stamp_s if isinstance(record, Command) else getattr(record, "now_s", None)
+        if is_number(now_s):
+            self._now_s = max(self._now_s, now_s)
         self._carried.see(record)
         if isinstance(record, Started) and not self._carried:
             self._starts.append(self._now_s)

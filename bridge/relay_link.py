@@ -9,6 +9,7 @@ from typing import Any, final
 from dualsys.bridge.box_line import ANSWER_WITHIN_S, Unreachable
 from dualsys.bridge.server_line import ServerDied, ServerLine
 from dualsys.bridge.slot import Slot
+from dualsys.errors import BridgeError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,6 +70,9 @@ class RelayLink:
                 if isinstance(error, ServerDied) or self.quiet_s() > LOST_S:
                     self._lose(str(error))
                 self._stop.wait(0.05)
+            except BridgeError as error:
+                # There will be no server: whoever joins again is told the same, and it is for him to end.
+                self._lose(str(error))
 
     def _lose(self, reason: str) -> None:
         self.lost = self.lost or reason
@@ -108,5 +112,5 @@ class RelayLink:
         if not self.lost:
             try:
                 self._line.call("leave", self._ticket)
-            except Unreachable as error:
+            except (Unreachable, BridgeError) as error:
                 _LOGGER.info("the seat at the planner's server is forgotten in a while: %s", error)

@@ -4,8 +4,8 @@
         while True:
             person.offer(where_the_hand_device_is())
 
-The tick takes the newest offer in each of its periods and never waits for one. A writer that dies leaves its claim: its
-last offer grows old, the motion is held, and the next writer of that name goes on or releases.
+The tick takes the newest offer in each of its periods and never waits for one. A writer that dies or fails leaves its
+claim: its last offer grows old, the motion is held, and the next writer of that name goes on or releases.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ from dualsys.messages import FloatArray
 
 @final
 class SourceWriter:
-    """Offers targets under a source's name. A context manager; its end gives the say back.
+    """Offers targets under a source's name. A context manager; its end gives the say back, a failure's end doesn't.
 
     Args:
         boxes: Of the run: `LocalBoxes` that were given to `run_threads`, or see `join`.
@@ -69,6 +69,10 @@ class SourceWriter:
     def close(self) -> None:
         """Give the say back, and the name."""
         self.release()
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the name back and keep the say, if one has it: the last offer grows old, and the motion is held."""
         self._target = None
         self._box.close()
 
@@ -84,4 +88,7 @@ class SourceWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self.leave()

@@ -9,6 +9,7 @@ the box for as long as a word takes to be written.
 """
 
 import threading
+import time
 from pathlib import Path
 from typing import Self, final
 
@@ -18,6 +19,8 @@ from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
 
 _REASON_CHARACTERS = 1000
+_TRIES, _TRY_S = 50, 0.01
+"""A word takes microseconds to be written: who holds the box for longer hangs."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -53,7 +56,7 @@ class StopSwitch:
         It is latched until `reset`, over episodes, too. No substitute for a switch that cuts power.
 
         Raises:
-            BridgeError: the run is over.
+            BridgeError: the run is over, or another switch has hung with the box in its hand.
         """
         # Whatever the reason is, it must not keep the word from being written.
         self._write(pressed=True, reason=reason.encode(errors="replace").decode()[:_REASON_CHARACTERS])
@@ -68,7 +71,7 @@ class StopSwitch:
 
     def _write(self, *, pressed: bool, reason: str) -> None:
         with _ONE_AT_A_TIME:
-            box = self._boxes.writer(STOP, wait=threading.Event())
+            box = self._boxes.writer(STOP, wait=_Patience())
             try:
                 sequence = box.last_sequence + 1
                 word = StopWord(
@@ -80,6 +83,20 @@ class StopSwitch:
                 box.write(word, sequence=sequence, observation_stamp_s=word.stamp_s)
             finally:
                 box.close()
+
+
+class _Patience:
+    """Waits for a box that others write for microseconds, and not for ever."""
+
+    def __init__(self) -> None:
+        self._left = _TRIES
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Wait for a moment; whether to look no more."""
+        del timeout
+        time.sleep(_TRY_S)
+        self._left -= 1
+        return self._left <= 0
 
 
 def _newest_stop(before: StopWord | None) -> int:

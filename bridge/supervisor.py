@@ -166,10 +166,12 @@ class Supervisor:
     def _watch(self) -> None:
         """Look after all until the tick ends by itself."""
         tick = self._children["tick"]
-        limit_s = monotonic() + self._config.seconds + _TICK_OVERTIME_S
+        end_s = monotonic() + self._config.seconds
+        limit_s = end_s + _TICK_OVERTIME_S
         while tick.exit_status is None:
             self._look_after_all()
-            self._look_for_hangs()
+            # At its end the tick writes files, and gives no sign.
+            self._look_for_hangs(*_CHILDREN, *(["tick"] if monotonic() < end_s else []))
             self._record()
             if self._deck is not None:
                 self._deck.look({name: self._status(name) for name in ("planner", "actor")})
@@ -199,14 +201,14 @@ class Supervisor:
         if problem:
             raise BridgeError(f"the planner could not be started: {problem}\n{ends_of_output(self._config.folder)}")
 
-    def _look_for_hangs(self) -> None:
-        """Kill who gives no sign of life: its end is noticed, and another started, as any other's."""
-        for name in _CHILDREN:
+    def _look_for_hangs(self, *names: str) -> None:
+        """Kill who gives no sign of life: another is started, as after any end; a tick's end is the run's."""
+        for name in names:
             box = self._statuses[name]
             age_s, pid = box.heartbeat_age_s(), box.living_writer()
-            if pid is None or age_s <= self._config.actor_hangs_after_s:
+            if pid is None or age_s <= self._config.hangs_after_s:
                 continue
-            self._hangs[name] += 1
+            self._hangs[name] = self._hangs.get(name, 0) + 1
             self._note("fault", part=name, detail=f"process {pid} gave no sign of life for {age_s:.0f} s: killed")
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -263,7 +265,8 @@ class Supervisor:
         if self._deck is not None and tick.exit_status != 0:
             self._deck.fault("tick")
         if tick.exit_status != 0 or not path.exists():
-            raise BridgeError(f"the tick ended with status {tick.exit_status} and no report; it said:\n{tick.tail()}")
+            how = "hung and was killed" if "tick" in self._hangs else f"ended with status {tick.exit_status}"
+            raise BridgeError(f"the tick {how} and left no report; it said:\n{tick.tail()}")
         report: dict[str, Any] = json.loads(path.read_text())
         statuses = {name: self._status(name) for name in ("planner", "actor", "camera", "launcher")}
         report["planner"] |= {

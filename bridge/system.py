@@ -83,8 +83,8 @@ class SystemConfig(BaseModel):
     """When a planner counts as stale or hung, and how often it is started again."""
     ray_head_gone_after_s: Rate = 10.0
     """Ray's head without an answer for this long is taken for dead: a local cluster is started anew."""
-    actor_hangs_after_s: Rate = 10.0
-    """An actor or a camera without a sign of life for this long is killed and started again."""
+    hangs_after_s: Rate = 10.0
+    """An actor or a camera without a sign of life for this long is killed and started again; a tick ends the run."""
     max_failed_starts: int = Field(default=20, gt=0)
     """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
     ready_within_s: Rate = 300.0

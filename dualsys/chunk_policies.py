@@ -5,7 +5,7 @@ chunk is computed for four rows (its inference delay); `o` is a row of the old c
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -45,7 +45,7 @@ class Naive:
         del consumed_rows
         return 0.0
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows
@@ -70,7 +70,7 @@ class SkipByDelay:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows
@@ -97,7 +97,7 @@ class TemporalEnsemble:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """Weighted mean of the new rows and those that earlier chunks have for the same moments."""
         del playing
         first = math.floor(arrived.row)
@@ -130,7 +130,7 @@ class CrossFade:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """Old rows, fading into the new ones; where no row was consumed there is no seam, and nothing is faded."""
         del earlier
         if arrived.row == 0.0:
@@ -154,9 +154,10 @@ class Continuing:
              |    inference     |
     old      o    o    o    o   o    o    o
     told     o    o    o    o   o    o    o          with how many will be consumed: 4
-    new     (o    o    o    o)  n    n    n    n     begins where the old one is; skipped as by `SkipByDelay`
+    new     (n    n    n    n)  n    n    n    n     begins where the old one is; skipped as by `SkipByDelay`
 
-    How well the ends meet, and at what price, is the guidance's matter; see `dualsys.actor.guidance`.
+    How well the ends meet, and at what price, is the guidance's matter: the functions below draw what becomes of the
+    new rows in each, `dualsys.actor.guidance` does it.
     """
 
     guidance: Guidance | None
@@ -165,34 +166,74 @@ class Continuing:
         """As many rows as were consumed since the chunk's observation."""
         return consumed_rows
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         """The new rows as they are."""
         del playing, earlier
         return arrived.rows
 
 
 def real_time_chunking() -> Continuing:
-    """Real-time chunking (arXiv 2506.07339) with the identity for the denoiser's Jacobian, as LeRobot has it."""
+    """Each flow step is pulled towards the old rows, by less the further they lie ahead (arXiv 2506.07339).
+
+                  skipped     | played
+        pull      1  1  1  1    .5 .2 .05 0  0  0     1 for the delay, falling to 0 behind the last row told
+        new       x  x  x  x    x  x  x   n  n  n     near the old rows, not equal to them
+
+    With the identity in place of the denoiser's Jacobian, as LeRobot has it: as cheap as no guidance, less exact.
+    """
     return Continuing(guidance="identity")
 
 
 def real_time_chunking_jacobian() -> Continuing:
-    """Real-time chunking as published: the pull goes back through the denoiser, at two to three times the cost."""
+    """The same pull, taken back through the denoiser, as published (arXiv 2506.07339, algorithm 1).
+
+                  skipped     | played
+        pull      1  1  1  1    .5 .2 .05 0  0  0
+                  <----------- denoiser -----------   what is off in one row moves all the rows that go with it
+        new       x  x  x  x    x  x  x   x  x  n
+
+    Rows behind those that were told are moved, too, so that the chunk stays one motion; at two to three times the cost.
+    """
     return Continuing(guidance="jacobian")
 
 
 def trained_prefix() -> Continuing:
-    """Training-time real-time chunking (arXiv 2512.05964): for actors that have learned to go on from given rows."""
+    """Rows of the delay are given as they are, to an actor that was trained so (arXiv 2512.05964).
+
+                  skipped     | played
+        flow time 1  1  1  1    t  t  t  t  t  t      given rows are clean from the first flow step on
+        new       o  o  o  o    n  n  n  n  n  n      equal to the old rows as far as the delay, then the actor's own
+
+    Nothing but the delay's rows is held: behind them the actor goes on as it has learned to.
+    """
     return Continuing(guidance="trained-prefix")
 
 
 def freeze_and_ramp() -> Continuing:
-    """GR00T N1.7's way: rows that run meanwhile are frozen in the flow, the ones behind them let go by degrees."""
+    """Old rows stand in for noise: those of the delay are frozen, the ones behind let go by degrees (GR00T N1.7).
+
+                  skipped     | played
+        velocity  0  0  0  0    .8 .9 1  1  1  1      share of the flow's that a row follows
+        begins    o  o  o  o    o  o  o  ~  ~  ~      as an old row, or as noise
+        new       o  o  o  o    x  x  x  n  n  n
+
+    As cheap as no guidance, for any actor; a row that begins as an old one and follows the flow is not a sample of it.
+    """
     return Continuing(guidance="freeze-and-ramp")
 
 
 def roll_forward() -> Continuing:
-    """VLASH's way (arXiv 2512.01031): the actor sees the state as it will be when its chunk begins."""
+    """The actor sees the state as it will be when its chunk begins (VLASH, arXiv 2512.01031).
+
+            observation          arrival
+                 |    inference     |
+        old      o    o    o    o   o
+        state    s - - - - - - - -> s'                   moved on by what the rows move it
+        new     (o    o    o    o)  n    n    n    n     the delay's rows are the old ones, put before the actor's own
+
+    The actor's own row 0 is the one at the arrival; of its last rows as many are cut off as stand before it. Its flow
+    is as ever, at the cost of no guidance, and nothing but the state ties the ends together.
+    """
     return Continuing(guidance="roll-forward")
 
 

@@ -96,11 +96,12 @@ class DecisionCore:
         self._ages = InputAges(self.config, self._num_states, self._counts)
         self._recovery.restart(now_s, self._target)
         self._seam = 0.0
-        self._forget_chunks()
+        self._playhead = Playhead(self._time.now_s, self.groups.stepped)
+        self._forget_chunks(running=False)
 
     def _forget_chunks(self, *, running: bool = True) -> None:
         if running:
-            self._playhead = Playhead(self._time.now_s, self.groups.stepped)
+            self._playhead = self._playhead.anew(self._time.now_s)
         self._intake.restart()
         self.requester.restart()
 

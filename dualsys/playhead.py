@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, final
 
@@ -54,6 +55,12 @@ class Playhead:
         self._played_s = 0.0
         self._history: list[tuple[float, float]] = [(now_s, 0.0)]
 
+    def anew(self, now_s: float) -> "Playhead":
+        """One without a chunk and without a motion, which knows from this one how many rows are consumed meanwhile."""
+        playhead = Playhead(now_s, self._stepped)
+        playhead._delay = self._delay
+        return playhead
+
     def advance(self, now_s: float, elapsed_s: float) -> None:
         """Play on by `elapsed_s` (0: hold) up to the chunk's last row, and note it under `now_s`."""
         if self.chunk is not None and elapsed_s > 0:
@@ -98,10 +105,10 @@ class Playhead:
             self._arrived.append(chunk)
         self.chunk, self.row, self.starved = chunk, arrived.row, False
 
-    def _earlier(self) -> tuple[Placed, ...]:
-        """Chunks as they came, oldest first, that still have rows for the present moment."""
+    def _earlier(self) -> Iterator[Placed]:
+        """Chunks as they came, oldest first, that still have rows for the present moment; placed as they are drawn."""
         placed = (self._placed(chunk, self.consumed_rows(chunk)) for chunk in self._arrived)
-        return tuple(each for each in placed if 0.0 <= each.row <= len(each.rows) - 1)
+        return (each for each in placed if 0.0 <= each.row <= len(each.rows) - 1)
 
     def _placed(self, chunk: ActionChunk, row: float) -> Placed:
         return Placed(rows=chunk.rows, row=row, stepped=self._stepped)
@@ -176,7 +183,7 @@ def _first_row(policy: ChunkPolicy, consumed_rows: float) -> float | None:
     return row if row >= 0 else None
 
 
-def _joined(policy: ChunkPolicy, arrived: Placed, playing: Placed, earlier: tuple[Placed, ...]) -> FloatArray | None:
+def _joined(policy: ChunkPolicy, arrived: Placed, playing: Placed, earlier: Iterator[Placed]) -> FloatArray | None:
     """What a policy, anybody's, makes of old and new rows; None where it fails or makes nothing that can be played."""
     try:
         rows: Any = policy.join(arrived, playing, earlier)

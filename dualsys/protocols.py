@@ -4,7 +4,7 @@ Nothing here is inherited from: a class conforms by having the members. `dualsys
 siblings tell whether yours does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -262,13 +262,14 @@ class ChunkPolicy(Protocol):
         """
         ...
 
-    def join(self, arrived: "Placed", playing: "Placed", earlier: "Sequence[Placed]") -> FloatArray:
+    def join(self, arrived: "Placed", playing: "Placed", earlier: "Iterable[Placed]") -> FloatArray:
         """Rows to play in place of the new chunk's, `(horizon, nu)` as they are; not asked where nothing played before.
 
         Args:
             arrived: The new chunk, at its first row.
             playing: What was played up to now, at the row that is due.
             earlier: The chunks before as they came, oldest first, each at the row due now; those run out are left out.
+                Made as they are drawn, once: most policies need none.
         """
         ...
 

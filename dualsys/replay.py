@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from dualsys.events import ChunkRequest, EmergencyReset, KeptClear, Retry, Start
 from dualsys.messages import Command
 from dualsys.safety import SafetyGate
 from dualsys.tape import CarriedOver, Record, TapeHead
+
+Verdict = Literal["identical", "different", "nothing to compare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,16 @@ class Replay:
     """Where and in what; empty where there is none."""
 
     @property
+    def verdict(self) -> Verdict:
+        """What was found; nothing can be compared where no command stands behind a start."""
+        if self.commands == 0:
+            return "nothing to compare"
+        return "different" if self.differing else "identical"
+
+    @property
     def identical(self) -> bool:
         """Whether all were equal, and there was something to compare."""
-        return self.commands > 0 and self.differing == 0
+        return self.verdict == "identical"
 
 
 def replay(head: TapeHead, records: Iterable[Record]) -> Replay:

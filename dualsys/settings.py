@@ -202,6 +202,16 @@ class SafetyConfig:
     damp_pose: dict[str, float] = field(default_factory=dict)
     """The same, once it has come to rest after `damp`."""
 
+    @model_validator(mode="after")
+    def _check_poses(self) -> Self:
+        poses = [name for name in ("hold_pose", "damp_pose") if getattr(self, name)]
+        if poses and not self.enabled:
+            raise ValueError(
+                f"{' and '.join(poses)} with enabled = false: without its limits the gate would send the pose in one "
+                "step; leave the pose out, or the gate on"
+            )
+        return self
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class RealtimeConfig:
@@ -263,7 +273,7 @@ class SupervisionConfig:
     ready_within_s: Positive = 300.0
     """How long everything may take to load before the run is given up."""
     hangs_after_s: Positive = 10.0
-    """An actor or a camera without a sign of life for this long is killed and started again."""
+    """An actor or a camera without a sign of life for this long is killed and started again; a tick ends the run."""
     max_failed_starts: Annotated[int, Field(gt=0)] = 20
     """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
     ray_head_gone_after_s: Positive = 10.0

@@ -19,6 +19,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Inherited by every process a test starts, Ray's daemons too: what is left behind can be told from others' processes.
 os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
 
+_TESTS = Path(__file__).parent
+_TAKING_TURNS = {
+    "clock": tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge", "unit/benchmarks")),
+    "build": (_TESTS / "packaging",),
+}
+"""Where tests run side by side, those of a group do so one after the other, in one worker: what runs against the wall
+clock, and what builds in the working tree."""
+
 MakeCheckpoint = Callable[[Path, EmbodimentSpec], Path]
 
 _TINY_PALIGEMMA: dict[str, Any] = {
@@ -41,6 +49,14 @@ _TINY_PALIGEMMA: dict[str, Any] = {
         "max_position_embeddings": 256,
     },
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell which tests take turns."""
+    for item in items:
+        for group, folders in _TAKING_TURNS.items():
+            if any(item.path.is_relative_to(folder) for folder in folders):
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

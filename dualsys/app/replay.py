@@ -11,7 +11,9 @@ from rich.table import Table
 
 from dualsys.bridge.tape_file import read_parts
 from dualsys.errors import ConfigError
-from dualsys.replay import Replay, replay
+from dualsys.replay import Replay, Verdict, replay
+
+_STATUS: dict[Verdict, int] = {"identical": 0, "different": 1, "nothing to compare": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,20 +27,31 @@ class ReplayConfig:
 
 
 def main(config: ReplayConfig) -> int:
-    """Read, play, compare. Returns 0 where all commands are the same, 1 where one isn't or there are none."""
+    """Read, play, compare. Returns 0 where all commands are the same, 1 where one isn't, 2 where there are none."""
     if not config.tape:
         raise ConfigError("dualsys replay FILE...: no tape was given; `dualsys run --record FILE` makes one")
     head, records = read_parts(config.tape)
     result = replay(head, records)
     Console().print(_table(config.tape[0], result))
     if config.json is not None:
-        config.json.write_text(json.dumps(asdict(result) | {"identical": result.identical}, indent=2) + "\n")
-    return 0 if result.identical else 1
+        found = asdict(result) | {"verdict": result.verdict, "identical": result.identical}
+        config.json.write_text(json.dumps(found, indent=2) + "\n")
+    return _STATUS[result.verdict]
+
+
+def _in_words(result: Replay) -> str:
+    match result.verdict:
+        case "identical":
+            return "the same commands to the bit"
+        case "different":
+            return "not the same"
+        case _:
+            missing = "no command behind the start" if result.events else "no start"
+            return f"nothing to compare: {missing} on this tape"
 
 
 def _table(tape: Path, result: Replay) -> Table:
-    verdict = "the same commands to the bit" if result.identical else "not the same"
-    table = Table(title=f"{tape.name}: {verdict}", show_header=False)
+    table = Table(title=f"{tape.name}: {_in_words(result)}", show_header=False)
     table.add_row("events", str(result.events))
     table.add_row("commands compared", str(result.commands))
     table.add_row("differing", str(result.differing))

@@ -110,7 +110,7 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
         planner_life=config.planner_life,
         image=config.image,
         ready_within_s=config.supervision.ready_within_s,
-        actor_hangs_after_s=config.supervision.hangs_after_s,
+        hangs_after_s=config.supervision.hangs_after_s,
         max_failed_starts=config.supervision.max_failed_starts,
         ray_head_gone_after_s=config.supervision.ray_head_gone_after_s,
         log_folder=log,

@@ -18,7 +18,7 @@ from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import VARIABLE
 from tests.gpu.device import GPU, NEEDS_GPU
-from tests.integration.training_parts import record_touch
+from tests.training.training_parts import record_touch
 
 pytestmark = NEEDS_GPU
 SMALL: dict[str, Any] = {"batch_size": 4, "subgoal_tokens": 2, "subgoal_dim": 8, "max_prefix": 3}

@@ -17,7 +17,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.messages import Observation
 from dualsys.planner.vlm_planner import VLMPlanner
-from tests.integration.training_parts import OPTIONS
+from tests.training.training_parts import OPTIONS
 
 CAMERAS = ("head", "left_wrist")
 SIZE = 48

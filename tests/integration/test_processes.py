@@ -181,12 +181,26 @@ def test_a_killed_tick_leaves_its_last_seconds(tmp_path: Path) -> None:
             kill(tick["pid"])
 
     deck = TapeDeck(config.tape_head(), record=None, flights=tmp_path)
-    with pytest.raises(BridgeError, match="the tick ended with status -9"), deck:
+    with pytest.raises(BridgeError, match="the tick ended with status -9 and left no report"), deck:
         run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=end_tick, deck=deck)
     head, records = read_tape(tmp_path / "flight-01-tick.mcap")
     result = replay(head, records)
     assert result.identical, result.first_difference
     assert result.commands > 150
+
+
+def test_a_tick_that_hangs_ends_the_run_and_leaves_its_last_seconds(tmp_path: Path) -> None:
+    config = bridge_system.reach_system(environment=ENDLESS, seconds=60.0, tape_bytes=4 * 2**20, hangs_after_s=2.0)
+
+    def stop_tick(progress: Progress) -> None:
+        tick = progress.statuses.get("tick", {})
+        if tick.get("running") and tick["count"] > 200:
+            os.kill(tick["pid"], signal.SIGSTOP)
+
+    deck = TapeDeck(config.tape_head(), record=None, flights=tmp_path)
+    with pytest.raises(BridgeError, match="the tick hung and was killed"), deck:
+        run_processes(config, run_id=RUN_ID, launcher="subprocess", on_progress=stop_tick, deck=deck)
+    assert replay(*read_tape(tmp_path / "flight-01-tick.mcap")).commands > 150
 
 
 def test_a_hung_planner_is_killed_and_started_again() -> None:

@@ -95,6 +95,27 @@ def test_a_run_that_is_not_there_is_told(tmp_path: Path) -> None:
         SourceWriter.join(tmp_path, "pose")
 
 
+def test_a_source_that_fails_keeps_the_say_and_the_next_one_gives_it_back() -> None:
+    boxes = LocalBoxes()
+    reader = boxes.reader(OFFERS["teleoperation"])
+
+    def drive() -> None:
+        with SourceWriter(boxes, "teleoperation") as person:
+            person.offer(np.ones(2))
+            raise OSError("a cable came off")
+
+    with pytest.raises(OSError, match="came off"):
+        drive()
+    offered = reader.read()
+    assert offered is not None
+    assert offered.claims
+    with SourceWriter(boxes, "teleoperation"):
+        pass
+    offered = reader.read()
+    assert offered is not None
+    assert not offered.claims
+
+
 def test_the_next_writer_of_a_name_can_give_back_what_the_one_before_left() -> None:
     boxes = LocalBoxes()
     SourceWriter(boxes, "pose").release()

@@ -37,7 +37,9 @@ assert cli.main(["reset", sys.argv[1]]) == 0
 
 def system(folder: Path) -> SystemConfig:
     endless = bridge_system.part("reach", pose=2.0, max_steps=1_000_000)
-    return bridge_system.reach_system(environment=endless, seconds=5.0, log_folder=folder, tape_bytes=4 * 2**20)
+    return bridge_system.reach_system(
+        environment=endless, seconds=5.0, folder=folder, log_folder=folder, tape_bytes=4 * 2**20
+    )
 
 
 def require_a_stop(folder: Path, config: SystemConfig, report: dict[str, Any], reel: TapeReel) -> None:

@@ -104,7 +104,7 @@ def test_who_fails_to_start_again_is_tried_until_it_works(part: str, tmp_path: P
 
 
 def test_a_hung_actor_is_killed_and_started_again(tmp_path: Path) -> None:
-    config = system(actor=bridge_system.part("HangingActor", marker=str(tmp_path / "hung")), actor_hangs_after_s=0.7)
+    config = system(actor=bridge_system.part("HangingActor", marker=str(tmp_path / "hung")), hangs_after_s=0.7)
     misfortune = Misfortune(
         lambda _: None,
         lambda statuses: statuses["supervisor"]["hangs"]["actor"] == 1 and restarts(statuses, "actor") == 1,

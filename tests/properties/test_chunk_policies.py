@@ -1,6 +1,8 @@
 """Every registered chunk policy: nothing is used twice, nothing invented, and where it promises so, no seam."""
 
+import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,7 +17,18 @@ from dualsys.playhead import Playhead
 from dualsys.protocols import ChunkPolicy
 
 ALIGNED = sorted(set(registry.names("chunk_policies")) - {"naive"})
+GUIDED = sorted(name for name in ALIGNED if build_policy(name).guidance is not None)
 GAPS_S = st.lists(st.floats(0.0005, 0.03), min_size=2, max_size=60)
+
+
+def test_each_policy_has_a_drawing_of_its_own_with_old_and_new_rows() -> None:
+    drawn = {name: inspect.getdoc(registry.load("chunk_policies", name)) or "" for name in ("naive", *ALIGNED)}
+    assert len(set(drawn.values())) == len(drawn)
+    for name, words in drawn.items():
+        assert re.search(r"^ *new ", words, re.MULTILINE), name
+    for name in GUIDED:
+        assert {"skipped", "arrival"} & set(drawn[name].split()), name
+        assert {"arXiv", "GR00T"} & set(re.findall(r"\w+", drawn[name])), name
 
 
 @given(st.integers(1, 10), st.floats(0, 12), st.integers(0, 2**32 - 1))

@@ -1,7 +1,7 @@
 """Whatever happens to the decision core, it gives a command the gate can make safe, and the same one every time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ class BrokenPolicy:
             raise KeyError(consumed_rows)
         return self._answer  # type: ignore[no-any-return]
 
-    def join(self, arrived: Placed, playing: Placed, earlier: Sequence[Placed]) -> FloatArray:
+    def join(self, arrived: Placed, playing: Placed, earlier: Iterable[Placed]) -> FloatArray:
         if self._answer is None:
             raise KeyError(arrived)
         return self._answer if isinstance(self._answer, np.ndarray) else arrived.rows

@@ -213,11 +213,13 @@ def test_a_nested_value_of_a_file_is_named_as_its_flag(tmp_path: Path, capsys: p
 def test_help_says_what_a_command_is_about_and_not_its_type(
     command: str, metavar: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether what it means stands beside it or below is tyro's choice, by the lengths of all flags."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         cli.main([*command.split(), "--help"])
-    shown = capsys.readouterr().out.split("positional arguments")[1]
-    assert any(line.strip(" │").startswith(f"{metavar} ") for line in shown.splitlines())
+    _, *lines = capsys.readouterr().out.split("positional arguments")[1].splitlines()
+    first = next(line for line in (line.strip(" │-") for line in lines) if line)
+    assert f"{first} ".startswith(f"{metavar} ")
 
 
 MINE = "class Mine:\n    pass\nraise ImportError('mine was found')\n"

@@ -173,13 +173,13 @@ def test_conditions_are_those_of_the_first_table() -> None:
 
 @pytest.mark.slow
 def test_episodes_do_not_depend_on_the_number_of_workers() -> None:
-    config = MeaningConfig(task="humanoid/pick-with", episodes=3, seed=8003)
+    config = MeaningConfig(task="humanoid/pick-with", episodes=2, seed=8003)
     alone, shared = (list(play_all(replace(config, workers=workers))) for workers in (1, 2))
     assert shared == alone
     assert [condition for condition, _ in alone] == list(conditions_of(config.task))
     seeds = {condition: [result["seed"] for result in results] for condition, results in alone}
-    assert seeds["as trained"] == seeds["other hand"] == [8003, 8004, 8005]
-    assert seeds["another instruction"] == [8004, 8005], "with 8003, the hand reaches no other block"
+    assert seeds["as trained"] == seeds["other hand"] == [8003, 8004]
+    assert seeds["another instruction"] == [8004], "with 8003, the hand reaches no other block"
     results = dict(alone)
     assert all(result["told"] == result["named"] for result in results["as trained"])
     assert all(result["told"]["colours"] != result["named"]["colours"] for result in results["another instruction"])

@@ -11,7 +11,7 @@ from dualsys.bridge.failure_watch import FailureWatch
 from dualsys.bridge.flight_recorder import AFTER_S, KEPT_RECORDS, QUIET_S, WRITTEN_AT_ONCE, FlightRecorder
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_file import read_tape
-from dualsys.events import ChunkArrived, EmergencyReset, EmergencyStop, Fault, Started, Tick
+from dualsys.events import ChunkArrived, EmergencyReset, EmergencyStop, Fault, Observed, Started, Tick
 from dualsys.messages import ActionChunk, Command
 from dualsys.settings import CoreConfig, SafetyConfig
 from dualsys.tape import TapeHead
@@ -70,6 +70,18 @@ def test_a_chunk_that_cannot_be_used_is_a_fault_of_the_actor_and_a_good_one_is_n
     assert recorder.faults == 0
     recorder.add(chunk(2.0, **changes))
     assert recorder.faults == 1
+
+
+@pytest.mark.parametrize("stamp_s", [float("inf"), 1e6, float("nan")])
+def test_a_wild_stamp_of_what_was_seen_does_not_tell_the_time(tmp_path: Path, stamp_s: float) -> None:
+    recorder = FlightRecorder(tmp_path, HEAD)
+    go_on(recorder, 1.0)
+    recorder.add(Observed(stamp_s=stamp_s, state=np.zeros(2)))
+    for fault_s in (1.0, 1.0 + 2 * QUIET_S):
+        go_on(recorder, fault_s)
+        recorder.add(Fault(now_s=fault_s, kind="planner"))
+        go_on(recorder, fault_s + 2 * AFTER_S)
+    assert names(recorder) == ["flight-01-planner.mcap", "flight-02-planner.mcap"]
 
 
 def test_what_fails_for_ever_leaves_one_tape_and_another_when_it_had_gone_well(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dualsys.bridge.relay_link import RelayLink
 from dualsys.bridge.slot import Slot
+from dualsys.errors import BridgeError
 
 
 def interrupted(body: Callable[[], Any], at: int, do: Callable[[], None]) -> tuple[Any, bool]:
@@ -70,3 +71,19 @@ def test_a_subgoal_that_arrives_while_the_relay_takes_one_is_not_lost() -> None:
         assert at > 5
     finally:
         link.close()
+
+
+class GivenUp:
+    """A server that will not come again."""
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        raise BridgeError("the planner's server is given up: it died too often")
+
+
+def test_a_server_that_is_given_up_is_the_end_of_a_link_that_says_why() -> None:
+    server: Any = GivenUp()
+    woke = threading.Event()
+    link = RelayLink(server, "ticket", woke)
+    assert woke.wait(5)
+    assert link.lost == "the planner's server is given up: it died too often"
+    link.close()

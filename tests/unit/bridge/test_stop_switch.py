@@ -1,5 +1,6 @@
 """The emergency stop's switch and the tick's end of it, without a clock."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ class Tick:
     @property
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.noted]
+
+
+def test_a_switch_that_hangs_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
+    Mailbox.create(tmp_path / f"{STOP.name}.box", StopCodec(), capacity=STOP.capacity)
+    hung = SharedBoxes(tmp_path).writer(STOP)
+    with pytest.raises(BridgeError, match=rf"its writer \(process {os.getpid()}\) is alive"):
+        StopSwitch.join(tmp_path).stop()
+    hung.close()
+    StopSwitch.join(tmp_path).stop()
 
 
 def test_it_stops_until_it_is_reset_and_each_is_noted_once() -> None:

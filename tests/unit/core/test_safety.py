@@ -70,6 +70,12 @@ def test_a_gate_that_is_off_still_stops_what_is_not_finite() -> None:
     assert (out.tolist(), names) == ([9.0, 1.0], ("finite",))
 
 
+@pytest.mark.parametrize("pose", ["hold_pose", "damp_pose"])
+def test_a_pose_without_limits_on_the_way_there_is_refused(pose: str) -> None:
+    with pytest.raises(ValueError, match=f"{pose} with enabled = false"):
+        SafetyConfig(enabled=False, **{pose: {"joint_0": 0.1}})  # type: ignore[arg-type]
+
+
 def test_it_is_on_unless_told_otherwise() -> None:
     assert SafetyConfig().enabled
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualsys.chunk_policies import SkipByDelay
+from dualsys.chunk_policies import Continuing, SkipByDelay
 from dualsys.decision import DecisionCore
 from dualsys.errors import ConfigError
 from dualsys.events import ChunkArrived, Observed, Offered, SourceName, Started, Tick
 from dualsys.messages import ActionChunk, Command
+from dualsys.protocols import ChunkPolicy
 from dualsys.settings import CoreConfig, StalenessConfig
 from dualsys.testing import fake_embodiment
 
@@ -18,12 +19,16 @@ DT_S = 0.02
 
 
 class Rig:
-    """A core at 50 Hz."""
+    """A core at 50 Hz, whose chunks come so many ticks late."""
 
-    def __init__(self, **config: Any) -> None:
-        self.core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0, **config), SkipByDelay())
+    def __init__(self, policy: ChunkPolicy | None = None, *, late_ticks: int = 0, **config: Any) -> None:
+        self.core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0, **config), policy or SkipByDelay())
         self.core.handle(Started(now_s=0.0, position=np.zeros(1)))
         self.index = -1
+        self.late_ticks = late_ticks
+        self.delays: list[int] = []
+        """Rows that the actor was told to expect, with each request that told any."""
+        self._coming: list[tuple[int, ActionChunk]] = []
 
     def offer(
         self, target: float, source: SourceName = "teleoperation", *, claims: bool = True, age_s: float = 0.0
@@ -37,16 +42,24 @@ class Rig:
             self.index += 1
             now_s = self.index * DT_S
             self.core.handle(Observed(stamp_s=now_s, state=np.zeros(1)))
+            self._deliver(now_s)
             decision = self.core.handle(Tick(now_s=now_s))
             if decision.request is not None:
                 asked = decision.request
+                if asked.prefix is not None:
+                    self.delays.append(asked.prefix.inference_delay)
                 rows = np.full((40, 1), 0.5)
                 chunk = ActionChunk(
                     rows=rows, dt_s=DT_S, start_stamp_s=now_s, request=asked.sequence, sequence=asked.sequence
                 )
-                self.core.handle(ChunkArrived(chunk=chunk, now_s=now_s))
+                self._coming.append((self.index + self.late_ticks, chunk))
+                self._deliver(now_s)
         assert decision.command is not None
         return decision.command
+
+    def _deliver(self, now_s: float) -> None:
+        while self._coming and self._coming[0][0] <= self.index:
+            self.core.handle(ChunkArrived(chunk=self._coming.pop(0)[1], now_s=now_s))
 
     def count(self, name: str) -> int:
         return self.core.status().counts[name]
@@ -166,3 +179,20 @@ def test_a_source_is_not_slowed_and_its_ticks_do_not_count_as_slowed() -> None:
         sources.append((round(index * DT_S - seen_s, 6) > 0.2, command.source))
     assert set(sources) == {(False, "pose"), (True, "hold")}
     assert rig.count("slowed_ticks") == 0
+
+
+def test_how_long_chunks_take_is_known_behind_a_hand_over_and_not_behind_a_start() -> None:
+    rig = Rig(policy=Continuing(guidance="identity"), late_ticks=3)
+    rig.tick(60)
+    assert rig.delays[-1] == 3
+    rig.offer(0.1)
+    rig.tick(2)
+    rig.offer(0.0, claims=False)
+    told = len(rig.delays)
+    rig.late_ticks = 1
+    rig.tick(9)
+    assert rig.delays[told] == 3, "the first chunk behind it came after one row, those before it after three"
+    rig.core.handle(Started(now_s=rig.index * DT_S, position=np.zeros(1)))
+    told = len(rig.delays)
+    rig.tick(9)
+    assert rig.delays[told] == 1

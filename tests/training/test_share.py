@@ -12,7 +12,7 @@ import torch
 
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.errors import ConfigError
-from tests.integration.share_workers import COUNTS, SHAPES, SIZE, VALUES
+from tests.training.share_workers import COUNTS, SHAPES, SIZE, VALUES
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_rows_that_do_not_divide_are_refused() -> None:
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What each of the workers found, by rank."""
     folder = tmp_path_factory.mktemp("share")
-    program = [sys.executable, "-m", "tests.integration.share_workers"]
+    program = [sys.executable, "-m", "tests.training.share_workers"]
     workers = [subprocess.Popen([*program, str(rank), str(folder)], cwd=ROOT) for rank in range(SIZE)]
     try:
         assert [worker.wait(120) for worker in workers] == [0] * SIZE

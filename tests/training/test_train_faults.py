@@ -15,7 +15,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.errors import CheckpointError, ConfigError, DatasetError
 from dualsys.testing.faults.disks import SmallDisk, small_disk
-from tests.integration.training_parts import command, curve, killed_training, record_touch
+from tests.training.training_parts import command, curve, killed_training, record_touch
 
 DISK_KB = 256 * 1024
 

@@ -18,7 +18,7 @@ from dualsys.data import DemonstrationDataset
 from dualsys.testing.faults import kill
 from tests.conftest import MakeCheckpoint
 from tests.integration.bridge_system import processes_of, ray_daemons
-from tests.integration.training_parts import command, curve, record_touch
+from tests.training.training_parts import command, curve, record_touch
 
 ROOT = Path(__file__).parents[2]
 LENGTH = ["--steps", "60", "--validate-every", "10"]

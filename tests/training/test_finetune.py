@@ -28,7 +28,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.messages import Observation
 from dualsys.planner.vlm_planner import VLMPlanner
-from tests.integration.training_parts import OPTIONS, curve, record_touch
+from tests.training.training_parts import OPTIONS, curve, record_touch
 
 SMALL = ["--steps", "4", "--validate-every", "2", "--batch-size", "4"]
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from dualsys.app.cli import main as dualsys
 from dualsys.app.training import report
 from dualsys.app.training.report import write_report
 from dualsys.errors import CheckpointError, ConfigError
-from tests.integration.training_parts import OPTIONS, curve, record_touch
+from tests.training.training_parts import OPTIONS, curve, record_touch
 
 VIDEO = bytes(range(256)) * 40
 pytestmark = pytest.mark.slow

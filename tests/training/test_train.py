@@ -17,7 +17,7 @@ from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.trainer import learning_rate
 from dualsys.errors import CheckpointError, ConfigError
-from tests.integration.training_parts import command, curve, killed_training, record_touch
+from tests.training.training_parts import command, curve, killed_training, record_touch
 
 
 @pytest.fixture(scope="module")

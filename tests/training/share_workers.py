@@ -1,4 +1,4 @@
-"""One of three workers over real gloo: `python -m tests.integration.share_workers RANK FOLDER` writes RANK.json."""
+"""One of three workers over real gloo: `python -m tests.training.share_workers RANK FOLDER` writes RANK.json."""
 
 import json
 import sys

@@ -16,7 +16,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
 from tests.conftest import MakeCheckpoint
-from tests.integration.training_parts import OPTIONS, record_touch
+from tests.training.training_parts import OPTIONS, record_touch
 from tools import carried_parts, train_elsewhere
 from tools.plan_check import check_plan
 

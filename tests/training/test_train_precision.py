@@ -14,7 +14,7 @@ from dualsys.app.training.precision import precision_on
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import ConfigError
-from tests.integration.training_parts import record_touch
+from tests.training.training_parts import record_touch
 
 
 def test_precision_follows_the_device_unless_it_is_named() -> None:

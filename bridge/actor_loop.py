@@ -28,7 +28,10 @@ POLL_S = 0.001
 
 
 class ActorLoop:
-    """Answers the newest request with a chunk. An answer that fails is counted; the tick asks again by itself.
+    """Answers the newest request with a chunk.
+
+    Where that fails, it is counted, and the answer is a chunk of no rows: the core refuses it as one of the wrong
+    shape, which ends the request, so that the next comes when it is due, not when this one has timed out.
 
     Args:
         actor: System 1.
@@ -89,9 +92,9 @@ class ActorLoop:
         try:
             return self._answer_newest()
         except Exception as error:
-            # Whatever it was, the tick asks again: this request is done with.
-            self._answered = max(self._answered, stamps.sequence)
+            # Whatever it was, this request is done with.
             self._fail("failures", f"no chunk for request {stamps.sequence}: {type(error).__name__}: {error}", error)
+            self._give_none(max(self._answered, stamps.sequence), stamps.observation_stamp_s)
             return False
 
     def prepare(self) -> bool:
@@ -146,9 +149,23 @@ class ActorLoop:
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
         if problem is not None:
             self._fail("refused", f"the chunk for request {request.sequence} is unusable: {problem}")
+            self._give_none(request.sequence, request.stamp_s)
             return None
         signed: ActionChunk = sign_chunk(chunk, request, subgoal)
         return replace(signed, rows=np.asarray(signed.rows, dtype=np.float64))
+
+    def _give_none(self, request: int, stamp_s: float) -> None:
+        """End a request that there is no chunk for."""
+        self._answered = request
+        if self._outbox.last_sequence >= request:
+            return  # It has its chunk; what failed came after that.
+        rows = np.zeros((0, self._actor.embodiment.num_actions))
+        none = ActionChunk(rows=rows, dt_s=self._actor.dt_s, start_stamp_s=stamp_s, sequence=request, request=request)
+        try:
+            self._outbox.write(none, sequence=request, observation_stamp_s=stamp_s)
+        except Exception as error:
+            # Then it times out: what can't be written now may be the next time.
+            self._fail("failures", f"request {request} cannot be ended: {type(error).__name__}: {error}", error)
 
     def _prefix(self, request: ChunkRequest, observation: Observation) -> ActionPrefix | None:
         """The rows that run, from the observation's moment on: newer than the request's where something took time."""

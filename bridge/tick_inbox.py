@@ -71,7 +71,8 @@ class TickInbox:
             self._fault(now_s, "actor", error)
             return
         if chunk is not None:
-            measures.chunks.add(now_s)
+            if chunk.horizon > 0:  # else the actor says that it has none to give
+                measures.chunks.add(now_s)
             self._core.handle(ChunkArrived(chunk=chunk, now_s=now_s))
 
     def _look_for_offer(self, source: SourceName, now_s: float) -> None:

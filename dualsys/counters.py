@@ -36,7 +36,7 @@ COUNTS: Mapping[str, str] = MappingProxyType(
         "chunks": "chunks taken in",
         "chunks_refused_request": "chunks that answer no request in flight",
         "chunks_refused_sequence": "chunks not newer than the one before",
-        "chunks_refused_shape": "chunks of the wrong shape",
+        "chunks_refused_shape": "chunks of the wrong shape; one of no rows is an actor's word that it failed",
         "chunks_refused_finite": "chunks with values that are not finite",
         "chunks_refused_timing": "chunks with unusable row spacing, stamp, or subgoal provenance",
         "chunks_refused_outlier": "chunks that begin out of reach or jump between their rows",

@@ -20,6 +20,16 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.run:main",
         summary="Drive one task live with both systems, with a table, a video and a log.",
     ),
+    "stop": CommandEntry(
+        config="dualsys.app.emergency:StopConfig",
+        function="dualsys.app.emergency:stop",
+        summary="Emergency stop of a run in processes on this machine: it comes to rest, and stays so.",
+    ),
+    "reset": CommandEntry(
+        config="dualsys.app.emergency:ResetConfig",
+        function="dualsys.app.emergency:reset",
+        summary="End an emergency stop, when somebody has looked: the motion begins anew, from rest.",
+    ),
     "serve": CommandEntry(
         config="dualsys.app.serve:ServeConfig",
         function="dualsys.app.serve:main",

@@ -160,6 +160,7 @@ def _reel(config: RunConfig, head: TapeHead) -> TapeReel | None:
 def _drive(config: RunConfig, system: SystemConfig, table: LiveTable, deck: TapeDeck | None) -> RunResult:
     run_id = f"run-{os.getpid()}"
     if config.mode == "processes":
+        table.say(f"{run_id} in {RunFolder(run_id).path}; from another terminal: dualsys stop {run_id}")
         return run_processes(
             system,
             run_id=run_id,

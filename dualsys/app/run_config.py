@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dualsys.app.border import require_image_actions, require_parts, require_timing
+from dualsys.app.run_modes import Mode, require_read
 from dualsys.bridge.placement import placement
 from dualsys.errors import ConfigError
 from dualsys.settings import (
@@ -35,8 +36,8 @@ class RunConfig:
 
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
     """Such as `humanoid/touch`; `dualsys list` names them all."""
-    mode: Literal["inline", "threads", "processes"] = "inline"
-    """How the systems are run."""
+    mode: Mode = "inline"
+    """How the systems are run. An option that a mode doesn't read is refused."""
     seconds: float = 60.0
     """How long; simulated time in inline mode."""
     seed: int = 8000
@@ -81,14 +82,15 @@ class RunConfig:
     planner_standbys: int = 0
     """Further planners, loaded and waiting for the one that plans to die (processes)."""
     planner_life: PlannerLifeConfig = field(default_factory=PlannerLifeConfig)
-    """When the planner counts as stale or hung, and how often it is started again (processes)."""
+    """When the planner counts as stale or hung, and how often it is started again (processes; threads read
+    `max_failures` alone)."""
     image: StalenessConfig = field(default_factory=image_staleness)
     """What the actor does with images this much older than the state: `keep`, or `hold`: it makes no chunk, and the
     motion comes to rest."""
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
     """When the other processes count as hung or gone (processes)."""
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
-    """What the tick asks of the system: scheduling, a CPU, locked memory (threads and processes)."""
+    """What the tick asks of the system: scheduling (threads and processes), a CPU, locked memory (processes)."""
     video: Path | None = None
     """File for a video of the scene, `.mp4`."""
     log: Path | None = None
@@ -123,6 +125,7 @@ class RunConfig:
             raise ConfigError("--record-part-mb must not be below 0; --record-keep is 0 (all) or 2 and above")
         if self.record_keep and not self.record_part_mb:
             raise ConfigError("--record-keep is for a tape in several files: give --record-part-mb, too")
+        require_read(self)
 
     def _check_planner_elsewhere(self) -> None:
         asked = "--planner-node" if self.planner_node else "--planner-server"

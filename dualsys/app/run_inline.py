@@ -157,12 +157,15 @@ class _Session:
             "planner_hz": measures.subgoals.hz,
             "actor_hz": measures.chunks.hz,
             "limited": dict(measures.limited),
+            "stopped": self._driver.core.stopped,
+            "recoveries": self._driver.core.status().counts["recoveries"],
             "episodes": len(self._outcomes),
             "successes": sum(self._outcomes),
             "instruction": instruction,
         }
         seconds = self._ticks / self._config.control_hz
-        return Progress(stage="running", seconds=seconds, statuses={"tick": tick})
+        statuses: dict[str, dict[str, Any]] = {"tick": tick, "actor": dict(self._driver.images.counts())}
+        return Progress(stage="running", seconds=seconds, statuses=statuses)
 
     def report(self) -> dict[str, Any]:
         """Figures of the run so far, as they go into its JSON."""

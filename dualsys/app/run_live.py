@@ -1,6 +1,7 @@
 """What a run shows while it runs: a table on a terminal, a line now and then elsewhere, and a summary at the end."""
 
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ class LiveTable:
         self._console = console or Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
         self._next_line_s = 0.0
-        self._stage = ""
+        self._stage = ("", False)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -42,15 +43,25 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
+    def say(self, line: str) -> None:
+        """Write a line that stays, above the table."""
+        with self._lock:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def show(self, progress: Progress) -> None:
         """Show the newest state."""
         with self._lock:
             if self._live is not None:
                 self._live.update(progress_table(progress, self._seconds))
-            elif progress.seconds >= self._next_line_s or progress.stage != self._stage:
+            elif progress.seconds >= self._next_line_s or _stage(progress) != self._stage:
                 self._next_line_s = progress.seconds + _LINE_PERIOD_S
-                self._stage = progress.stage
+                self._stage = _stage(progress)
                 self._console.print(progress_line(progress), markup=False, highlight=False)
+
+
+def _stage(progress: Progress) -> tuple[str, bool]:
+    """What is told at once when it changes: where a run is, and whether it is stopped."""
+    return progress.stage, bool(progress.statuses.get("tick", {}).get("stopped"))
 
 
 def progress_line(progress: Progress) -> str:
@@ -62,8 +73,9 @@ def progress_line(progress: Progress) -> str:
     life = _life(progress)
     return (
         f"{progress.seconds:6.1f} s  tick {tick.get('hz', 0):.1f} Hz, {tick.get('misses', 0)} missed; "
-        f"planner {tick.get('planner_hz', 0):.1f} Hz{_after_comma(life)}; actor {tick.get('actor_hz', 0):.1f} Hz; "
+        f"planner {tick.get('planner_hz', 0):.1f} Hz{_after(', ', life)}; actor {tick.get('actor_hz', 0):.1f} Hz; "
         f"{tick.get('successes', 0)}/{tick.get('episodes', 0)} episodes"
+        f"{_after('; ', _troubles(progress))}"
     )
 
 
@@ -84,6 +96,9 @@ def progress_table(progress: Progress, seconds: float) -> Table:
         "",
         f"missed {tick.get('misses', 0)}; limited: {limited}",
     )
+    troubles = _troubles(progress)
+    if troubles:
+        table.add_row("[bold red]stopped[/]" if tick.get("stopped") else "trouble", "", "", "", troubles)
     life = _life(progress)
     faults = planner.get("failures", 0) + planner.get("refused", 0)
     age_s = tick.get("planner_age_s")
@@ -92,7 +107,7 @@ def progress_table(progress: Progress, seconds: float) -> Table:
         _hz(tick.get("planner_hz")),
         str(tick.get("subgoals", planner.get("plans", 0))),
         "" if age_s is None else f"{1e3 * age_s:.0f} ms",
-        f"start {planner.get('epoch', 1)}, process {planner.get('pid', '-')}, failed {faults}{_after_comma(life)}",
+        f"start {planner.get('epoch', 1)}, process {planner.get('pid', '-')}, failed {faults}{_after(', ', life)}",
     )
     latency_s = actor.get("latency_s")
     table.add_row(
@@ -117,8 +132,30 @@ def _life(progress: Progress) -> str:
     return state if state in ("starting", "ready") or not planner["reason"] else f"{state} ({planner['reason'][:80]})"
 
 
-def _after_comma(words: str) -> str:
-    return f", {words}" if words else ""
+def _troubles(progress: Progress) -> str:
+    """What isn't as it should be, of what a person would do something about; empty where all is well."""
+    tick, actor, supervisor = (progress.statuses.get(name, {}) for name in ("tick", "actor", "supervisor"))
+    stopped = ["STOPPED until it is reset"] if tick.get("stopped") else []
+    counts = {"recoveries": tick.get("recoveries", 0), **_of_images(actor)}
+    return ", ".join(stopped + _counted(counts) + _given_up(supervisor))
+
+
+def _of_images(actor: Mapping[str, Any]) -> dict[str, int]:
+    return {"camera outages": actor.get("outages", 0), "old images": actor.get("old_images", 0)}
+
+
+def _given_up(supervisor: Mapping[str, Any]) -> list[str]:
+    # How the planner is stands beside it, with the reason.
+    return [f"{name} given up" for name in supervisor.get("given_up", []) if name != "planner"]
+
+
+def _counted(counts: Mapping[str, int]) -> list[str]:
+    """Those that are not zero."""
+    return [f"{name} {count}" for name, count in counts.items() if count]
+
+
+def _after(separator: str, words: str) -> str:
+    return separator + words if words else ""
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -135,7 +172,30 @@ def print_report(report: dict[str, Any]) -> None:
     table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s")
     table.add_row("actor", f"{actor['hz']:.2f} Hz")
     table.add_row("limited", ", ".join(f"{name} {count}" for name, count in report["limited"].items()) or "nothing")
+    for name, notes in _notes(report).items():
+        if notes:
+            table.add_row(name, ", ".join(notes))
     Console().print(table)
+
+
+def _notes(report: dict[str, Any]) -> dict[str, list[str]]:
+    """Rows for what went otherwise than it should; empty where nothing did."""
+    counters, tape = report.get("counters", {}), report.get("tape", {})
+    stops = {"stopped": counters.get("stops", 0), "reset": counters.get("stop_resets", 0)}
+    attempts = {"failed, then tried again": counters.get("recoveries", 0)}
+    attempts["left as they were"] = counters.get("recoveries_given_up", 0)
+    losses = {
+        "records not written": tape.get("records_not_written", 0),
+        "unrecorded": tape.get("unrecorded", 0),
+        "bytes lost": tape.get("bytes_lost", 0),
+    }
+    return {
+        "emergency stop": _counted(stops),
+        "attempts": _counted(attempts),
+        "given up": list(report.get("supervisor", {}).get("given_up", [])),
+        "cameras": _counted(_of_images(report.get("processes", {}).get("actor", {}))),
+        "tape": _counted(losses) + (["damaged"] if tape.get("damaged") else []),
+    }
 
 
 def _end_of(planner: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ import pytest
 from dualsys.bridge.boxes import LocalBoxes
 from dualsys.bridge.processes import run_processes
 from dualsys.bridge.progress import Progress
-from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
 from dualsys.bridge.stop_switch import StopSwitch
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
@@ -28,13 +27,11 @@ from tests.integration import bridge_parts, bridge_system
 ROOT = Path(__file__).parents[2]
 PERSON = """
 import sys, time
-from pathlib import Path
-from dualsys.bridge.stop_switch import StopSwitch
+from dualsys.app import cli
 
-switch = StopSwitch.join(Path(sys.argv[1]))
-switch.stop("somebody walked in")
-time.sleep(1.0)
-StopSwitch.join(Path(sys.argv[1])).reset()
+assert cli.main(["stop", sys.argv[1], "--reason", "somebody walked in"]) == 0
+time.sleep(0.5)
+assert cli.main(["reset", sys.argv[1]]) == 0
 """
 
 
@@ -94,7 +91,7 @@ def test_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tick = progress.statuses.get("tick", {})
         seen.append(tick.get("stopped", False))
         if tick.get("chunks", 0) >= 3 and not people:
-            command = [sys.executable, "-c", PERSON, str(SHARED_MEMORY / f"{PREFIX}{run_id}")]
+            command = [sys.executable, "-c", PERSON, run_id]
             people.append(subprocess.Popen(command))
 
     with TapeDeck(config.tape_head(), record=reel, flights=None) as deck:

@@ -112,9 +112,7 @@ def test_what_was_told_is_what_runs_and_no_row_is_played_twice_or_invented(
         if command.chunk_sequence >= 0:
             made = actor.made[command.chunk_sequence]
             behind = consumed - consumed_before[made.tick]
-            assert abs(command.row - behind) < ROUNDING, (
-                "as many rows are skipped as were consumed"
-            )
+            assert abs(command.row - behind) < ROUNDING, "as many rows are skipped as were consumed"
             assert np.abs(command.target - made.rows[behind]).max() < ROUNDING
             if command.chunk_sequence != current:
                 assert command.chunk_sequence > current

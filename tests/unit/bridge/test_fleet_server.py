@@ -278,7 +278,7 @@ def daemon() -> Iterator[socket.socket]:
 def silent(port: int, **limits: float) -> tuple[SilentRay, ServerLine]:
     ray = SilentRay(port)
     values = {"hangs_after_s": 0.01, "starts_within_s": 60.0} | limits
-    return ray, ServerLine(ray, OwnServer(ray, FLEET, {}, restart=RestartConfig(), **values))  # type: ignore[arg-type]
+    return ray, ServerLine(ray, OwnServer(ray, FLEET, {}, restart=RestartConfig(), **values))
 
 
 def ask(line: ServerLine, times: int = 1) -> None:

@@ -85,6 +85,7 @@ class FleetServer:
         self._sizes = Sizes()
         self._plan_s = 0.0
         self._planning_since_s: float | None = None
+        self._loading_since_s: float | None = monotonic()
 
     async def serve(self) -> str:
         """Load, then plan for whoever has something new, until the process ends; why it could not be loaded, or ended.
@@ -94,12 +95,14 @@ class FleetServer:
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._thread, _load, self._config)
             self._batcher, self._hello = loaded
+            self._loading_since_s = None
             await self._plan_on()
         except Exception as error:
             # Ray would have to unpickle it elsewhere, where its class may not be.
             _LOGGER.exception("the planner %s", "could not be loaded" if self._hello is None else "is served no more")
             self._problem = f"{type(error).__name__}: {error}"
         finally:
+            self._loading_since_s = None
             self._problem = self._problem or "it was told to serve no more"
             for told in self._told.values():
                 told.set()
@@ -162,7 +165,8 @@ class FleetServer:
         if self._ended:
             return {"ready": False, "problem": "", "ended": self._ended, "node": self._node}
         if self._problem or self._hello is None:
-            return {"ready": bool(self._problem), "problem": self._problem, "node": self._node}
+            problem = self._problem
+            return {"ready": bool(problem), "problem": problem, "node": self._node, "loading_s": self._loading_s()}
         problem = self._problem_of(application)
         if problem:
             return {"ready": True, "problem": problem, "node": self._node}
@@ -263,8 +267,13 @@ class FleetServer:
             "spoiled": 0 if self._batcher is None else self._batcher.spoiled,
             "plan_s": self._plan_s,
             "busy_s": 0.0 if since_s is None else monotonic() - since_s,
+            "loading_s": self._loading_s(),
             "ended": self._ended,
         }
+
+    def _loading_s(self) -> float | None:
+        """How long it has been loading; None once that is over."""
+        return None if self._loading_since_s is None else monotonic() - self._loading_since_s
 
 
 def _ray_node() -> str:

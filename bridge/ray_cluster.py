@@ -69,6 +69,28 @@ def start_ray(address: str | None, *, num_cpus: int, without: str) -> Any:
     return ray
 
 
+def node_address(ray: Any, node: str) -> tuple[str, int] | None:
+    """Where a node's own daemon takes connections; None where the cluster can't tell, or has the node no more."""
+    try:
+        nodes = ray.nodes()
+    except ray.exceptions.RayError as error:
+        _LOGGER.warning("the cluster does not tell of its nodes: %s", first_words(error))
+        return None
+    for each in nodes:
+        if each["NodeID"] == node and each["Alive"]:
+            return str(each["NodeManagerAddress"]), int(each["NodeManagerPort"])
+    return None
+
+
+def takes_connections(address: tuple[str, int], within_s: float) -> bool:
+    """Whether somebody takes a connection there within the time: a daemon that lives, behind a link that isn't cut."""
+    try:
+        socket.create_connection(address, timeout=within_s).close()
+    except OSError:
+        return False
+    return True
+
+
 def first_words(error: Exception) -> str:
     """Ray's own words, less the pages that may follow them."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -126,11 +126,11 @@ class Relay:
         while not stop.is_set():
             try:
                 answer = self._line.call("join", self._application)
+                self._line.watch(answer)
                 problem = answer["problem"] or (self._check(Hello.of_plain(answer["hello"])) if answer["ready"] else "")
                 if answer["ready"] and not problem:
                     self._node, self._problem = answer["node"], ""
                     return RelayLink(self._line, answer["ticket"], self._woke)
-                self._line.watch(answer)
                 self._problem = problem or answer.get("ended") or "the planner loads"
                 if problem and self._outbox is None:
                     raise NotLetIn(problem)

@@ -85,7 +85,14 @@ def _source(ray: Any, config: SystemConfig, place: PlannerPlace) -> ServerSource
         return NamedServer(ray, place.server)
     served = FleetConfig(planner=config.planner, embodiment=config.embodiment, max_batch=1, max_robots=1)
     life = config.planner_life
-    return OwnServer(ray, served, placement(place.node), restart=life.restart, hangs_after_s=life.hangs_after_s)
+    return OwnServer(
+        ray,
+        served,
+        placement(place.node),
+        restart=life.restart,
+        hangs_after_s=life.hangs_after_s,
+        starts_within_s=life.starts_within_s,
+    )
 
 
 def _application(config: SystemConfig, place: PlannerPlace) -> dict[str, Any]:

@@ -4,7 +4,9 @@ What is near is somebody else's knowledge (a model of the robot; `dualsys.sim_en
 what the safety gate makes of it.
 """
 
+import inspect
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -15,7 +17,10 @@ from dualsys.events import KeptClear
 from dualsys.messages import FloatArray
 from dualsys.settings import SafetyConfig
 from dualsys.tape import Tape
+from dualsys.workspace_box import WorkspaceBox
 
+Boxes = Sequence[WorkspaceBox]
+"""Borders of the workspace, as an environment's `clearance` takes them."""
 _ROUNDING_M = 1e-9
 """Approach in a tick that is none."""
 _SAME_PLACE = 1e-9
@@ -124,7 +129,8 @@ class Nearness:
 def clearance_of(environment: Any, config: SafetyConfig) -> Clearance | None:
     """What an environment tells about nearness, where the configuration asks for it.
 
-    Raises `ConfigError` where it is asked for and the environment has no `clearance()`.
+    Raises `ConfigError` where it is asked for and the environment has no `clearance()`, or where that takes no boxes or
+    knows no such body.
     """
     if config.clearance_m is None:
         return None
@@ -133,5 +139,13 @@ def clearance_of(environment: Any, config: SafetyConfig) -> Clearance | None:
             f"safety.clearance_m is {config.clearance_m:g}, but {type(environment).__name__} has no clearance() to "
             "tell how near things are; leave clearance_m out, or take a task of the humanoid suite"
         )
-    clearance: Clearance = environment.clearance()
-    return clearance
+    if not config.workspace:
+        clearance: Clearance = environment.clearance()
+        return clearance
+    if not inspect.signature(environment.clearance).parameters:
+        raise ConfigError(
+            f"safety.workspace has boxes, but {type(environment).__name__}.clearance() takes none; leave workspace "
+            "out, or take a task of the humanoid suite"
+        )
+    within: Clearance = environment.clearance(config.workspace)
+    return within

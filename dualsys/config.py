@@ -67,6 +67,7 @@ def parse_values(config_type: type, table: Mapping[str, Any], *, where: str) -> 
         if nested is not None and isinstance(value, dict):
             values[key] = parse_values(nested, value, where=f"{where}.{key}")
         else:
+            _check_elements(hints[key], value, where=f"{where}.{key}")
             if model is not None and isinstance(value, dict):
                 _check_model_keys(model, value, where=f"{where}.{key}")
             values[key] = _parse_leaf(hints[key], value, where=f"{where}: {key}")
@@ -130,6 +131,16 @@ def _check_model_keys(model: type[BaseModel], table: Mapping[str, Any], *, where
         nested = _member(model.model_fields[key].annotation, _is_model)
         if nested is not None and isinstance(value, dict):
             _check_model_keys(nested, value, where=f"{where}.{key}")
+
+
+def _check_elements(annotation: Any, value: Any, *, where: str) -> None:
+    """Refuse unknown keys and wrong types in an array of tables (`[[run.safety.workspace]]`), naming the table."""
+    element = (*get_args(annotation), None)[0] if get_origin(annotation) is tuple else None
+    if not (isinstance(element, type) and dataclasses.is_dataclass(element) and isinstance(value, list)):
+        return
+    for number, table in enumerate(value, start=1):
+        if isinstance(table, dict):
+            parse_values(element, table, where=f"{where} number {number}")
 
 
 def _parse_leaf(annotation: Any, value: Any, *, where: str) -> Any:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dualsys.workspace_box import WorkspaceBox
+
 _CONFIG = ConfigDict(extra="forbid")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -197,19 +199,20 @@ class SafetyConfig:
     once, as fast as the limits allow."""
     clearance_m: NotNegative | None = None
     """Distance that the robot keeps from itself and from the table, where its model is known; None: not looked at."""
+    workspace: tuple[WorkspaceBox, ...] = ()
+    """Boxes that points of the robot stay inside or outside of, by `clearance_m`; from a file or a program."""
     hold_pose: dict[str, float] = field(default_factory=dict)
     """Positions by joint that a robot goes to while it is held because an input is too old; joints not named stay."""
     damp_pose: dict[str, float] = field(default_factory=dict)
     """The same, once it has come to rest after `damp`."""
 
     @model_validator(mode="after")
-    def _check_poses(self) -> Self:
-        poses = [name for name in ("hold_pose", "damp_pose") if getattr(self, name)]
+    def _check_pairs(self) -> Self:
+        poses = " and ".join(name for name in ("hold_pose", "damp_pose") if getattr(self, name))
         if poses and not self.enabled:
-            raise ValueError(
-                f"{' and '.join(poses)} with enabled = false: without its limits the gate would send the pose in one "
-                "step; leave the pose out, or the gate on"
-            )
+            raise ValueError(f"{poses} with enabled = false would be sent in one step: leave it out, or the gate on")
+        if self.workspace and self.clearance_m is None:
+            raise ValueError("workspace needs clearance_m, the distance kept from its borders (0: up to them)")
         return self
 
 

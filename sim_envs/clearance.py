@@ -6,7 +6,6 @@ MuJoCo's broad phase skips what is far away, so a look costs some tens of micros
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import mujoco
@@ -14,23 +13,11 @@ import numpy as np
 
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
+from dualsys.workspace_box import WorkspaceBox
 
 RANGE_M = 0.1
 """How far is looked by default: a hand at 2 m/s that brakes at 20 m/s^2 needs this much."""
 _MAX_PAIRS = 31
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkspaceBox:
-    """A box in the world that a point of the robot is to stay inside or outside of."""
-
-    name: str
-    body: str
-    point_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """In the body's frame."""
-    lower_m: tuple[float, float, float]
-    upper_m: tuple[float, float, float]
-    keep: Literal["inside", "outside"] = "inside"
 
 
 @final
@@ -42,7 +29,7 @@ class MujocoClearance:
         joints: Names of the commanded joints, one degree of freedom each, in the order of the positions.
         pairs: What is not to meet: under each name two lists of geoms (their numbers). Geoms of neighbouring bodies,
             and those that the model excludes, are left out, as in MuJoCo's collisions.
-        boxes: Borders of the workspace.
+        boxes: Borders of the workspace..
         range_m: How far is looked; what is further away is given as this.
 
     Raises:

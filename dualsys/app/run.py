@@ -26,6 +26,7 @@ from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
+from dualsys.clearance import clearance_of
 from dualsys.tape import TapeHead
 
 _ENVIRONMENT = "dualsys.sim_envs:make"
@@ -56,6 +57,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     environment = make_environment(config)
     try:
         require_control_rate(environment, config.control_hz)
+        clearance_of(environment, config.safety)  # refused here, before anything is started
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
         header = {"config": config.plain(), "versions": result_versions()}
         if config.mode == "inline":

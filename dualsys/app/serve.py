@@ -48,7 +48,9 @@ class ServeConfig:
     max_robots: int = 64
     """Robots beyond these are refused."""
     hangs_after_s: float = 30.0
-    """At one batch for longer than this it hangs, and is started anew."""
+    """At one batch, or without an answer, for longer than this it hangs, and is started anew."""
+    starts_within_s: float = 300.0
+    """The same while it loads."""
     seconds: float | None = None
     """How long; without it until Ctrl-C."""
 
@@ -56,8 +58,9 @@ class ServeConfig:
         """Refuse values that mean nothing."""
         if self.max_batch < 1 or self.max_robots < 1:
             raise ConfigError("--max-batch and --max-robots must be at least 1")
-        if not self.hangs_after_s > 0 or not (self.seconds is None or self.seconds > 0):
-            raise ConfigError("--hangs-after-s and --seconds must be above 0")
+        limits = (self.hangs_after_s, self.starts_within_s, 1.0 if self.seconds is None else self.seconds)
+        if not all(limit > 0 for limit in limits):
+            raise ConfigError("--hangs-after-s, --starts-within-s and --seconds must be above 0")
         if not self.name:
             raise ConfigError("--name must not be empty: robots ask for it")
         placement(self.node)
@@ -74,7 +77,14 @@ def main(config: ServeConfig) -> int:
     with sigterm_as_exit():
         ray = start_ray(config.ray_address, num_cpus=1, without="dualsys run, with a planner of its own,")
         options = {"name": server_actor_name(config.name), "namespace": NAMESPACE, **placement(config.node)}
-        source = OwnServer(ray, served, options, restart=RestartConfig(), hangs_after_s=config.hangs_after_s)
+        source = OwnServer(
+            ray,
+            served,
+            options,
+            restart=RestartConfig(),
+            hangs_after_s=config.hangs_after_s,
+            starts_within_s=config.starts_within_s,
+        )
         try:
             _take_name(source)
             _tell(f"serving {config.checkpoint} as {config.name!r}; robots join with:")

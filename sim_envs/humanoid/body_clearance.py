@@ -6,9 +6,10 @@ Hands may go to the table, and everything may go to the blocks: that is what the
 from collections.abc import Sequence
 from typing import Any
 
-from dualsys.sim_envs.clearance import MujocoClearance, WorkspaceBox
+from dualsys.sim_envs.clearance import MujocoClearance
 from dualsys.sim_envs.humanoid.goals import SIDES
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES
+from dualsys.workspace_box import WorkspaceBox
 
 
 def body_clearance(model: Any, boxes: Sequence[WorkspaceBox] = ()) -> MujocoClearance:

@@ -11,7 +11,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dualsys.clearance import Clearance
+from dualsys.clearance import Boxes, Clearance
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
@@ -231,9 +231,9 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """The compiled scene; privileged, for experts."""
         return self._model
 
-    def clearance(self) -> Clearance:
-        """How near the arms are to the trunk, to each other and to the table: for the safety gate."""
-        return body_clearance(self._model)
+    def clearance(self, boxes: Boxes = ()) -> Clearance:
+        """How near arms are to the trunk, each other and the table, and points to borders of boxes: for the gate."""
+        return body_clearance(self._model, boxes)
 
     def close(self) -> None:
         """Free the renderers. Idempotent."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -128,10 +129,10 @@ def test_a_planner_s_node_dies_and_another_comes_while_the_tick_goes_on(nodes: T
 
 
 @contextmanager
-def served(nodes: TwoNodes) -> Iterator["subprocess.Popen[str]"]:
+def served(nodes: TwoNodes, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """`dualsys serve` in the cluster, once it says how robots join."""
     command = [sys.executable, "-m", "dualsys", "serve", "--name", "shared", "--ray-address", nodes.address]
-    command += ["--planner", bridge_system.PARTS + "BatchedPlanner"]
+    command += ["--planner", bridge_system.PARTS + "BatchedPlanner", *options]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("--planner-server shared" in line for line in process.stderr)
@@ -179,6 +180,41 @@ def test_a_served_planner_is_joined_and_joined_again_when_another_is_served(node
     assert report["planner"]["restarts"] == 0
     assert report["counters"]["planner_restarts"] == report["processes"]["planner"]["outages"] == 1
     assert report["processes"]["planner"]["failures"] == 0
+
+
+class Stopped:
+    """Runs until a robot has had subgoals of two servers, the first of which was stopped, and is no more."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self._had = 0
+
+    def __call__(self, progress: Progress) -> None:
+        tick, planner = (progress.statuses.get(name, {}) for name in ("tick", "planner"))
+        if not tick.get("running") or planner["link"] != "up" or tick["subgoals"] < self._had + 3:
+            return
+        if not self.pids:
+            self._had = tick["subgoals"]
+            self.pids.append(planner["server"]["pid"])
+            os.kill(self.pids[0], signal.SIGSTOP)
+        elif len(self.pids) == 1 and planner["server"].get("pid", self.pids[0]) != self.pids[0]:
+            self.pids.append(planner["server"]["pid"])
+            os.kill(tick["pid"], signal.SIGTERM)
+
+
+def test_a_server_that_was_stopped_is_followed_by_another_of_its_name(nodes: TwoNodes) -> None:
+    story = Stopped()
+    with served(nodes, "--hangs-after-s", "1"):
+        place = PlannerPlace(ray_address=nodes.address, server="shared", robot="arm")
+        config = system(nodes, planner_place=place)
+        report = run_processes(config, run_id=RUN_ID, launcher="ray", on_progress=story).report
+        until_s = time.monotonic() + 20.0
+        while Path(f"/proc/{story.pids[0]}").exists() and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{story.pids[0]}").exists(), "nobody continues it"
+    assert len(set(story.pids)) == 2
+    assert report["processes"]["planner"]["outages"] == 1
+    assert report["planner"]["restarts"] == 0, "the relay itself has lived all the time"
 
 
 def test_two_servers_of_one_name_are_refused(nodes: TwoNodes) -> None:

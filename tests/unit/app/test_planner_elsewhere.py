@@ -45,6 +45,7 @@ def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: 
         ({"max_robots": 0}, "--max-robots"),
         ({"seconds": float("nan")}, "--seconds"),
         ({"hangs_after_s": 0.0}, "--hangs-after-s"),
+        ({"starts_within_s": float("nan")}, "--starts-within-s"),
         ({"name": ""}, "--name must not be empty"),
         ({"node": "a="}, "a label is KEY=VALUE"),
     ],

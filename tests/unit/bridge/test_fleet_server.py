@@ -1,7 +1,9 @@
 """The planner's server without Ray: robots join and leave, and what one of them does wrong is its own affair."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualsys.bridge import fleet_server
+from dualsys.bridge import fleet_server, server_line
+from dualsys.bridge.box_line import Unreachable
 from dualsys.bridge.fleet_server import FleetConfig, FleetServer
 from dualsys.bridge.frames import WIRE_VERSION
 from dualsys.bridge.handshake import Hello
 from dualsys.bridge.parts import PartConfig
 from dualsys.bridge.scene import Episode
 from dualsys.bridge.sensed import SensedCodec
-from dualsys.bridge.server_line import OwnServer
+from dualsys.bridge.server_line import OwnServer, ServerLine
 from dualsys.bridge.wire import SubgoalCodec
 from dualsys.settings import RestartConfig
 from dualsys.testing import fake_embodiment
@@ -188,6 +191,17 @@ def test_a_reset_that_raises_fails_for_its_robot_and_the_server_goes_on() -> Non
     serve(story, "planner_with_one_bad_reset")
 
 
+def test_a_server_tells_for_how_long_it_has_been_loading_and_then_no_more() -> None:
+    async def story(server: FleetServer) -> None:
+        assert (await server.report())["loading_s"] is None
+
+    loading = FleetServer(FLEET.model_dump_json(), "here")
+    answer = asyncio.run(loading.join(application("arm")))
+    assert (answer["ready"], answer["node"]) == (False, "here")
+    assert answer["loading_s"] > 0.0
+    serve(story)
+
+
 def test_a_server_that_plans_no_more_says_so_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a defect of ours")
@@ -218,3 +232,100 @@ def test_whoever_made_a_server_that_plans_no_more_makes_another() -> None:
     assert ray.killed == [first]
     assert source.get() is not first
     assert source.restarts == 1
+
+
+class SilentRay(CountingRay):
+    """Has one node, whose daemon's port this is, and a server on it that gives no answer."""
+
+    class exceptions:
+        """Ray's own, as far as they are asked for."""
+
+        class RayError(Exception): ...
+
+        class GetTimeoutError(RayError): ...
+
+        class ActorDiedError(RayError): ...
+
+        class ActorUnschedulableError(RayError): ...
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    def remote(self, server: type) -> Any:
+        method = SimpleNamespace(remote=lambda *_: None)
+        made = SimpleNamespace(remote=lambda _: SimpleNamespace(serve=method, report=method))
+        return SimpleNamespace(options=lambda **_: made)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        where = {"NodeManagerAddress": "127.0.0.1", "NodeManagerPort": self._port}
+        return [{"NodeID": "here", "Alive": True, **where}]
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def get(self, answer: Any, *, timeout: float) -> Any:
+        raise self.exceptions.GetTimeoutError
+
+
+@pytest.fixture
+def daemon() -> Iterator[socket.socket]:
+    """Takes connections until it is closed, as a node's daemon does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def silent(port: int, **limits: float) -> tuple[SilentRay, ServerLine]:
+    ray = SilentRay(port)
+    values = {"hangs_after_s": 0.01, "starts_within_s": 60.0} | limits
+    return ray, ServerLine(ray, OwnServer(ray, FLEET, {}, restart=RestartConfig(), **values))
+
+
+def ask(line: ServerLine, times: int = 1) -> None:
+    for _ in range(times):
+        with pytest.raises(Unreachable, match="no answer"):
+            line.call("report")
+        time.sleep(0.02)
+
+
+def test_a_server_that_answers_nobody_is_ended_while_its_node_does(daemon: socket.socket) -> None:
+    ray, line = silent(daemon.getsockname()[1])
+    ask(line, 2)
+    assert ray.killed == [], "nobody knows yet where it is: it may wait for its node"
+    line.watch({"node": "here"})
+    ask(line)
+    assert len(ray.killed) == 1
+
+
+def test_a_server_that_loads_may_be_silent_for_longer(daemon: socket.socket) -> None:
+    ray, line = silent(daemon.getsockname()[1])
+    ask(line)
+    line.watch({"node": "here", "loading_s": 1.0})
+    ask(line, 2)
+    assert ray.killed == []
+    line.watch({"node": "here", "loading_s": 61.0})
+    assert len(ray.killed) == 1, "it says itself that it has been loading for too long"
+
+
+def test_a_server_behind_a_cut_link_is_kept_also_when_the_link_is_back(daemon: socket.socket) -> None:
+    host, port = daemon.getsockname()
+    ray, line = silent(port)
+    ask(line)
+    line.watch({"node": "here"})
+    daemon.close()
+    ask(line, 2)
+    with socket.create_server((host, port)):
+        ask(line, 2)
+    assert ray.killed == [], "Ray needs its time until calls come through again"
+
+
+def test_a_pause_of_whoever_asks_is_no_silence_of_the_server(
+    daemon: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray, line = silent(daemon.getsockname()[1], hangs_after_s=30.0)
+    ask(line)
+    line.watch({"node": "here"})
+    now_s = time.monotonic()
+    monkeypatch.setattr(server_line, "monotonic", lambda: now_s + 1000.0)
+    ask(line)
+    assert ray.killed == []

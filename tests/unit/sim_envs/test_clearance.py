@@ -12,10 +12,11 @@ from dualsys.embodiment import EmbodimentSpec, Joint
 from dualsys.errors import ConfigError
 from dualsys.safety import SafetyGate
 from dualsys.settings import SafetyConfig
-from dualsys.sim_envs.clearance import MujocoClearance, WorkspaceBox
+from dualsys.sim_envs.clearance import MujocoClearance
 from dualsys.sim_envs.humanoid.body_clearance import body_clearance
 from dualsys.sim_envs.humanoid.robot import HOME, JOINT_NAMES
 from dualsys.testing import ReachEnvironment
+from dualsys.workspace_box import WorkspaceBox
 
 DT_S = 0.002
 SLIDER = mujoco.MjModel.from_xml_string("""

@@ -165,7 +165,8 @@ class Visit:
             self._first.wait()
             self._had = tick["subgoals"]
             self._servers.enter_context(served(self._nodes))
-        elif len(self.pids) == 1 and planner["server"].get("pid", self.pids[0]) != self.pids[0]:  # asked twice, it would die of it
+        elif len(self.pids) == 1 and planner["server"].get("pid", self.pids[0]) != self.pids[0]:
+            # Once: asked twice, it would die of it.
             self.pids.append(planner["server"]["pid"])
             os.kill(tick["pid"], signal.SIGTERM)
 

@@ -12,11 +12,11 @@ from dualsys.bridge.repeated import RepeatedWarnings
 from dualsys.bridge.reporter import Reporter
 from dualsys.bridge.scene import Episode
 from dualsys.bridge.senses import Senses
-from dualsys.chunking import moved_on, problem_of
+from dualsys.chunking import problem_of
 from dualsys.events import ChunkRequest
-from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Clock, Preparing
-from dualsys.provenance import sign_chunk
+from dualsys.provenance import prefix_at, sign_chunk
 from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
@@ -144,7 +144,9 @@ class ActorLoop:
         if episode.key != self._attempt:
             self._actor.reset(seed=episode.model_seed)
             self._attempt = episode.key
-        chunk: Any = self._actor.act(observation, subgoal, self._prefix(request, observation))
+        self._counts["guided"] += request.prefix is not None
+        prefix = prefix_at(request, observation.stamp_s, dt_s=self._actor.dt_s, stepped=self._stepped)
+        chunk: Any = self._actor.act(observation, subgoal, prefix)
         usable = isinstance(chunk, ActionChunk)
         problem = problem_of(chunk, self._actor.embodiment.num_actions, now_s=observation.stamp_s) if usable else "type"
         if problem is not None:
@@ -166,14 +168,6 @@ class ActorLoop:
         except Exception as error:
             # Then it times out: what can't be written now may be the next time.
             self._fail("failures", f"request {request} cannot be ended: {type(error).__name__}: {error}", error)
-
-    def _prefix(self, request: ChunkRequest, observation: Observation) -> ActionPrefix | None:
-        """The rows that run, from the observation's moment on: newer than the request's where something took time."""
-        if request.prefix is None:
-            return None
-        later_s = observation.stamp_s - request.stamp_s
-        self._counts["guided"] += 1
-        return moved_on(request.prefix, later_s / self._actor.dt_s, self._stepped)
 
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
         self._counts[counter] += 1

@@ -19,7 +19,6 @@ from typing import Any, final
 import numpy as np
 
 from dualsys.bridge.virtual_time import LateResult, require_latencies
-from dualsys.chunking import moved_on
 from dualsys.clock import Grid, Ticker
 from dualsys.decision import DecisionCore
 from dualsys.errors import ConfigError
@@ -39,9 +38,9 @@ from dualsys.events import (
 )
 from dualsys.guidance import require_guidance
 from dualsys.image_ages import ImageAges
-from dualsys.messages import ActionChunk, ActionPrefix, Command, FloatArray, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
-from dualsys.provenance import arrival_of, attempt_seed, sign_chunk, sign_subgoal, subgoal_problem
+from dualsys.provenance import arrival_of, attempt_seed, prefix_at, sign_chunk, sign_subgoal, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import StalenessConfig, TimingConfig, image_staleness
 from dualsys.tape import Tape
@@ -277,7 +276,8 @@ class InlineDriver:
             return False
         now_s = observation.stamp_s
         subgoal = self._subgoal if request.use_subgoal else None
-        value: Any = self._actor.act(observation, subgoal, self._prefix(request, now_s))
+        prefix = prefix_at(request, now_s, dt_s=self._actor.dt_s, stepped=self.core.groups.stepped)
+        value: Any = self._actor.act(observation, subgoal, prefix)
         if isinstance(value, ActionChunk):
             value = sign_chunk(value, request, subgoal)
         self._acting = LateResult(ready_s=now_s + self.timing.actor_latency_s, value=value)
@@ -285,11 +285,3 @@ class InlineDriver:
             return False
         self._deliver(now_s)
         return True
-
-    def _prefix(self, request: ChunkRequest, now_s: float) -> ActionPrefix | None:
-        """The rows that run, from the observation's moment on: later than the request's where that has waited."""
-        if request.prefix is None:
-            return None
-        velocities = self.core.embodiment.velocities
-        stepped = velocities if velocities.any() else None
-        return moved_on(request.prefix, (now_s - request.stamp_s) / self._actor.dt_s, stepped)

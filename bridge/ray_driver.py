@@ -8,7 +8,6 @@ node the hosts that the supervisor wants, tells what becomes of them, and takes 
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, final
 from dualsys.bridge.boxes import SharedBoxes, status_box
 from dualsys.bridge.planner_server import ACTOR_OPTIONS, PlannerServer
 from dualsys.bridge.process_life import run_process
-from dualsys.bridge.ray_cluster import first_words, start_ray
+from dualsys.bridge.ray_cluster import first_words, start_ray, takes_connections
 from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.clock import MonotonicClock
@@ -79,24 +78,18 @@ class RayHead:
     def __init__(self, address: str, *, gone_after_s: float) -> None:
         self.address = address
         self.gone_after_s = gone_after_s
+        host, _, port = address.rpartition(":")
+        self._place = host.strip("[]"), int(port)
         self._answered_s = monotonic()
         self._next_s = 0.0
 
     def is_dead(self) -> bool:
         """Ask now and then; whether it has not answered for too long."""
         if monotonic() >= self._next_s:
-            if self._answers():
+            if takes_connections(self._place, _CONNECT_WITHIN_S):
                 self._answered_s = monotonic()
             self._next_s = monotonic() + min(_HEAD_PERIOD_S, self.gone_after_s / 2)
         return monotonic() - self._answered_s > self.gone_after_s
-
-    def _answers(self) -> bool:
-        host, _, port = self.address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_WITHIN_S).close()
-        except OSError:
-            return False
-        return True
 
 
 @final

@@ -16,7 +16,7 @@ from typing import IO, Any, Self, final
 
 import numpy as np
 
-from dualsys.bridge.tape_forms import as_number, kept_fields
+from dualsys.bridge.tape_forms import NESTED, ROWS, TEXTS, VECTORS, as_number, kept_fields
 from dualsys.errors import BridgeError, TapeError
 from dualsys.events import (
     ChunkArrived,
@@ -32,7 +32,7 @@ from dualsys.events import (
     SubgoalArrived,
     Tick,
 )
-from dualsys.messages import ActionChunk, ActionPrefix, Command
+from dualsys.messages import Command
 from dualsys.tape import Record, TapeHead
 
 TOPICS: dict[type, str] = {
@@ -51,9 +51,6 @@ TOPICS: dict[type, str] = {
     Command: "/command",
 }
 _KINDS: dict[str, Any] = {topic: kind for kind, topic in TOPICS.items()}
-_NESTED: dict[str, Any] = {"chunk": ActionChunk, "prefix": ActionPrefix}
-_ARRAYS = frozenset({"position", "state", "rows", "target"})
-_TEXTS = frozenset({"kind", "detail", "reason", "source", "guidance", "reaction"})
 _METADATA = "dualsys"
 
 
@@ -229,13 +226,13 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in _NESTED and isinstance(value, dict):
-        return _build(_NESTED[name], value)
-    if name in _ARRAYS:
+    if name in NESTED and isinstance(value, dict):
+        return _build(NESTED[name], value)
+    if name in VECTORS or name == ROWS:
         return np.array(_numbers(value), dtype=np.float64)
     if name == "limited":
         return tuple(value)
-    return float(value) if isinstance(value, str) and name not in _TEXTS else value
+    return float(value) if isinstance(value, str) and name not in TEXTS else value
 
 
 def _numbers(value: Any) -> Any:

@@ -14,6 +14,11 @@ import numpy as np
 
 from dualsys.messages import ActionChunk, ActionPrefix, FloatArray
 
+VECTORS = ("position", "state", "target")
+ROWS = "rows"
+TEXTS = ("kind", "detail", "reason", "source", "guidance", "reaction")
+NESTED: Mapping[str, type] = MappingProxyType({"chunk": ActionChunk, "prefix": ActionPrefix})
+"""Fields of all records by name, whichever record they are of: what isn't named holds a number."""
 NO_INTEGER = 2**62
 """In place of what is no number: larger than any that the core takes."""
 _LARGEST = 2**63
@@ -80,14 +85,13 @@ def _as_nested(kind: type) -> Callable[[Any], dict[str, Any] | None]:
 
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    dict.fromkeys(("position", "state", "target"), as_vector)
-    | dict.fromkeys(("kind", "detail", "reason", "source", "guidance", "reaction"), as_text)
+    dict.fromkeys(VECTORS, as_vector)
+    | dict.fromkeys(TEXTS, as_text)
     | dict.fromkeys(("sequence", "epoch", "request", "number", "inference_delay"), as_integer)
     | dict.fromkeys(("chunk_sequence", "subgoal_sequence", "subgoal_epoch"), as_integer)
+    | {name: _as_nested(kind) for name, kind in NESTED.items()}
     | {
-        "rows": as_rows,
-        "chunk": _as_nested(ActionChunk),
-        "prefix": _as_nested(ActionPrefix),
+        ROWS: as_rows,
         "limited": list,
         "use_subgoal": bool,
         "claims": lambda value: value if isinstance(value, bool) else None,

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from dualsys.chunking import is_duration, is_number
+from dualsys.chunking import Columns, is_duration, is_number, moved_on
 from dualsys.embodiment import SubgoalSpec
 from dualsys.events import ChunkRequest, SubgoalArrived
-from dualsys.messages import ActionChunk, LatentSubgoal
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal
 
 
 def sign_subgoal(
@@ -37,6 +37,22 @@ def sign_chunk(chunk: ActionChunk, request: ChunkRequest, subgoal: LatentSubgoal
         subgoal_age_s=subgoal.age_s(chunk.start_stamp_s),
         subgoal_progress=-1.0 if subgoal.progress is None else subgoal.progress,
     )
+
+
+def prefix_at(
+    request: ChunkRequest, stamp_s: float, *, dt_s: float, stepped: Columns | None = None
+) -> ActionPrefix | None:
+    """The rows of a request that run, from an observation's moment on; None where there are none, or none any more.
+
+    Args:
+        request: Its prefix is of the request's own moment.
+        stamp_s: Of the observation that is acted on: newer where something took time.
+        dt_s: Between two rows.
+        stepped: As for `dualsys.chunking.target_at`.
+    """
+    if request.prefix is None:
+        return None
+    return moved_on(request.prefix, (stamp_s - request.stamp_s) / dt_s, stepped)
 
 
 def attempt_seed(seed: int, attempt: int) -> int:

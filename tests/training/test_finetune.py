@@ -14,9 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dualsys import sim_envs
 from dualsys.app import cli
-from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.train import build_learner
 from dualsys.app.training.display import TrainingDisplay
@@ -28,7 +26,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.messages import Observation
 from dualsys.planner.vlm_planner import VLMPlanner
-from tests.training.training_parts import OPTIONS, curve, record_touch
+from tests.training.training_parts import OPTIONS, curve, last_command, record_touch
 
 SMALL = ["--steps", "4", "--validate-every", "2", "--batch-size", "4"]
 pytestmark = pytest.mark.slow
@@ -75,12 +73,7 @@ def planner_of(checkpoint: Path) -> VLMPlanner:
 
 def acts(checkpoint: Path) -> bool:
     """Whether the actor commands the robot on a subgoal of the planner's."""
-    environment = sim_envs.make("humanoid/point", seed=8000, images="on-demand")
-    with Controller.from_checkpoint(checkpoint, embodiment=environment.embodiment) as controller:
-        for _ in range(15):
-            sent = controller.step(environment.observe())
-            environment.step(sent.target)
-    environment.close()
+    sent = last_command(checkpoint, "humanoid/point")
     return sent.source == "actor" and sent.subgoal_sequence >= 0
 
 

@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from dualsys import sim_envs
-from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.train import main
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.trainer import learning_rate
 from dualsys.errors import CheckpointError, ConfigError
-from tests.training.training_parts import command, curve, killed_training, record_touch
+from tests.training.training_parts import command, curve, killed_training, last_command, record_touch
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +41,7 @@ def test_a_killed_training_resumes_to_the_same_curve_and_weights(dataset: Path, 
     for file in ("planner.safetensors", "actor.safetensors", "statistics.json"):
         assert (killed / file).read_bytes() == (whole / file).read_bytes()
     assert (whole / "training/curves.png").stat().st_size > 0
-    _acts(whole)
-
-
-def _acts(checkpoint: Path) -> None:
-    environment = sim_envs.make("humanoid/touch", seed=8000, images="on-demand")
-    with Controller.from_checkpoint(checkpoint, embodiment=environment.embodiment) as controller:
-        for _ in range(15):
-            sent = controller.step(environment.observe())
-            environment.step(sent.target)
-    environment.close()
+    sent = last_command(whole, "humanoid/touch")
     assert sent.source == "actor"
     assert sent.subgoal_sequence >= 0
 

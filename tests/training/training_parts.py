@@ -8,7 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from dualsys import sim_envs
+from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
+from dualsys.messages import Command
 
 OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]
 
@@ -28,6 +31,17 @@ def curve(out: Path) -> list[dict[str, float]]:
     """What was logged, without what the clock said."""
     lines = [json.loads(line) for line in (out / "training/log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds_per_step"} for line in lines]
+
+
+def last_command(checkpoint: Path, task: str) -> Command:
+    """What a controller sends after fifteen steps of a task."""
+    environment = sim_envs.make(task, seed=8000, images="on-demand")
+    with Controller.from_checkpoint(checkpoint, embodiment=environment.embodiment) as controller:
+        for _ in range(15):
+            sent = controller.step(environment.observe())
+            environment.step(sent.target)
+    environment.close()
+    return sent
 
 
 def killed_training(dataset: Path, out: Path) -> None:

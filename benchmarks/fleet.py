@@ -35,7 +35,7 @@ from dualsys.settings import RestartConfig
 BATCHED, ONE_BY_ONE = "batched", "one by one"
 WAYS = (BATCHED, ONE_BY_ONE)
 _LOADS_WITHIN_S = 300.0
-_WARM_UP_S = 1.0
+_WARM_UP_SUBGOALS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,8 @@ def _block(
         ]
         for robot in robots:
             stack.enter_context(robot)
-        time.sleep(_WARM_UP_S + 1 / config.planner_hz)
+        for robot in robots:
+            robot.await_subgoals(_WARM_UP_SUBGOALS, within_s=_LOADS_WITHIN_S)
         before = line.call("report")
         for robot in robots:
             robot.measure(True)

@@ -143,6 +143,14 @@ class Robot:
         self.failures = int((self._status.read() or {}).get("failures", 0))
         self._stack.close()
 
+    def await_subgoals(self, count: int, *, within_s: float) -> None:
+        """Wait until it has had so many. Raises `TimeoutError`."""
+        until_s = self._clock.now_s() + within_s
+        while self._subgoals.last_sequence < count - 1:
+            if self._clock.now_s() > until_s:
+                raise TimeoutError(f"{self._name} has had {self._subgoals.last_sequence + 1} subgoals in {within_s} s")
+            self._stop.wait(0.05)
+
     def measure(self, measures: bool) -> None:
         """Begin or end to count."""
         self._measures = measures

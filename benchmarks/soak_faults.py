@@ -7,11 +7,19 @@ from typing import final
 import numpy as np
 
 from dualsys.messages import FloatArray, Observation
-from dualsys.testing.faults import Failure
+from dualsys.testing.faults import (
+    ClockJump,
+    Delayed,
+    Dropped,
+    Duplicated,
+    Failure,
+    Reordered,
+    SpoiledState,
+    StreamFault,
+)
 
 _PART_FAILURES: tuple[Failure, ...] = ("nan", "infinite", "shape", "stamp", "nothing")
 _LONGEST_CALLS = 60
-SENSOR_FAULTS = ("not-a-number", "frozen", "clock-ahead", "clock-behind")
 OTHER_FAULTS = ("push", "stop")
 
 
@@ -47,6 +55,19 @@ class RandomFailures(Sequence[Failure]):
 
 
 @final
+class _StuckState:
+    """The state stays what it was, its stamps go on: an encoder that nobody reads any more."""
+
+    def __init__(self) -> None:
+        self._state: FloatArray | None = None
+
+    def __call__(self, observation: Observation, *, active: bool) -> Observation:
+        if not active or self._state is None:
+            self._state = observation.state
+        return replace(observation, state=self._state)
+
+
+@final
 class SensorFaults:
     """What the robot's own senses, its clock and its surroundings do wrong: a fault every so often, some for a while.
 
@@ -60,18 +81,27 @@ class SensorFaults:
         self._every_s = every_s
         self._next_s = float(self._rng.exponential(every_s))
         self._kind, self._until_s = "", 0.0
-        self._seen: Observation | None = None
-        self.counts = dict.fromkeys((*SENSOR_FAULTS, *OTHER_FAULTS), 0)
+        self._streams: dict[str, StreamFault] = {
+            "not-a-number": SpoiledState("nan"),
+            "stuck": _StuckState(),
+            "dropped": Dropped(),
+            "delayed": Delayed(10),
+            "reordered": Reordered(),
+            "duplicated": Duplicated(),
+            "clock-ahead": ClockJump(5.0),
+            "clock-behind": ClockJump(-5.0),
+        }
+        self._kinds = (*self._streams, *OTHER_FAULTS)
+        self.counts = dict.fromkeys(self._kinds, 0)
 
     def look(self, now_s: float) -> str:
-        """What begins at this moment: a word of `SENSOR_FAULTS` or `OTHER_FAULTS`, or nothing."""
+        """What begins at this moment: a key of `counts`, or nothing."""
         if now_s < self._next_s:
             return ""
-        kinds = (*SENSOR_FAULTS, *OTHER_FAULTS)
-        kind = kinds[self._rng.integers(len(kinds))]
+        kind = self._kinds[self._rng.integers(len(self._kinds))]
         self._next_s = now_s + float(self._rng.exponential(self._every_s))
         self.counts[kind] += 1
-        if kind in SENSOR_FAULTS:
+        if kind in self._streams:
             self._kind, self._until_s = kind, now_s + float(self._rng.uniform(0.02, 3.0))
         return kind
 
@@ -85,11 +115,6 @@ class SensorFaults:
 
     def spoil(self, observation: Observation) -> Observation:
         """An observation as it arrives."""
-        if observation.stamp_s >= self._until_s or self._seen is None:
-            self._seen = observation
-            return observation
-        if self._kind == "not-a-number":
-            return replace(observation, state=np.full_like(observation.state, np.nan))
-        if self._kind == "frozen":
-            return replace(observation, state=self._seen.state)
-        return replace(observation, stamp_s=observation.stamp_s + (5.0 if self._kind == "clock-ahead" else -5.0))
+        active = self._kind if observation.stamp_s < self._until_s else ""
+        arriving = {name: fault(observation, active=name == active) for name, fault in self._streams.items()}
+        return arriving.get(active, observation)

@@ -22,7 +22,17 @@ from dualsys.replay import replay
 from dualsys.telemetry import read_log
 from dualsys.testing.limits import check_limits
 
-FAULTS = ("kill planner", "kill actor", "kill camera", "hang planner", "pause planner", "pause actor", "pause camera")
+FAULTS = (
+    "kill planner",
+    "kill actor",
+    "kill camera",
+    "kill head",
+    "hang planner",
+    "pause planner",
+    "pause actor",
+    "pause camera",
+)
+"""`head` is Ray's; where the planner runs without Ray there is none to kill."""
 _WEIGHED = ("planner", "actor", "camera", "tick")
 _WEIGH_EVERY_S = 10.0
 
@@ -72,7 +82,7 @@ class RandomHarm:
     def _harm(self, progress: Progress, now_s: float) -> None:
         fault = self.rng.choice(FAULTS)
         what, part = fault.split()
-        pid = progress.statuses.get(part, {}).get("pid")
+        pid = ray_head(progress) if part == "head" else progress.statuses.get(part, {}).get("pid")
         if pid is None:
             return
         self.counts[fault] += 1
@@ -89,6 +99,16 @@ class RandomHarm:
             mb = resident_mb(pid) if pid is not None else 0.0
             if mb:
                 self.weights[name].append((progress.seconds / 3600.0, mb))
+
+
+def ray_head(progress: Progress) -> int | None:
+    """Process of the head of the run's own Ray cluster; None where there is none."""
+    driver = progress.statuses.get("launcher", {}).get("pid")
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # Processes end while we look.
+            if comm.read_text() == "gcs_server\n" and os.getsid(int(comm.parent.name)) == driver:
+                return int(comm.parent.name)
+    return None
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -23,7 +23,7 @@ from dualsys.testing.limits import check_limits
 
 BLOCK_S = 600.0
 """Virtual time between two looks at memory, limits and tapes."""
-_EPISODE_S = (20.0, 600.0)
+_SHORTEST_EPISODE_S = 20.0
 _KEPT = 3
 
 
@@ -36,11 +36,19 @@ class VirtualSoak:
         control_hz: Rate of ticks.
         fault_every_s: Mean time between two faults of senses, clock and surroundings; models fail besides.
         part_mb: Size of a tape's part.
+        longest_episode_s: Of episodes that last from 20 s to this.
         seed: Of everything.
     """
 
     def __init__(
-        self, folder: Path, *, control_hz: float, fault_every_s: float, part_mb: float = 16.0, seed: int = 0
+        self,
+        folder: Path,
+        *,
+        control_hz: float,
+        fault_every_s: float,
+        part_mb: float = 16.0,
+        longest_episode_s: float = 600.0,
+        seed: int = 0,
     ) -> None:
         embodiment = point_mass_embodiment()
         config = CoreConfig(actor_hz=5.0, chunk=StalenessConfig(fresh_s=0.3, usable_s=0.6, expire_s=1.2))
@@ -61,10 +69,12 @@ class VirtualSoak:
         self._faults = SensorFaults(seed, fault_every_s)
         self._plant = PointMass(self._dt_s)
         self._rng = np.random.default_rng(seed)
+        self._longest_episode_s = longest_episode_s
         self._embodiment = embodiment
         self._commands: list[dict[str, Any]] = []
         self._stopped_until_s = float("inf")
         self.ticks = self.episodes = self.outside = 0
+        self._newest_part: Path | None = None
         self._tape: dict[str, Any] = {}
 
     def blocks(self, hours: float) -> Iterator[dict[str, Any]]:
@@ -72,8 +82,7 @@ class VirtualSoak:
         end_s, next_s = 3600.0 * hours, 0.0
         with TapeJudge() as judge:
             while self._plant.time_s + 0.5 * self._dt_s < end_s:
-                self._episode(min(end_s, self._plant.time_s + float(self._rng.uniform(*_EPISODE_S))))
-                judge.judge(self._reel.files[:-1])
+                self._episode(min(end_s, self._plant.time_s + self._draw_episode_s()), judge)
                 if self._plant.time_s >= next_s:
                     yield {"hours": self._plant.time_s / 3600.0, "resident_mb": resident_mb(), "ticks": self.ticks}
                     next_s += BLOCK_S
@@ -100,7 +109,10 @@ class VirtualSoak:
             "counters": dict(status.counts),
         }
 
-    def _episode(self, end_s: float) -> None:
+    def _draw_episode_s(self) -> float:
+        return float(self._rng.uniform(_SHORTEST_EPISODE_S, self._longest_episode_s))
+
+    def _episode(self, end_s: float, judge: TapeJudge) -> None:
         self._driver.reset(self._plant.observe(), seed=self.episodes)
         self.episodes += 1
         while self._plant.time_s + 0.5 * self._dt_s < end_s:
@@ -114,8 +126,16 @@ class VirtualSoak:
             self._commands.append({"target": command.target, "source": command.source})
             self._plant.step(command.target, self._faults.push() if kind == "push" else None)
             self.ticks += 1
+            self._judge_finished_parts(judge)
         self.outside += check_limits(self._commands, self._embodiment, self._dt_s).outside
         self._commands.clear()
+
+    def _judge_finished_parts(self, judge: TapeJudge) -> None:
+        """Each as soon as it is finished: only the newest stay on disk."""
+        *finished, newest = self._reel.files
+        if newest != self._newest_part:
+            self._newest_part = newest
+            judge.judge(finished)
 
     def _release(self) -> float:
         """End an emergency stop; when to try again, where nobody can tell at present where the mass is."""

@@ -6,6 +6,7 @@ validate and they generate: `check_observation` at the borders, `fake_observatio
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from typing import Literal, Self
 
@@ -166,6 +167,12 @@ class EmbodimentSpec(Spec):
         if not np.all(np.isfinite(state)):
             bad = [self.state_names[i] for i in np.flatnonzero(~np.isfinite(state))]
             raise InvalidObservation(f"{self.name}: state is not finite at {bad}")
+        for name, stamp_s in [("the state", observation.stamp_s), *observation.image_stamps_s.items()]:
+            if not math.isfinite(stamp_s):
+                raise InvalidObservation(
+                    f"{self.name}: the stamp of {name} is {stamp_s}; give the seconds at which it was sensed, on the "
+                    "robot's clock"
+                )
         if not cameras:
             return
         for camera in self.cameras:

@@ -52,11 +52,13 @@ _TINY_PALIGEMMA: dict[str, Any] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests take turns."""
+    """Tell which tests take turns, and which share a training: each file's, recorded and trained once."""
     for item in items:
         for group, folders in _TAKING_TURNS.items():
             if any(item.path.is_relative_to(folder) for folder in folders):
                 item.add_marker(pytest.mark.xdist_group(group))
+        if item.path.is_relative_to(_TESTS / "training"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,11 @@ class RunConfig:
             self._check_planner_elsewhere()
         elif self.robot:
             raise ConfigError("--robot is this robot's name at a --planner-server: give that, too")
+        elif self.ray_address is not None and self.launcher != "ray":
+            raise ConfigError(
+                f"--ray-address is where Ray runs the planner, --launcher {self.launcher} runs it without: leave out "
+                "one of the two"
+            )
         if not self.record_part_mb >= 0 or self.record_keep < 0 or self.record_keep == 1:
             raise ConfigError("--record-part-mb must not be below 0; --record-keep is 0 (all) or 2 and above")
         if self.record_keep and not self.record_part_mb:

@@ -27,7 +27,8 @@ REDUCED: dict[str, dict[str, str]] = {
     "pytest examples/own_task": {},
     "demos": {"--episodes": "3", "--workers": "1"},
     "data check": {},
-    "train": STEPS,
+    # Two workers are Ray Train's, which `tests/training/test_train_workers.py` is about.
+    "train": STEPS | {"--workers": "1"},
     "finetune": STEPS,
     "eval": {"--episodes": "1", "--workers": "1", "--videos": "1"},
     # The suite and the expert are a third party's: workers must find them, too.

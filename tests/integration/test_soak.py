@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_hours_go_by_within_limits_and_are_decided_again(tmp_path: Path) -> None:
-    soak = VirtualSoak(tmp_path, control_hz=20.0, fault_every_s=5.0, part_mb=1.0)
-    blocks = list(soak.blocks(0.75))
-    figures = {"virtual": soak.report() | memory_of(blocks, 0.75)}
+    soak = VirtualSoak(tmp_path, control_hz=20.0, fault_every_s=5.0, part_mb=1.0, longest_episode_s=120.0)
+    blocks = list(soak.blocks(0.6))
+    figures = {"virtual": soak.report() | memory_of(blocks, 0.6)}
     virtual = figures["virtual"]
-    assert virtual["ticks"] == 0.75 * 3600 * 20
+    assert virtual["ticks"] == 0.6 * 3600 * 20
     assert min(virtual["faults"].values()) > 10
-    assert len(virtual["samples"]) >= 4
+    assert len(virtual["samples"]) >= 3
     assert min(mb for _, mb in virtual["samples"]) > 20.0
     assert virtual["tape"]["parts"] > virtual["tape"]["parts_on_disk"] == len(list(tmp_path.iterdir())) == 3
     verdict = verdict_of(figures)
@@ -32,7 +32,7 @@ def test_hours_go_by_within_limits_and_are_decided_again(tmp_path: Path) -> None
     draw(figures, tmp_path / "plot.png")
     with (tmp_path / "table").open("w") as file:
         Console(file=file, width=200).print(table(figures))
-    assert "54000 commands, 0 differ" in (tmp_path / "table").read_text()
+    assert "43200 commands, 0 differ" in (tmp_path / "table").read_text()
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from dualsys.testing.faults.processes import kill as kill
 from dualsys.testing.faults.processes import slowed as slowed
 from dualsys.testing.faults.processes import stop as stop
 from dualsys.testing.faults.processes import stopped as stopped
+from dualsys.testing.faults.processes import waited_s as waited_s
 from dualsys.testing.faults.robots import FaultyRobot as FaultyRobot
 from dualsys.testing.faults.streams import ClockJump as ClockJump
 from dualsys.testing.faults.streams import Delayed as Delayed

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def kill(pid: int) -> None:
@@ -68,3 +69,21 @@ def _pace(pid: int, runs_s: float, stands_s: float, ended: threading.Event) -> N
             return
         ended.wait(stands_s)
         go_on(pid)
+
+
+def waited_s(pid: int) -> float:
+    """Time for which a process was ready to run and no processor was free, or a host had taken it, in seconds.
+
+    What a process missed for want of a processor is the machine's doing. One that waits for another process sleeps, and
+    sleeping isn't counted here. Of the process's main thread, from Linux's `schedstat`, and the whole machine's steal
+    time; 0 where the kernel doesn't tell.
+
+    Raises `ProcessLookupError` where there is no such process.
+    """
+    try:
+        queued_ns = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+        stolen = int(Path("/proc/stat").read_text().split(maxsplit=9)[8])
+    except FileNotFoundError:
+        os.kill(pid, 0)
+        return 0.0
+    return queued_ns / 1e9 + stolen / os.sysconf("SC_CLK_TCK")

@@ -120,6 +120,8 @@ GOOD = ARM.fake_observation(np.random.default_rng(0))
         (replace(GOOD, state=np.array([0.0, np.nan, 0.0])), r"state is not finite at \['joint1'\]"),
         (replace(GOOD, state=np.zeros(4)), r"state has shape \(4,\), expected \(3,\)"),
         (replace(GOOD, images={}), "no image from camera 'head'"),
+        (replace(GOOD, stamp_s=np.inf), "the stamp of the state is inf; give the seconds"),
+        (replace(GOOD, image_stamps_s={"head": np.nan}), "the stamp of head is nan"),
         (
             replace(GOOD, images={"head": np.zeros((6, 4, 3), np.uint8)}),
             r"camera 'head' gave uint8 \(6, 4, 3\), expected",

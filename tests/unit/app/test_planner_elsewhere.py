@@ -30,6 +30,10 @@ def test_a_planner_elsewhere_is_a_node_or_a_server() -> None:
         ({"planner_server": "a", "planner_standbys": 1}, "knows no --planner-standbys"),
         ({"planner_server": "a", "planner": "null"}, "--planner is what the server has been started with"),
         ({"planner_node": "=b"}, "a label is KEY=VALUE"),
+        (
+            {"launcher": "subprocess"},
+            "--ray-address is where Ray runs the planner, --launcher subprocess runs it without",
+        ),
         ({"robot": "g1"}, "--robot is this robot's name at a --planner-server"),
     ],
 )

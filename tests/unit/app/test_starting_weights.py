@@ -19,7 +19,7 @@ def make_planner(tokenizer: object, seed: int) -> VLMPlanner:
     config = VLMPlannerConfig(
         backbone="paligemma", architecture=ARCHITECTURE, readout=ReadoutConfig(num_tokens=2, dim=4, width=16)
     )
-    return VLMPlanner.build(config, tokenizer)  # type: ignore[arg-type]
+    return VLMPlanner.build(config, tokenizer)
 
 
 def test_an_extended_tokenizer_says_old_sentences_as_before_and_new_words_in_one_token_each(tmp_path: Path) -> None:

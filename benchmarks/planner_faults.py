@@ -1,6 +1,6 @@
 """What does the arm notice when its planner is killed, or hangs?
 
-    python -m benchmarks.planner_faults
+    python -m benchmarks.planner_faults             # an hour; --resume goes on with one that was broken off
 
 Runs `dualsys run --mode processes` again and again. Each time the planner has been well for a while it gets SIGKILL, or
 SIGSTOP, which only the age of its signs of life tells. Printed for each kind of fault, without and with a standby:
@@ -9,6 +9,7 @@ new subgoals came from another planner (for a hang, that includes the age at whi
 have without the separation stands in the last column: the ticks that a loop which waits for its planner would miss.
 """
 
+import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -54,25 +55,36 @@ class PlannerFaultsConfig:
     """Age of the newest sign of life at which a planner counts as hung."""
     launcher: Literal["ray", "subprocess"] = "ray"
     """Who runs the planner."""
+    resume: bool = False
+    """Go on from the runs that were finished before a run of the same options was broken off."""
     json: Path | None = None
     """File for the result instead of `benchmarks/results/planner_faults.json`; the plot lies beside it."""
 
 
 def main(config: PlannerFaultsConfig) -> None:
     """Run, print, write. Exits with 1 where the arm noticed something."""
-    sessions = []
-    for number, (standbys, kinds) in enumerate(plan(config)):
-        sessions.append(_run(config, number, standbys, kinds))
-        print(_line(sessions[-1]), flush=True)
+    path = config.json or RESULTS / "planner_faults.json"
+    finished = path.with_suffix(".runs.jsonl")
+    sessions = _finished(finished) if config.resume else []
+    with finished.open("a" if config.resume else "w", encoding="utf-8") as file:
+        for number, (standbys, kinds) in list(enumerate(plan(config)))[len(sessions) :]:
+            sessions.append(_run(config, number, standbys, kinds))
+            file.write(json.dumps(sessions[-1]) + "\n")
+            file.flush()
+            print(_line(sessions[-1]), flush=True)
     figures = result(config, sessions)
     console = Console()
     console.print(result_table(figures))
     for name, holds in figures["verdict"].items():
         console.print(f"{name.replace('_', ' ')}: {'yes' if holds else 'NO'}")
-    path = config.json or RESULTS / "planner_faults.json"
     print(write_report("planner_faults", figures, path))
+    finished.unlink()
     draw(figures, path.with_suffix(".png"))
     exit_unless(figures["verdict"])
+
+
+def _finished(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def plan(config: PlannerFaultsConfig) -> list[tuple[int, list[FaultKind]]]:

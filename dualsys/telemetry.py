@@ -129,13 +129,20 @@ def digest(array: np.ndarray[Any, Any]) -> str:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Lines of a log, in order; numbers come back to the bit. Raises `DatasetError` naming the line that is none."""
+    """Lines of a log, in order; numbers come back to the bit.
+
+    The end of a log whose process was killed in the midst of a line is left out.
+
+    Raises `DatasetError` naming the line that is none.
+    """
     lines = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError as error:
+                if not line.endswith("\n"):
+                    break
                 raise DatasetError(f"{path}:{number} is no line of a run log: {error.msg}") from error
     return lines
 

@@ -91,9 +91,16 @@ def test_a_log_goes_into_a_new_folder_or_says_why_not(tmp_path: Path) -> None:
 
 
 def test_a_torn_log_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text('{"kind": "end"}\n{"kind": "comm')
+    (tmp_path / "log").write_text('{"kind": "end"}\n{"kind": "comm\n{"kind": "end"}\n')
     with pytest.raises(DatasetError, match="log:2 is no line"):
         read_log(tmp_path / "log")
+
+
+@pytest.mark.parametrize("cut", [1, 8, 13])
+def test_the_end_of_a_log_whose_process_was_killed_is_left_out(tmp_path: Path, cut: int) -> None:
+    whole = '{"kind": "end"}\n{"kind": "é"}\n'.encode()
+    (tmp_path / "log").write_bytes(whole[: len(whole) - cut])
+    assert [line["kind"] for line in read_log(tmp_path / "log")] == ["end", "é"][: 2 if cut == 1 else 1]
 
 
 def test_a_log_is_closed_when_the_run_fails(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """The benchmark of planner faults, reduced: five kills and two hangs of a point mass's planner, real signals all."""
 
+import json
 import os
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.fault_session import recovery, run_session
-from benchmarks.planner_faults import PlannerFaultsConfig, draw, plan, result, result_table
+from benchmarks.planner_faults import PlannerFaultsConfig, draw, main, plan, result, result_table
 from dualsys.settings import PlannerLifeConfig
 from tests.integration import bridge_system
 
@@ -47,6 +50,17 @@ def test_the_arm_notices_neither_kills_nor_hangs(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "plot.png").stat().st_size > 0
     assert "kill, 1 standby" in (tmp_path / "table").read_text()
     assert not bridge_system.processes_of(f"faults-{os.getpid()}")
+    check_gone_on_with(sessions, tmp_path / "faults.json")
+
+
+def check_gone_on_with(sessions: list[dict[str, Any]], target: Path) -> None:
+    """A benchmark that was broken off after its last run has nothing left to do but to sum up."""
+    runs = target.with_suffix(".runs.jsonl")
+    runs.write_text("".join(f"{json.dumps(session)}\n" for session in sessions))
+    with suppress(SystemExit):  # how long a planner takes to be back is the machine's
+        main(replace(CONFIG, resume=True, json=target))
+    assert json.loads(target.read_text())["sessions"] == sessions
+    assert not runs.exists()
 
 
 def test_the_runs_hold_all_faults_and_take_turns() -> None:

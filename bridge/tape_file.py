@@ -175,18 +175,21 @@ def _messages(file: IO[bytes], path: Path) -> tuple[dict[str, str], list[tuple[i
     from mcap.exceptions import McapError
     from mcap.records import Channel, Message, Metadata
     from mcap.stream_reader import StreamReader
+    from zstandard import ZstdError
 
     told: dict[str, str] = {}
     messages: list[tuple[int, str, bytes]] = []
     topics: dict[int, str] = {}
     try:
-        for record in StreamReader(file).records:
+        for record in StreamReader(file, validate_crcs=True).records:
             if isinstance(record, Metadata) and record.name == _METADATA:
                 told = dict(record.metadata)
             elif isinstance(record, Channel):
                 topics[record.id] = record.topic
             elif isinstance(record, Message):
                 messages.append((record.sequence, topics[record.channel_id], record.data))
+    except (ValueError, KeyError, ZstdError) as error:  # a checksum, a text, a channel, packed data that is none
+        raise TapeError(f"{path} is damaged: {error}. Copy it again") from error
     except (McapError, EOFError, struct.error) as error:  # the last for a file that ends in the midst of a length
         if not told:
             raise TapeError(f"{path} is not a tape: {error}") from error

@@ -18,7 +18,7 @@ from dualsys.chunk_policies import build_policy
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import TapeError
-from dualsys.events import Fault, Started
+from dualsys.events import Fault, Observed, Started
 from dualsys.messages import Command, Observation
 from dualsys.replay import replay
 from dualsys.safety import SafetyGate
@@ -260,6 +260,27 @@ def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
         read_tape(tmp_path / "none.mcap")
     with pytest.raises(TapeError, match="version 2, this dualsys reads 1"):
         TapeHead.parse(head_of(CoreConfig(), TimingConfig()).model_copy(update={"version": 2}).model_dump_json(), "x")
+
+
+def test_a_tape_with_a_bit_turned_over_is_refused_or_whole(tmp_path: Path) -> None:
+    core, timing = CoreConfig(), TimingConfig(control_hz=100.0)
+    path = tmp_path / "run.mcap"
+    with TapeWriter(path, head_of(core, timing)) as tape:
+        for number in range(400):
+            tape.add(Observed(stamp_s=number / 100, state=np.random.default_rng(number).normal(size=3)))
+    whole, records = path.read_bytes(), [bits(record) for record in read_tape(path)[1]]
+    refused = 0
+    for place in np.linspace(0, len(whole) - 1, 150).astype(int):
+        broken = bytearray(whole)
+        broken[place] ^= 0x10
+        path.write_bytes(broken)
+        try:
+            found = [bits(record) for record in read_tape(path)[1]]
+        except TapeError:
+            refused += 1
+        else:  # an index that nobody reads, or all from there on is lost: what is given is what was written
+            assert found == records[: len(found)]
+    assert refused > 50
 
 
 def test_nothing_is_decided_again_from_a_start_with_the_stop_still_pressed() -> None:

@@ -28,6 +28,7 @@ from dualsys.app.run_config import RunConfig
 from dualsys.app.run_live import LiveTable
 from dualsys.checkpoint import Checkpoint
 from dualsys.settings import PlannerLifeConfig
+from dualsys.telemetry import read_log
 
 RECOVERY_LIMIT_S = 4.0
 """What a planner with a standby may take to be back."""
@@ -65,7 +66,7 @@ def main(config: PlannerFaultsConfig) -> None:
     """Run, print, write. Exits with 1 where the arm noticed something."""
     path = config.json or RESULTS / "planner_faults.json"
     finished = path.with_suffix(".runs.jsonl")
-    sessions = _finished(finished) if config.resume else []
+    sessions = read_log(finished) if config.resume and finished.exists() else []
     with finished.open("a" if config.resume else "w", encoding="utf-8") as file:
         for number, (standbys, kinds) in list(enumerate(plan(config)))[len(sessions) :]:
             sessions.append(_run(config, number, standbys, kinds))
@@ -81,10 +82,6 @@ def main(config: PlannerFaultsConfig) -> None:
     finished.unlink()
     draw(figures, path.with_suffix(".png"))
     exit_unless(figures["verdict"])
-
-
-def _finished(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def plan(config: PlannerFaultsConfig) -> list[tuple[int, list[FaultKind]]]:

@@ -82,7 +82,8 @@ class RandomHarm:
     def _harm(self, progress: Progress, now_s: float) -> None:
         fault = self.rng.choice(FAULTS)
         what, part = fault.split()
-        pid = ray_head(progress) if part == "head" else progress.statuses.get(part, {}).get("pid")
+        pid = progress.statuses.get("launcher" if part == "head" else part, {}).get("pid")
+        pid = ray_head(pid) if part == "head" else pid
         if pid is None:
             return
         self.counts[fault] += 1
@@ -101,9 +102,8 @@ class RandomHarm:
                 self.weights[name].append((progress.seconds / 3600.0, mb))
 
 
-def ray_head(progress: Progress) -> int | None:
-    """Process of the head of the run's own Ray cluster; None where there is none."""
-    driver = progress.statuses.get("launcher", {}).get("pid")
+def ray_head(driver: int | None) -> int | None:
+    """Process of the head of the cluster that a run's Ray driver has started; None where there is none."""
     for comm in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):  # Processes end while we look.
             if comm.read_text() == "gcs_server\n" and os.getsid(int(comm.parent.name)) == driver:

@@ -74,7 +74,6 @@ class VirtualSoak:
         self._commands: list[dict[str, Any]] = []
         self._stopped_until_s = float("inf")
         self.ticks = self.episodes = self.outside = 0
-        self._newest_part: Path | None = None
         self._tape: dict[str, Any] = {}
 
     def blocks(self, hours: float) -> Iterator[dict[str, Any]]:
@@ -82,7 +81,8 @@ class VirtualSoak:
         end_s, next_s = 3600.0 * hours, 0.0
         with TapeJudge() as judge:
             while self._plant.time_s + 0.5 * self._dt_s < end_s:
-                self._episode(min(end_s, self._plant.time_s + self._draw_episode_s()), judge)
+                self._episode(min(end_s, self._plant.time_s + self._draw_episode_s()))
+                judge.judge(self._reel.files[:-1])
                 if self._plant.time_s >= next_s:
                     yield {"hours": self._plant.time_s / 3600.0, "resident_mb": resident_mb(), "ticks": self.ticks}
                     next_s += BLOCK_S
@@ -112,7 +112,7 @@ class VirtualSoak:
     def _draw_episode_s(self) -> float:
         return float(self._rng.uniform(_SHORTEST_EPISODE_S, self._longest_episode_s))
 
-    def _episode(self, end_s: float, judge: TapeJudge) -> None:
+    def _episode(self, end_s: float) -> None:
         self._driver.reset(self._plant.observe(), seed=self.episodes)
         self.episodes += 1
         while self._plant.time_s + 0.5 * self._dt_s < end_s:
@@ -126,16 +126,8 @@ class VirtualSoak:
             self._commands.append({"target": command.target, "source": command.source})
             self._plant.step(command.target, self._faults.push() if kind == "push" else None)
             self.ticks += 1
-            self._judge_finished_parts(judge)
         self.outside += check_limits(self._commands, self._embodiment, self._dt_s).outside
         self._commands.clear()
-
-    def _judge_finished_parts(self, judge: TapeJudge) -> None:
-        """Each as soon as it is finished: only the newest stay on disk."""
-        *finished, newest = self._reel.files
-        if newest != self._newest_part:
-            self._newest_part = newest
-            judge.judge(finished)
 
     def _release(self) -> float:
         """End an emergency stop; when to try again, where nobody can tell at present where the mass is."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.soak_full_stack import ray_head
 from dualsys.bridge.launchers import LauncherName
 from dualsys.bridge.processes import run_processes
 from dualsys.bridge.run_folder import PREFIX, SHARED_MEMORY
@@ -228,8 +229,8 @@ def test_the_death_of_rays_head_is_told_and_a_new_cluster_comes_or_the_safe_stat
     config = system(tmp_path, planner_life=life, ray_head_gone_after_s=1.0)
 
     def behead(statuses: Statuses) -> None:
-        driver = statuses["launcher"]["pid"]
-        (head,) = (pid for pid in bridge_system.processes_of("gcs_server") if os.getsid(pid) == driver)
+        head = ray_head(statuses["launcher"]["pid"])
+        assert head is not None
         processes.kill(head)
 
     def is_back(statuses: Statuses) -> bool:

@@ -37,7 +37,7 @@ def test_figures_are_of_all_blocks_and_of_each_robot() -> None:
 @pytest.mark.slow
 def test_a_reduced_run_serves_every_robot_both_ways(tmp_path: Path) -> None:
     target = tmp_path / "fleet.json"
-    options = ["--robots", "2", "--seconds", "2", "--blocks", "1", "--planner-hz", "3", "--json", str(target)]
+    options = ["--robots", "2", "--seconds", "4", "--blocks", "1", "--planner-hz", "3", "--json", str(target)]
     command = [sys.executable, "-m", "benchmarks.fleet", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,6 +45,6 @@ def test_a_reduced_run_serves_every_robot_both_ways(tmp_path: Path) -> None:
     assert [(row["robots"], row["way"]) for row in rows] == [(2, BATCHED), (2, ONE_BY_ONE)]
     for row in rows:
         assert row["failures"] == 0
-        assert all(robot["hz"] > 0 and robot["p50"] > 0 for robot in row["each_robot"])
+        assert all(robot["hz"] > 0.5 and robot["p50"] < 5 for robot in row["each_robot"])
     assert all(row["batch"] == 1 for row in rows if row["way"] == ONE_BY_ONE)
     assert target.with_suffix(".png").stat().st_size > 5000

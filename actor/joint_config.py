@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dualsys.actor.attention import AttentionBackend
-from dualsys.embodiment import PrefixSpec, SubgoalSpec
+from dualsys.embodiment import PrefixSpec
 
 
 class JointExpertConfig(BaseModel):
@@ -108,11 +108,11 @@ class JointExpertConfig(BaseModel):
         """Rows of a running motion that it has learned to continue: none."""
         return 0
 
+    @property
+    def vision(self) -> None:
+        """An eye of its own: none."""
+        return None
+
     def is_joint(self, layer: int) -> bool:
         """Whether a layer attends to prefix and rows at once; counted over the prefix's layers, as LeRobot does."""
         return self.joint_every > 0 and layer * self.prefix_every % self.joint_every == 0
-
-    def require_fit(self, spec: SubgoalSpec) -> None:
-        """Raise `ValueError` for subgoals that carry another prefix."""
-        if spec.prefix != self.prefix:
-            raise ValueError(f"the expert reads a prefix of {self.prefix!r}, subgoals carry {spec.prefix!r}")

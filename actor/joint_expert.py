@@ -173,6 +173,12 @@ class JointExpert(nn.Module):
         """Where its weights are."""
         return self.action_in.weight.device
 
+    @property
+    def subgoal_shape(self) -> tuple[int, ...]:
+        """`(2, L, M, S, H)`; of any length, here of eight tokens."""
+        prefix = self.config.prefix
+        return 2, prefix.layers, prefix.heads, 8, prefix.head_dim
+
     def _with_state(
         self, token_B1D: Tensor, memory: PrefixMemory, mask: Tensor | None
     ) -> tuple[tuple[KeysValues, ...], Tensor | None]:

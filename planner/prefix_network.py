@@ -171,4 +171,5 @@ def _build(config: PrefixPlannerConfig) -> nn.Module:
     text["num_hidden_layers"] = layers
     architecture["text_config"] = text
     made = AutoConfig.for_model(config.family, **architecture)
-    return cast(nn.Module, AutoModel.from_config(made, attn_implementation=config.attention)).float()
+    model: nn.Module = cast(Any, AutoModel).from_config(made, attn_implementation=config.attention)
+    return model.float()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.flow_matching import integrate, interpolate
+from dualsys.actor.flow_matching import flow_loss, integrate, interpolate
 from dualsys.actor.joint_expert import Begun, JointExpert
 from dualsys.actor.layers import sinusoidal_embedding
 from dualsys.actor.sampling import time_conditions
@@ -80,10 +80,16 @@ def test_the_prefix_is_the_peers(fixture: Fixture) -> None:
 
 def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     planner, made = network(fixture), expert(fixture)
-    loss = loss_of(fixture, made, prefix_of(fixture, planner))
+    prefix = prefix_of(fixture, planner)
+    loss = loss_of(fixture, made, prefix)
     close(loss, fixture.out["loss"])
     if fixture.others:
         close(loss, fixture.others["loss"])
+    # What training takes the mean of, in our direction: the same number.
+    t_B = 1.0 - fixture.given["time"]
+    x_BAU = interpolate(fixture.given["noise"], fixture.given["actions"], t_B)
+    velocity = made(x_BAU, t_B, stacked(prefix), prefix.mask_BS, fixture.given["state"])
+    close(flow_loss(velocity, fixture.given["noise"], fixture.given["actions"]), fixture.out["loss"].mean())
     torch.autograd.backward(loss.mean())
     assert made.action_in.weight.grad is not None
     close(made.action_in.weight.grad, fixture.out["grad_action_in_proj_weight"])

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualsys.actor.action_expert import ActionExpert as ActionExpert
     from dualsys.actor.flow_actor import FlowActor as FlowActor
+    from dualsys.actor.joint_expert import JointExpert as JointExpert
     from dualsys.actor.scripted import HoldActor as HoldActor
 
 _HOME = {
     "ActionExpert": "dualsys.actor.action_expert",
     "FlowActor": "dualsys.actor.flow_actor",
+    "JointExpert": "dualsys.actor.joint_expert",
     "HoldActor": "dualsys.actor.scripted",
 }
 

@@ -12,16 +12,13 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dualsys.errors import InvalidObservation, SpecMismatch
 from dualsys.messages import FloatArray, Observation
-
-
-class Spec(BaseModel):
-    """Frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from dualsys.subgoal_spec import PrefixSpec as PrefixSpec
+from dualsys.subgoal_spec import Spec as Spec
+from dualsys.subgoal_spec import SubgoalSpec as SubgoalSpec
 
 
 class Joint(Spec):
@@ -258,20 +255,3 @@ class EmbodimentSpec(Spec):
     def differing(self, other: "EmbodimentSpec") -> list[str]:
         """Names of the fields that another embodiment has otherwise."""
         return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
-
-
-class SubgoalSpec(Spec):
-    """What a planner emits and an actor accepts."""
-
-    num_tokens: int = Field(gt=0)
-    dim: int = Field(gt=0)
-    dtype: Literal["float32"] = "float32"
-    max_age_s: float = Field(default=2.0, gt=0)
-    """A subgoal older than this has expired for the actor: it was never trained on such an age."""
-    schema_id: str = "tokens/1"
-    """What the tokens mean: two planners with the same shape but other weights are not interchangeable."""
-
-    def require_same(self, other: "SubgoalSpec", *, ours: str, theirs: str) -> None:
-        """Refuse another contract. Raises `SpecMismatch` naming both sides."""
-        if self != other:
-            raise SpecMismatch(f"{ours} gives subgoals of {self!r}, {theirs} takes {other!r}: they cannot be combined")

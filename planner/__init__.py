@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dualsys.planner.prefix_planner import PrefixPlanner as PrefixPlanner
     from dualsys.planner.scripted import NullPlanner as NullPlanner
     from dualsys.planner.scripted import ReplayPlanner as ReplayPlanner
     from dualsys.planner.scripted import ScriptedPlanner as ScriptedPlanner
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "NullPlanner": "dualsys.planner.scripted",
+    "PrefixPlanner": "dualsys.planner.prefix_planner",
     "ReplayPlanner": "dualsys.planner.scripted",
     "ScriptedPlanner": "dualsys.planner.scripted",
     "VLMPlanner": "dualsys.planner.vlm_planner",

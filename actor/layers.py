@@ -59,16 +59,25 @@ class Attention(nn.Module):
 class AdaptiveNorm(nn.Module):
     """LayerNorm whose scale and shift come from a condition (DiT, arXiv 2212.09748, section 3.2)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=eps)
         self.to_scale_shift = nn.Linear(width, 2 * width)
         nn.init.zeros_(self.to_scale_shift.weight)
         nn.init.zeros_(self.to_scale_shift.bias)
 
     def forward(self, x_BTD: Tensor, condition_BD: Tensor) -> Tensor:
         """`(B, T, D)`, normalised, scaled and shifted."""
-        scale_BD, shift_BD = self.to_scale_shift(F.silu(condition_BD)).chunk(2, dim=-1)
+        return self.modulate(x_BTD, self.modulation(condition_BD))
+
+    def modulation(self, condition_BD: Tensor) -> Tensor:
+        """Scale, then shift, `(B, 2 D)`: the same for every token, so it can be kept."""
+        out: Tensor = self.to_scale_shift(F.silu(condition_BD))
+        return out
+
+    def modulate(self, x_BTD: Tensor, modulation_BE: Tensor) -> Tensor:
+        """`(B, T, D)`, equal to `forward`, from a modulation that was made before."""
+        scale_BD, shift_BD = modulation_BE.chunk(2, dim=-1)
         out: Tensor = self.norm(x_BTD) * (1.0 + scale_BD[:, None]) + shift_BD[:, None]
         return out
 

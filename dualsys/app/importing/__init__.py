@@ -1,0 +1,1 @@
+"""Checkpoints of other projects: what their weights are called, and what they become here."""

@@ -1,0 +1,1 @@
+"""One file a published layout: rules from its names to ours, as plain data."""

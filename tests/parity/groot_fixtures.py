@@ -1,0 +1,175 @@
+"""Fixtures of GR00T peers, and our modules with their weights. Every number comes from NAME.json."""
+
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dualsys.actor.dit_config import DiTConfig
+from dualsys.actor.dit_expert import DiTExpert, Features
+from dualsys.app.importing.layouts.groot import Version, split_groot
+from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
+from dualsys.app.importing.rules import require_fit
+from dualsys.planner.feature_backbones import build_backbone
+from dualsys.planner.feature_config import EagleConfig, Qwen3VLConfig
+
+HERE = Path(__file__).parent
+VERSIONS: tuple[Version, ...] = ("n1_5", "n1_7")
+BOUND = 1e-5
+"""In float32 with eager attention."""
+BETWEEN_BACKENDS = 1e-4
+
+
+class Fixture(NamedTuple):
+    version: Version
+    config: dict[str, Any]
+    given: dict[str, Tensor]
+    out: dict[str, Tensor]
+    planner_weights: dict[str, Tensor]
+    actor_weights: dict[str, Tensor]
+
+    @property
+    def features(self) -> Features:
+        """The peer's own."""
+        return self.features_of(self.out["backbone_features"])
+
+    def features_of(self, tokens: Tensor) -> Features:
+        image_token = self.config.get("image_token") or self.config["qwen3vl"]["image_token_id"]
+        return Features(tokens, self.given["attention_mask"].bool(), self.given["input_ids"] == image_token)
+
+
+@cache
+def load(version: Version) -> Fixture:
+    base = HERE / "fixtures" / f"lerobot_groot_{version}"
+    io = load_file(f"{base}.io.safetensors")
+    planner, actor = split_groot(load_file(f"{base}.weights.safetensors"), version)
+    return Fixture(
+        version=version,
+        config=json.loads(Path(f"{base}.json").read_text()),
+        given={name[3:]: value for name, value in io.items() if name.startswith("in.")},
+        out={name[4:]: value for name, value in io.items() if name.startswith("out.")},
+        planner_weights=planner,
+        actor_weights=actor,
+    )
+
+
+def expert(fixture: Fixture, **changes: Any) -> DiTExpert:
+    config = groot_actor_config(fixture.config["head"], fixture.version, reads_padding=True, **changes)
+    return filled(DiTExpert(config), fixture.actor_weights)
+
+
+def backbone(fixture: Fixture, attention: str = "eager") -> nn.Module:
+    config = groot_backbone_config(fixture.config, fixture.version)
+    return filled(cast(nn.Module, build_backbone(config, attention)), fixture.planner_weights)
+
+
+def backbone_inputs(fixture: Fixture) -> dict[str, Tensor]:
+    given = fixture.given
+    images = (
+        {"pixels_ICHW": given["pixel_values"]}
+        if fixture.version == "n1_5"
+        else {"patches_QE": given["pixel_values"], "grid_I3": given["image_grid_thw"]}
+    )
+    return {"input_ids_BS": given["input_ids"], "mask_BS": given["attention_mask"], **images}
+
+
+def filled(module: Any, weights: dict[str, Tensor]) -> Any:
+    require_fit(weights, module.state_dict(), where=type(module).__name__)
+    module.load_state_dict(weights)
+    return module.float().eval()
+
+
+def published(version: Version) -> dict[str, Tensor]:
+    """Names and shapes of the full-size checkpoint, on the meta device."""
+    lines = gzip.decompress((HERE / "keys" / f"lerobot_groot_{version}.txt.gz").read_bytes()).decode().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return {name: torch.empty(json.loads(shape), device="meta") for name, shape, _ in rows}
+
+
+FULL_EAGLE = EagleConfig(
+    vision={
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "image_size": 224,
+    },
+    text={
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151680,
+        "rope_theta": 1000000,
+        "tie_word_embeddings": True,
+    },
+    select_layer=12,
+)
+FULL_QWEN3_VL = Qwen3VLConfig(
+    architecture={
+        "image_token_id": 151655,
+        "video_token_id": 151656,
+        "vision_start_token_id": 151652,
+        "vision_end_token_id": 151653,
+        "tie_word_embeddings": True,
+        "text_config": {
+            "head_dim": 128,
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "vocab_size": 151936,
+            "rope_theta": 5000000,
+            "rope_scaling": {"mrope_interleaved": True, "mrope_section": [24, 20, 20], "rope_type": "default"},
+            "tie_word_embeddings": True,
+        },
+        "vision_config": {
+            "deepstack_visual_indexes": [5, 11, 17],
+            "depth": 24,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_heads": 16,
+            "num_position_embeddings": 2304,
+            "out_hidden_size": 2048,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+    },
+    select_layer=16,
+)
+_SECTION = {"positional_embeddings": None, "dropout": 0.2}
+_DIT = {**_SECTION, "num_attention_heads": 32, "attention_head_dim": 48, "output_dim": 1024}
+_CONTEXT = {**_SECTION, "num_layers": 4, "num_attention_heads": 32, "attention_head_dim": 64}
+FULL_HEADS: dict[Version, dict[str, Any]] = {
+    "n1_5": {
+        "action_dim": 32,
+        "max_state_dim": 64,
+        "action_horizon": 16,
+        "backbone_embedding_dim": 2048,
+        "diffusion_model_cfg": {**_DIT, "num_layers": 16, "interleave_self_attention": True},
+        "vl_self_attention_cfg": _CONTEXT,
+    },
+    "n1_6": {
+        "max_action_dim": 128,
+        "max_state_dim": 128,
+        "action_horizon": 50,
+        "state_dropout_prob": 0.2,
+        "diffusion_model_cfg": {**_DIT, "num_layers": 32, "interleave_self_attention": True},
+    },
+    "n1_7": {
+        "diffusion_model_cfg": {**_DIT, "num_layers": 32, "interleave_self_attention": True},
+        "vl_self_attention_cfg": _CONTEXT,
+    },
+}
+
+
+def full_config(version: Version) -> DiTConfig:
+    return groot_actor_config(FULL_HEADS[version], version)

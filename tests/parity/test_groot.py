@@ -1,0 +1,164 @@
+"""GR00T N1.5 and N1.7 give what LeRobot's give on the same weights: features, loss, samples, real-time chunking."""
+
+import re
+
+import pytest
+import torch
+from tests.parity.groot_fixtures import (
+    BETWEEN_BACKENDS,
+    BOUND,
+    FULL_EAGLE,
+    FULL_QWEN3_VL,
+    VERSIONS,
+    Fixture,
+    backbone,
+    backbone_inputs,
+    expert,
+    full_config,
+    load,
+    published,
+)
+from torch import Tensor
+
+from dualsys.actor.dit_expert import DiTExpert, Features, masked_flow_loss
+from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
+from dualsys.actor.guidance import Running, released, seeded
+from dualsys.app.importing.layouts.groot import Version, split_groot
+from dualsys.app.importing.rules import require_fit
+from dualsys.errors import CheckpointError
+from dualsys.planner.feature_backbones import build_backbone
+
+
+@pytest.fixture(params=VERSIONS)
+def fixture(request: pytest.FixtureRequest) -> Fixture:
+    return load(request.param)
+
+
+def assert_near(found: Tensor, expected: Tensor, bound: float = BOUND) -> None:
+    torch.testing.assert_close(found, expected, atol=bound, rtol=0.0)
+
+
+def field(model: DiTExpert, fixture: Fixture, features: Features) -> VelocityField:
+    """As sampling takes the expert apart."""
+    robot = fixture.given["embodiment_id"]
+    kept, state = model.remember(features), model.state_token(fixture.given["state"].flatten(1), robot)
+    buckets = iter([torch.full_like(robot, bucket) for bucket in model.sampling_buckets()])
+
+    def velocity(x_BAU: Tensor, t_B: Tensor) -> Tensor:
+        del t_B
+        bucket = next(buckets)
+        return model.velocity(x_BAU, bucket, model.tell(bucket), state, kept, robot)
+
+    return velocity
+
+
+def sample(model: DiTExpert, fixture: Fixture, features: Features) -> Tensor:
+    return integrate(field(model, fixture, features), fixture.given["noise"], model.config.num_inference_steps)
+
+
+@torch.no_grad()
+def test_the_planner_gives_the_peers_features(fixture: Fixture) -> None:
+    inputs = backbone_inputs(fixture)
+    eager = backbone(fixture)(**inputs)
+    assert_near(eager, fixture.out["backbone_features"])
+    assert_near(backbone(fixture, "sdpa")(**inputs), eager, BETWEEN_BACKENDS)
+
+
+@torch.no_grad()
+def test_features_and_state_are_processed_as_the_peers(fixture: Fixture) -> None:
+    model = expert(fixture)
+    assert_near(model.context(fixture.features)[0], fixture.out["processed_features"])
+    if "state_features" in fixture.out:
+        state = fixture.given["state"].flatten(1)
+        assert_near(model.state_token(state, fixture.given["embodiment_id"]), fixture.out["state_features"])
+
+
+@torch.no_grad()
+def test_the_loss_is_the_peers(fixture: Fixture) -> None:
+    given = fixture.given
+    x = interpolate(given["noise"], given["action"], given["t"])
+    state = given["state"].flatten(1)
+    velocity = expert(fixture)(x, given["t"], fixture.features, state, given["embodiment_id"])
+    loss, errors = masked_flow_loss(velocity, given["noise"], given["action"], given["action_mask"])
+    assert_near(loss[None], fixture.out["loss"].reshape(1))
+    if "action_loss" in fixture.out:
+        assert_near(errors, fixture.out["action_loss"])
+
+
+@torch.no_grad()
+def test_samples_are_the_peers_from_its_features_and_from_ours(fixture: Fixture) -> None:
+    model = expert(fixture)
+    assert_near(sample(model, fixture, fixture.features), fixture.out["actions"])
+    ours = fixture.features_of(backbone(fixture)(**backbone_inputs(fixture)))
+    assert_near(sample(model, fixture, ours), fixture.out["actions"])
+
+
+@torch.no_grad()
+def test_real_time_chunking_is_the_peers() -> None:
+    fixture = load("n1_7")
+    options, model = fixture.config["rtc"], expert(fixture)
+    end, overlap = options["action_horizon"], options["rtc_overlap_steps"]
+    old = fixture.given["action"][:, end - overlap : end]
+    rows = torch.cat([old, old[:, -1:].expand(-1, model.config.horizon - overlap, -1)], dim=1)
+    running = Running(rows_BAU=rows, told=overlap, delay=options["rtc_frozen_steps"])
+    guided = released(field(model, fixture, fixture.features), running)
+    found = integrate(guided, seeded(fixture.given["noise"], running), model.config.num_inference_steps)
+    assert_near(found, fixture.out["actions_rtc"])
+
+
+@torch.no_grad()
+def test_images_first_is_as_good_as_the_prompts_own_order(fixture: Fixture) -> None:
+    """What lets a subgoal say by its tokens' places which of them are of images."""
+    order = torch.argsort(~fixture.features.image_BK, dim=1, stable=True)
+    moved = Features(*(torch.take_along_dim(part, _like(order, part), dim=1) for part in fixture.features))
+    model = expert(fixture)
+    assert_near(sample(model, fixture, moved), fixture.out["actions"])
+
+
+def _like(order_BK: Tensor, part: Tensor) -> Tensor:
+    return order_BK if part.ndim == 2 else order_BK[..., None]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_published_names_are_all_read_and_all_there(version: Version) -> None:
+    planner, actor = split_groot(published(version), version)
+    with torch.device("meta"):
+        model = DiTExpert(full_config(version))
+        eyes = build_backbone(FULL_EAGLE if version == "n1_5" else FULL_QWEN3_VL, "sdpa")
+    require_fit(actor, model.state_dict(), where="actor")
+    require_fit(planner, eyes.state_dict(), where="planner")
+
+
+def test_n1_6_has_a_mask_token_and_no_self_attention_over_features() -> None:
+    with torch.device("meta"):
+        names = {name: tuple(value.shape) for name, value in DiTExpert(full_config("n1_6")).state_dict().items()}
+    assert names["state_mask_token"] == (1, 1536)
+    assert names["action_in.rows.weight"] == (32, 128, 1536)
+    assert not any(name.startswith(("context_blocks", "future_tokens")) for name in names)
+    assert max(int(found[1]) for name in names if (found := re.match(r"transformer\.blocks\.(\d+)", name))) == 31
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.update({"action_head.extra": torch.zeros(1)}), "1 tensors that this layout doesn't have: extra"),
+        (lambda w: w.update({"lm_head.weight": torch.zeros(1)}), "neither of the backbone nor of the action head"),
+        (
+            lambda w: w.pop("action_head.model.transformer_blocks.0.attn1.to_v.weight"),
+            "'transformer.blocks.0.attention.to_kv.weight' is joined from 2 tensors, 1 are there",
+        ),
+    ],
+)
+def test_a_layout_that_is_not_theirs_is_refused(change, message: str) -> None:  # type: ignore[no-untyped-def]
+    weights = published("n1_5")
+    change(weights)
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        split_groot(weights, "n1_5")
+
+
+def test_missing_and_misshapen_weights_are_named() -> None:
+    fixture = load("n1_5")
+    weights = {**fixture.actor_weights, "position": torch.zeros(3, 3)}
+    del weights["context_norm.bias"]
+    with pytest.raises(CheckpointError, match=r"missing: context_norm\.bias; 1 of another shape: position \(3, 3\)"):
+        require_fit(weights, expert(fixture).state_dict(), where="actor")

@@ -104,7 +104,7 @@ class DiTExpert(nn.Module):
         token_B1D: Tensor = self.state_in(state_BX[:, None], category)
         return token_B1D
 
-    def velocity(  # noqa: PLR0913 (each part is made at another time)
+    def velocity(
         self,
         x_BAU: Tensor,
         bucket_B: Tensor,

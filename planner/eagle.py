@@ -14,9 +14,21 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
+from transformers import (
+    Qwen3Config,
+    Qwen3Model,
+    Siglip2VisionConfig,
+    Siglip2VisionModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from dualsys.planner.feature_config import EagleConfig
+
+_VISION: dict[str, tuple[Any, Any]] = {
+    "siglip": (SiglipVisionConfig, SiglipVisionModel),
+    "siglip2": (Siglip2VisionConfig, Siglip2VisionModel),
+}
 
 
 class Eagle(nn.Module):
@@ -26,11 +38,12 @@ class Eagle(nn.Module):
         super().__init__()
         self.config = config
         self._flash = attention.startswith("flash")
-        vision = SiglipVisionConfig(**{"vision_use_head": False, **config.vision}, attn_implementation=attention)
+        of_config, of_model = _VISION[config.vision_kind]
+        vision = cast(Any, of_config)(**{"vision_use_head": False, **config.vision}, attn_implementation=attention)
         text = {**config.text, "num_hidden_layers": config.select_layer, "use_cache": False}
         text.pop("layer_types", None)
         language = cast(Any, Qwen3Config)(**text, attn_implementation=attention)
-        model = cast(Any, SiglipVisionModel)(vision)
+        model = cast(Any, of_model)(vision)
         # Older transformers wrap the vision model once more.
         self.vision: nn.Module = getattr(model, "vision_model", model)
         self.language: nn.Module = cast(Any, Qwen3Model)(language)
@@ -59,12 +72,17 @@ class Eagle(nn.Module):
 
     def look(self, pixels_ICHW: Tensor) -> Tensor:
         """Image tokens `(I, P, D)`."""
+        height, width = (side // self.patch_size for side in pixels_ICHW.shape[-2:])
+        shown = (
+            {"pixel_values": pixels_ICHW}
+            if self.config.vision_kind == "siglip"
+            else _packed(pixels_ICHW, height, width)
+        )
         layer = self.config.vision_layer
         if layer == -1:
-            patches_IPV = self.vision(pixel_values=pixels_ICHW).last_hidden_state
+            patches_IPV = self.vision(**shown).last_hidden_state
         else:
-            patches_IPV = self.vision(pixel_values=pixels_ICHW, output_hidden_states=True).hidden_states[layer]
-        height, width = (side // self.patch_size for side in pixels_ICHW.shape[-2:])
+            patches_IPV = self.vision(**shown, output_hidden_states=True).hidden_states[layer]
         joined_IPV = join_patches(patches_IPV, height, width, self.config)
         out: Tensor = self.connector(joined_IPV)
         return out
@@ -77,6 +95,14 @@ class Eagle(nn.Module):
     def pixels(self, images_ICHW: Tensor) -> dict[str, Tensor]:
         """Arguments of `forward` from images in [-1, 1]."""
         return {"pixels_ICHW": images_ICHW}
+
+
+def _packed(pixels_ICHW: Tensor, height: int, width: int) -> dict[str, Tensor]:
+    """What SigLIP 2 takes: patches as rows, none of them padding, and how many there are each way."""
+    patches_IPE = rearrange(pixels_ICHW, "i c (h p) (w q) -> i (h w) (p q c)", h=height, w=width)
+    shapes_I2 = torch.tensor([[height, width]] * len(pixels_ICHW), device=pixels_ICHW.device)
+    mask_IP = torch.ones(patches_IPE.shape[:2], dtype=torch.long, device=pixels_ICHW.device)
+    return {"pixel_values": patches_IPE, "pixel_attention_mask": mask_IP, "spatial_shapes": shapes_I2}
 
 
 def causal_mask(mask_BS: Tensor, dtype: torch.dtype) -> Tensor:

@@ -3,7 +3,7 @@
 Facts of GR00T's versions:
 
     option               N1.5 (Eagle 2.5)      N1.6 (Eagle-Block2A)   N1.7 (Cosmos-Reason2, a Qwen3-VL)
-    vision               SigLIP, 224 pixels    SigLIP 2, see docs     Qwen3-VL's, 16-pixel patches
+    vision               SigLIP, 224 pixels    SigLIP 2               Qwen3-VL's, 16-pixel patches
     connector            one layer             unshuffle, two layers  of the class
     decoder layers       12 of 28              16 of 28               16 of 28
     feature              after the last norm   after the last norm    before it
@@ -20,8 +20,10 @@ class EagleConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["eagle"] = "eagle"
+    vision_kind: Literal["siglip", "siglip2"] = "siglip"
+    """SigLIP, or SigLIP 2 of any image size; without the windows and rotary positions that Eagle 3 may give it."""
     vision: dict[str, Any]
-    """Arguments of transformers' `SiglipVisionConfig`."""
+    """Arguments of transformers' `SiglipVisionConfig` or `Siglip2VisionConfig`."""
     text: dict[str, Any]
     """Arguments of transformers' `Qwen3Config`; its number of layers is `select_layer`."""
     select_layer: int = Field(default=12, gt=0)
@@ -77,6 +79,8 @@ class ImagesConfig(BaseModel):
     """Side of the square that is shown."""
     crop: float = Field(default=1.0, gt=0, le=1)
     """Share of the picture's sides that is kept, about its middle, before it is resized."""
+    resize_first: bool = False
+    """Whether the whole picture is resized before its middle is cut out, and once more behind (GR00T N1.7)."""
     resample: Literal["bilinear", "area"] = "bilinear"
     """How it is resized: antialiased bilinear, or the mean over the area as OpenCV's."""
 

@@ -4,6 +4,15 @@ import re
 
 import pytest
 import torch
+from torch import Tensor
+
+from dualsys.actor.dit_expert import DiTExpert, Features, masked_flow_loss
+from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
+from dualsys.actor.guidance import Running, released, seeded
+from dualsys.app.importing.layouts.groot import Version, split_groot
+from dualsys.app.importing.rules import require_fit
+from dualsys.errors import CheckpointError
+from dualsys.planner.feature_backbones import build_backbone
 from tests.parity.groot_fixtures import (
     BETWEEN_BACKENDS,
     BOUND,
@@ -18,15 +27,6 @@ from tests.parity.groot_fixtures import (
     load,
     published,
 )
-from torch import Tensor
-
-from dualsys.actor.dit_expert import DiTExpert, Features, masked_flow_loss
-from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
-from dualsys.actor.guidance import Running, released, seeded
-from dualsys.app.importing.layouts.groot import Version, split_groot
-from dualsys.app.importing.rules import require_fit
-from dualsys.errors import CheckpointError
-from dualsys.planner.feature_backbones import build_backbone
 
 
 @pytest.fixture(params=VERSIONS)

@@ -161,33 +161,41 @@ _VERSION_DEFAULTS: dict[Version, dict[str, Any]] = {
 }
 
 
+_EAGLE_3_ONLY = ("window_size", "full_attention_indexes", "model_type")
+
+
 def groot_backbone_config(config: Mapping[str, Any], version: Version) -> EagleConfig | Qwen3VLConfig:
     """Of the vision-language model, from its parts' configurations.
 
     Args:
         config: `vision`, `text`, `select_layer`, `image_token` and what else differs from Eagle 2.5 at 224 pixels for
-            N1.5; `qwen3vl` and, in `head`, `select_layer` for N1.7.
+            N1.5, from Eagle-Block2A for N1.6; `qwen3vl` and, in `head`, `select_layer` for N1.7.
         version: Of GR00T.
 
     Raises:
-        CheckpointError: for N1.6, whose vision model transformers doesn't have.
+        CheckpointError: for N1.6 with a vision model of windows or rotary positions, which transformers doesn't have.
     """
     if version == "n1_7":
         return Qwen3VLConfig(architecture=dict(config["qwen3vl"]), select_layer=config["head"]["select_layer"])
-    if version == "n1_6":
+    vision = dict(config["vision"])
+    later = version == "n1_6"
+    # Eagle 3's own class turns both on where the file doesn't tell.
+    odd = [name for name in ("use_windows_attn", "use_rope") if later and vision.pop(name, True)]
+    if odd:
         raise CheckpointError(
-            "GR00T N1.6's Eagle-Block2A has a SigLIP 2 of its own (windows, packed images), which transformers doesn't "
+            f"GR00T N1.6's vision model is told (or left) to have {', '.join(odd)}, which transformers' SigLIP 2 doesn't "
             "have; its action head loads, its planner doesn't. Use N1.5 or N1.7"
         )
     shuffles = bool(config.get("use_pixel_shuffle", False))
     return EagleConfig(
-        vision=dict(config["vision"]),
+        vision_kind="siglip2" if later else "siglip",
+        vision={name: value for name, value in vision.items() if name not in _EAGLE_3_ONLY},
         text=dict(config["text"]),
         select_layer=config["select_layer"],
         vision_layer=config.get("vision_select_layer", -1),
-        downsample="shuffle" if shuffles else "none",
+        downsample="unshuffle" if later else "shuffle" if shuffles else "none",
         downsample_factor=round(1 / config.get("downsample_ratio", 0.5)),
-        connector_layers=config.get("mlp_connector_layers", 1),
+        connector_layers=2 if later else config.get("mlp_connector_layers", 1),
         project_to=config.get("project_to_dim"),
         image_token_id=config["image_token"],
     )

@@ -51,14 +51,15 @@ class FeedForward(nn.Sequential):
 class DiTBlock(nn.Module):
     """Attention over a context, or over its own tokens, and a feed-forward layer."""
 
-    def __init__(self, width: int, num_heads: int, *, context_width: int | None, dropout: float) -> None:
+    def __init__(self, config: DiTConfig, *, cross: bool) -> None:
         super().__init__()
+        width = config.width
+        context_width = config.context_width if cross else width
         self.norm_attention = AdaptiveNorm(width)
-        self.attention = Attention(width, context_width or width, num_heads)
-        # The originals drop twice behind the attention: the same as once, more often.
-        self.drop = nn.Dropout(1.0 - (1.0 - dropout) ** 2)
+        self.attention = Attention(width, context_width, config.num_heads, backend=config.attention)
+        self.drop = _drop_twice(config.dropout)
         self.norm_feed_forward = nn.LayerNorm(width, elementwise_affine=False)
-        self.feed_forward = FeedForward(width, dropout)
+        self.feed_forward = FeedForward(width, config.dropout)
 
     def forward(
         self, x_BTD: Tensor, modulation_BE: Tensor, kept: tuple[Tensor, Tensor] | None, mask_BK: Tensor | None
@@ -74,13 +75,14 @@ class DiTBlock(nn.Module):
 class ContextBlock(nn.Module):
     """Self-attention over the features, without flow time; norms have weights of their own."""
 
-    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, config: DiTConfig) -> None:
         super().__init__()
+        width = config.context_width
         self.norm_attention = nn.LayerNorm(width)
-        self.attention = Attention(width, width, num_heads)
-        self.drop = nn.Dropout(1.0 - (1.0 - dropout) ** 2)
+        self.attention = Attention(width, width, config.context_heads, backend=config.attention)
+        self.drop = _drop_twice(config.dropout)
         self.norm_feed_forward = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, dropout)
+        self.feed_forward = FeedForward(width, config.dropout)
 
     def forward(self, x_BKC: Tensor, mask_BK: Tensor) -> Tensor:
         """`(B, K, C)`; `mask` is False where a feature must not be read."""
@@ -98,15 +100,7 @@ class DiT(nn.Module):
         self.config = config
         width = config.width
         self.time_in = nn.Sequential(nn.Linear(TIME_WAVES, width), nn.SiLU(), nn.Linear(width, width))
-        self.blocks = nn.ModuleList(
-            DiTBlock(
-                width,
-                config.num_heads,
-                context_width=config.context_width if config.is_cross(index) else None,
-                dropout=config.dropout,
-            )
-            for index in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(DiTBlock(config, cross=config.is_cross(index)) for index in range(config.depth))
         self.norm_out = AdaptiveNorm(width, eps=1e-6)
         self.out = nn.Linear(width, config.projector_width)
 
@@ -162,8 +156,6 @@ def timestep_waves(bucket_B: Tensor) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def context_blocks(config: DiTConfig) -> nn.ModuleList:
-    """Self-attention over the features; empty where there is none."""
-    return nn.ModuleList(
-        ContextBlock(config.context_width, config.context_heads, config.dropout) for _ in range(config.context_depth)
-    )
+def _drop_twice(dropout: float) -> nn.Dropout:
+    """The originals drop twice behind the attention: the same as once, more often."""
+    return nn.Dropout(1.0 - (1.0 - dropout) ** 2)

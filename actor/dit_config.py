@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dualsys.actor.attention import AttentionBackend
 from dualsys.actor.flow_matching import Solver
 
 
@@ -56,6 +57,8 @@ class DiTConfig(BaseModel):
 
     context_width: int = Field(default=2048, gt=0)
     """Width of the features: of a subgoal's tokens."""
+    num_subgoal_tokens: int = Field(default=256, gt=0)
+    """Features of a subgoal, padding included."""
     num_image_tokens: int = Field(default=0, ge=0)
     """How many of a subgoal's tokens, the first ones, are of images."""
     context_norm: bool = True
@@ -64,6 +67,9 @@ class DiTConfig(BaseModel):
     """Blocks of self-attention over the features."""
     context_heads: int = Field(default=32, gt=0)
     """Heads in these blocks."""
+
+    attention: AttentionBackend = "sdpa"
+    """Engine of every attention: `eager` is what the originals are compared with."""
 
     num_future_tokens: int = Field(default=0, ge=0)
     """Learned tokens between state and actions."""
@@ -111,6 +117,8 @@ class DiTConfig(BaseModel):
             raise ValueError(f"context_width {self.context_width} is not divisible by {self.context_heads} heads")
         if self.positions and self.horizon > self.max_positions:
             raise ValueError(f"horizon {self.horizon} exceeds max_positions {self.max_positions}")
+        if self.num_image_tokens > self.num_subgoal_tokens:
+            raise ValueError(f"num_image_tokens {self.num_image_tokens} exceeds num_subgoal_tokens")
         if self.robot >= self.num_robots:
             raise ValueError(f"robot {self.robot} is none of the {self.num_robots} that there are projectors for")
         if self.state_mask_token and not self.state_dropout:
@@ -121,6 +129,15 @@ class DiTConfig(BaseModel):
         if window and (window % 2 == 0 or not 2 < window <= self.horizon):
             raise ValueError(f"smoothing_window must be 0 or odd from 3 to the horizon {self.horizon}, got {window}")
         return self
+
+    @property
+    def max_prefix(self) -> int:
+        """Rows of a running motion that it has learned to continue: none."""
+        return 0
+
+    @property
+    def vision(self) -> None:
+        """An eye of its own: none."""
 
     def is_cross(self, block: int) -> bool:
         """Whether a block attends to the features."""

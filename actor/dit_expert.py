@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualsys.actor.category_layers import Category, CategoryActionEncoder, CategoryMLP
-from dualsys.actor.dit import ContextBlock, DiT, KeptContext, KeptTime, context_blocks
+from dualsys.actor.dit import ContextBlock, DiT, KeptContext, KeptTime
 from dualsys.actor.dit_config import DiTConfig
 from dualsys.actor.flow_matching import Solver, evaluation_times, sample_time
 
@@ -40,7 +40,7 @@ class DiTExpert(nn.Module):
         self.config = config
         width, inner, robots = config.width, config.projector_width, config.num_robots
         self.context_norm = nn.LayerNorm(config.context_width) if config.context_norm else None
-        self.context_blocks = context_blocks(config)
+        self.context_blocks = nn.ModuleList(ContextBlock(config) for _ in range(config.context_depth))
         self.state_in = CategoryMLP(robots, config.max_states * config.state_history, inner, width)
         self.action_in = CategoryActionEncoder(robots, config.max_actions, width)
         self.action_out = CategoryMLP(robots, inner, inner, config.max_actions)
@@ -90,7 +90,7 @@ class DiTExpert(nn.Module):
         may come out one lower.
         """
         config, steps = self.config, self.config.num_inference_steps
-        if config.solver == Solver.EULER:
+        if config.solver == "euler":
             return [int(step / steps * config.time_buckets) for step in range(steps)]
         times_E = evaluation_times(steps, Solver(config.solver))
         return [int(float(time) * config.time_buckets + 1e-3) for time in times_E]

@@ -11,7 +11,8 @@ that it leads to, `x1 = x + (1 - t) v`, towards the rows `y`:
 
 with `J = d x1 / d x`, or the identity in its place, which needs no gradient and is what LeRobot does. GR00T N1.7 puts
 the rows in place of the noise instead, and scales the velocity by 0 where they are frozen and by
-`(1 - exp(-6 s)) / (1 - exp(-6))` where they are let go. An actor that has learned to continue given rows (arXiv 2512.05964) needs neither.
+`(1 - exp(-6 s)) / (1 - exp(-6))` where they are let go. An actor that has learned to continue given rows (arXiv
+2512.05964) needs neither.
 
 Flow time runs from noise at 0 to data at 1. Shape legend: B batch, A action rows, U actions.
 """

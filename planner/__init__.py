@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dualsys.planner.feature_planner import FeaturePlanner as FeaturePlanner
     from dualsys.planner.scripted import NullPlanner as NullPlanner
     from dualsys.planner.scripted import ReplayPlanner as ReplayPlanner
     from dualsys.planner.scripted import ScriptedPlanner as ScriptedPlanner
     from dualsys.planner.vlm_planner import VLMPlanner as VLMPlanner
 
 _HOME = {
+    "FeaturePlanner": "dualsys.planner.feature_planner",
     "NullPlanner": "dualsys.planner.scripted",
     "ReplayPlanner": "dualsys.planner.scripted",
     "ScriptedPlanner": "dualsys.planner.scripted",

@@ -59,13 +59,18 @@ def load(version: Version) -> Fixture:
 
 
 def expert(fixture: Fixture, **changes: Any) -> DiTExpert:
-    config = groot_actor_config(fixture.config["head"], fixture.version, reads_padding=True, **changes)
-    return filled(DiTExpert(config), fixture.actor_weights)
+    changes = {"reads_padding": True, "attention": "eager", **changes}
+    config = groot_actor_config(fixture.config["head"], fixture.version, **changes)
+    model = DiTExpert(config)
+    fill(model, fixture.actor_weights)
+    return model
 
 
 def backbone(fixture: Fixture, attention: str = "eager") -> nn.Module:
     config = groot_backbone_config(fixture.config, fixture.version)
-    return filled(cast(nn.Module, build_backbone(config, attention)), fixture.planner_weights)
+    model = cast(nn.Module, build_backbone(config, attention))
+    fill(model, fixture.planner_weights)
+    return model
 
 
 def backbone_inputs(fixture: Fixture) -> dict[str, Tensor]:
@@ -78,10 +83,10 @@ def backbone_inputs(fixture: Fixture) -> dict[str, Tensor]:
     return {"input_ids_BS": given["input_ids"], "mask_BS": given["attention_mask"], **images}
 
 
-def filled(module: Any, weights: dict[str, Tensor]) -> Any:
+def fill(module: nn.Module, weights: dict[str, Tensor]) -> None:
     require_fit(weights, module.state_dict(), where=type(module).__name__)
     module.load_state_dict(weights)
-    return module.float().eval()
+    module.float().eval()
 
 
 def published(version: Version) -> dict[str, Tensor]:

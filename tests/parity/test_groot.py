@@ -1,17 +1,24 @@
 """GR00T N1.5 and N1.7 give what LeRobot's give on the same weights: features, loss, samples, real-time chunking."""
 
 import re
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from dualsys.actor.action_expert import ActionExpert
 from dualsys.actor.dit_expert import DiTExpert, Features, masked_flow_loss
+from dualsys.actor.dit_robot import RobotDiT
 from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
 from dualsys.actor.guidance import Running, released, seeded
+from dualsys.actor.sampling import EagerSampler, Moment
 from dualsys.app.importing.layouts.groot import Version, split_groot
 from dualsys.app.importing.rules import require_fit
+from dualsys.bridge.wire import SubgoalCodec
 from dualsys.errors import CheckpointError
+from dualsys.messages import LatentSubgoal
 from dualsys.planner.feature_backbones import build_backbone
 from tests.parity.groot_fixtures import (
     BETWEEN_BACKENDS,
@@ -90,7 +97,10 @@ def test_samples_are_the_peers_from_its_features_and_from_ours(fixture: Fixture)
     model = expert(fixture)
     assert_near(sample(model, fixture, fixture.features), fixture.out["actions"])
     ours = fixture.features_of(backbone(fixture)(**backbone_inputs(fixture)))
-    assert_near(sample(model, fixture, ours), fixture.out["actions"])
+    whole = sample(model, fixture, ours)
+    assert_near(whole, fixture.out["actions"])
+    fused = fixture.features_of(backbone(fixture, "sdpa")(**backbone_inputs(fixture)))
+    assert_near(sample(expert(fixture, attention="sdpa"), fixture, fused), whole, BETWEEN_BACKENDS)
 
 
 @torch.no_grad()
@@ -104,6 +114,31 @@ def test_real_time_chunking_is_the_peers() -> None:
     guided = released(field(model, fixture, fixture.features), running)
     found = integrate(guided, seeded(fixture.given["noise"], running), model.config.num_inference_steps)
     assert_near(found, fixture.out["actions_rtc"])
+
+
+@torch.no_grad()
+def test_split_it_acts_as_the_peer_unsplit(fixture: Fixture) -> None:
+    """Features cross as bytes, images first, padded and masked; what samples is what `DiTActor` runs."""
+    features = fixture.features_of(backbone(fixture)(**backbone_inputs(fixture)))
+    count, room = features.tokens_BKC.shape[1], features.tokens_BKC.shape[1] + 5
+    order = torch.argsort(~features.image_BK[0], stable=True)
+    tokens = np.zeros((room, features.tokens_BKC.shape[2]), dtype=np.float32)
+    tokens[:count] = features.tokens_BKC[0, order].numpy()
+    sent = LatentSubgoal(tokens=tokens, mask=np.arange(room) < count, observation_stamp_s=0.0)
+    codec = SubgoalCodec()
+    came = codec.decode(codec.encode(sent))
+    assert came.mask is not None
+    model = expert(
+        fixture,
+        reads_padding=False,
+        robot=int(fixture.given["embodiment_id"][0]),
+        num_subgoal_tokens=room,
+        num_image_tokens=int(features.image_BK[0].sum()),
+    )
+    sampler = EagerSampler(cast(ActionExpert, RobotDiT(model)))
+    moment = Moment(fixture.given["noise"][0].numpy(), fixture.given["state"][0].flatten().numpy())
+    rows = sampler.sample(sampler.remember(came.tokens.copy(), came.mask.copy()), moment)
+    assert_near(torch.from_numpy(rows), fixture.out["actions"][0])
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ from dualsys.testing import check_planner, fake_embodiment
 
 WORDS = ["touch the red block", "tap the green one and then the blue one"]
 TOKENIZER: PreTrainedTokenizerBase = train_tokenizer([*WORDS, "user assistant system You are a helpful"])
-IMAGE = int(TOKENIZER.convert_tokens_to_ids("<image>"))
+IMAGE = TOKENIZER.encode("<image>", add_special_tokens=False)[0]
 TEXT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -133,7 +133,7 @@ def test_tokens_of_images_come_first(kind: str, each: int) -> None:
     ours = planner(kind)
     assert ours.num_image_tokens == 2 * each
     before, after = look(seed=0), look(seed=0)
-    after.images["wrist"][:] = 255 - after.images["wrist"]  # type: ignore[index]
+    after.images["wrist"][:] = 255 - after.images["wrist"]
     changed = (ours.plan(before).tokens != ours.plan(after).tokens).any(axis=1)
     assert not changed[:each].any()
     assert changed[each : 2 * each].all()
@@ -141,7 +141,7 @@ def test_tokens_of_images_come_first(kind: str, each: int) -> None:
 
 def test_the_prompt_is_the_originals() -> None:
     ours = planner("eagle")
-    text = TOKENIZER.decode(ours._prompt("Touch the red block."))
+    text = str(TOKENIZER.decode(ours._prompt("Touch the red block.")))
     pictures = "".join(f"<image {index}><img>{'<image>' * 16}</img>" for index in (1, 2))
     system = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     expected = f"{system}<|im_start|>user\n{pictures}Touch the red block.<|im_end|>\n<|im_start|>assistant\n"

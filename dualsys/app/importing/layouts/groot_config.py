@@ -183,8 +183,8 @@ def groot_backbone_config(config: Mapping[str, Any], version: Version) -> EagleC
     odd = [name for name in ("use_windows_attn", "use_rope") if later and vision.pop(name, True)]
     if odd:
         raise CheckpointError(
-            f"GR00T N1.6's vision model is told (or left) to have {', '.join(odd)}, which transformers' SigLIP 2 doesn't "
-            "have; its action head loads, its planner doesn't. Use N1.5 or N1.7"
+            f"GR00T N1.6's vision model is told (or left) to have {', '.join(odd)}, which transformers' SigLIP 2 "
+            "doesn't have; its action head loads, its planner doesn't. Use N1.5 or N1.7"
         )
     shuffles = bool(config.get("use_pixel_shuffle", False))
     return EagleConfig(

@@ -92,13 +92,13 @@ def _strength(t_B11: Tensor) -> Tensor:
     return ((t_B11.square() + (1.0 - t_B11).square()) / spread.clamp(min=1e-6)).clamp(max=MAX_PULL)
 
 
-def released(velocity: VelocityField, running: Running) -> VelocityField:
+def released(velocity: VelocityField, running: Running, *, rate: float = RAMP_RATE) -> VelocityField:
     """The field scaled row by row: 0 for those that are consumed meanwhile, rising to 1 behind those told."""
     horizon = running.rows_BAU.shape[1]
     frozen, end = min(running.delay, running.told), running.told
     share_A = ((torch.arange(horizon) - frozen + 1) / (end - frozen + 1)).clamp(0.0, 1.0)
-    full = torch.expm1(torch.tensor(-RAMP_RATE))
-    strength_A = torch.where(torch.arange(horizon) < end, torch.expm1(-RAMP_RATE * share_A) / full, torch.ones(()))
+    full = torch.expm1(torch.tensor(-rate))
+    strength_A = torch.where(torch.arange(horizon) < end, torch.expm1(-rate * share_A) / full, torch.ones(()))
     strength_A = torch.where(torch.arange(horizon) < frozen, torch.zeros(()), strength_A)
     strength_A1 = strength_A[:, None].to(running.rows_BAU.device)
     return lambda x_BAU, t_B: strength_A1 * velocity(x_BAU, t_B)

@@ -60,6 +60,8 @@ def load(version: Version) -> Fixture:
 
 def expert(fixture: Fixture, **changes: Any) -> DiTExpert:
     changes = {"reads_padding": True, "attention": "eager", **changes}
+    if "steps" in fixture.config:
+        changes["num_inference_steps"] = fixture.config["steps"]
     config = groot_actor_config(fixture.config["head"], fixture.version, **changes)
     model = DiTExpert(config)
     fill(model, fixture.actor_weights)
@@ -96,6 +98,32 @@ def published(version: Version) -> dict[str, Tensor]:
     return {name: torch.empty(json.loads(shape), device="meta") for name, shape, _ in rows}
 
 
+def published_n1_6() -> dict[str, Tensor]:
+    """N1.6's names and shapes as far as they are known: its head is N1.7's without self-attention over features and
+    with a mask token, its backbone N1.5's with 16 decoder layers, SigLIP 2's patches and two layers of connector.
+    """
+    early, late = published("n1_5"), published("n1_7")
+    weights = {
+        name: torch.empty(tuple(128 if side == 132 else side for side in value.shape), device="meta")
+        for name, value in late.items()
+        if name.startswith("action_head.") and "vl_self_attention" not in name
+    }
+    weights["action_head.mask_token"] = torch.empty(1, 1, 1536, device="meta")
+    for name, value in early.items():
+        if name.startswith("backbone.") and ".mlp1." not in name:
+            weights[name.replace("eagle_model.", "model.")] = value
+    layers = [name for name in weights if ".language_model.model.layers.0." in name]
+    for name in layers:
+        weights |= {name.replace(".layers.0.", f".layers.{index}."): weights[name] for index in range(16)}
+    shapes = {"0": [(4608,), (4608,)], "1": [(2048, 4608), (2048,)], "3": [(2048, 2048), (2048,)]}
+    for layer, pair in shapes.items():
+        for kind, shape in zip(("weight", "bias"), pair, strict=True):
+            weights[f"backbone.model.mlp1.{layer}.{kind}"] = torch.empty(shape, device="meta")
+    patch = "backbone.model.vision_model.vision_model.embeddings.patch_embedding.weight"
+    weights[patch] = torch.empty(1152, 588, device="meta")
+    return weights
+
+
 FULL_EAGLE = EagleConfig(
     vision={
         "hidden_size": 1152,
@@ -116,6 +144,15 @@ FULL_EAGLE = EagleConfig(
         "tie_word_embeddings": True,
     },
     select_layer=12,
+)
+FULL_EAGLE_3 = FULL_EAGLE.model_copy(
+    update={
+        "vision_kind": "siglip2",
+        "vision": {name: value for name, value in FULL_EAGLE.vision.items() if name != "image_size"},
+        "select_layer": 16,
+        "downsample": "unshuffle",
+        "connector_layers": 2,
+    }
 )
 FULL_QWEN3_VL = Qwen3VLConfig(
     architecture={

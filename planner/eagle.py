@@ -23,6 +23,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
+from dualsys.planner.causal_mask import causal_mask
 from dualsys.planner.feature_config import EagleConfig
 
 _VISION: dict[str, tuple[Any, Any]] = {
@@ -103,18 +104,6 @@ def _packed(pixels_ICHW: Tensor, height: int, width: int) -> dict[str, Tensor]:
     shapes_I2 = torch.tensor([[height, width]] * len(pixels_ICHW), device=pixels_ICHW.device)
     mask_IP = torch.ones(patches_IPE.shape[:2], dtype=torch.long, device=pixels_ICHW.device)
     return {"pixel_values": patches_IPE, "pixel_attention_mask": mask_IP, "spatial_shapes": shapes_I2}
-
-
-def causal_mask(mask_BS: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention's scores, `(B, 1, S, S)`: the lowest number where a token must not be read.
-
-    Left to itself, transformers lets a token in front of which all is padding read something else under each of its
-    backends; GR00T N1.5's actor reads these, too.
-    """
-    length = mask_BS.shape[1]
-    earlier_SS = torch.ones(length, length, dtype=torch.bool, device=mask_BS.device).tril()
-    read_B1SS = earlier_SS & mask_BS.bool()[:, None, None, :]
-    return torch.zeros_like(read_B1SS, dtype=dtype).masked_fill(~read_B1SS, torch.finfo(dtype).min)
 
 
 def join_patches(patches_IPV: Tensor, height: int, width: int, config: EagleConfig) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import Qwen3VLConfig as TransformersConfig
 from transformers import Qwen3VLModel
 
+from dualsys.planner.causal_mask import causal_mask
 from dualsys.planner.feature_config import Qwen3VLConfig
 
 
@@ -30,6 +31,7 @@ class Qwen3VL(nn.Module):
     def __init__(self, config: Qwen3VLConfig, *, attention: str = "sdpa") -> None:
         super().__init__()
         self.config = config
+        self._flash = attention.startswith("flash")
         architecture = dict(config.architecture)
         text = {**architecture["text_config"], "num_hidden_layers": config.select_layer, "use_cache": False}
         text.pop("layer_types", None)
@@ -48,13 +50,23 @@ class Qwen3VL(nn.Module):
 
         model = cast(Any, self.model)
         handle = model.language_model.layers[-1].register_forward_hook(leave)
+        kinds_BS = (input_ids_BS == self.config.image_token_id).int()
+        # Told by the mask of tokens, which the mask of pairs then stands in for.
+        positions = model.compute_3d_position_ids(
+            input_ids=input_ids_BS,
+            inputs_embeds=None,
+            image_grid_thw=grid_I3,
+            attention_mask=mask_BS,
+            mm_token_type_ids=kinds_BS,
+        )
         try:
             model(
                 input_ids=input_ids_BS,
-                attention_mask=mask_BS,
+                attention_mask=mask_BS if self._flash else causal_mask(mask_BS, patches_QE.dtype),
+                position_ids=positions,
                 pixel_values=patches_QE,
                 image_grid_thw=grid_I3,
-                mm_token_type_ids=(input_ids_BS == self.config.image_token_id).int(),
+                mm_token_type_ids=kinds_BS,
                 use_cache=False,
             )
         except _Left as left:

@@ -14,7 +14,9 @@ from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
 from dualsys.messages import Observation
-from dualsys.planner.eagle import Eagle, causal_mask, join_patches
+from dualsys.planner.causal_mask import causal_mask
+from dualsys.planner.eagle import Eagle, join_patches
+from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import (
     EAGLE_PROMPT,
     QWEN3_VL_PROMPT,
@@ -214,6 +216,21 @@ def test_siglip_2_of_the_same_weights_sees_what_siglip_sees() -> None:
     two.load_state_dict(weights)
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(two.look(pixels), one.look(pixels), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["eagle", "qwen3_vl"])
+def test_eager_and_sdpa_agree_on_padding_in_front_too(kind: str) -> None:
+    backbone = EAGLE if kind == "eagle" else QWEN
+    ids = torch.tensor([[41, 42, *[IMAGE] * (16 if kind == "eagle" else 4), 43, 44]])
+    mask = torch.ones_like(ids)
+    mask[:, :2] = 0
+    features = []
+    for attention in ("eager", "sdpa"):
+        torch.manual_seed(0)
+        model = build_backbone(backbone, attention)
+        features.append(model(input_ids_BS=ids, mask_BS=mask, **model.pixels(torch.rand(1, 3, 32, 32))))
+    torch.testing.assert_close(*features, atol=1e-5, rtol=1e-5)
 
 
 def test_a_token_with_nothing_to_read_reads_everything_alike() -> None:

@@ -49,10 +49,10 @@ def attend(
             return _eager(q_BNTH, k_BMSH, v_BMSH, additive(mask))
         case "sdpa":
             mask = additive(mask)
+            if mask is not None:
+                mask = mask.clamp(min=torch.finfo(q_BNTH.dtype).min).to(q_BNTH.dtype)
             grouped = q_BNTH.shape[1] != k_BMSH.shape[1]
-            return F.scaled_dot_product_attention(
-                q_BNTH, k_BMSH, v_BMSH, attn_mask=None if mask is None else mask.to(q_BNTH.dtype), enable_gqa=grouped
-            )
+            return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask, enable_gqa=grouped)
         case "flash":
             return _flash(q_BNTH, k_BMSH, v_BMSH, mask)
     raise ConfigError(f"attention is eager, sdpa or flash, not {backend!r}")

@@ -115,10 +115,9 @@ def published_n1_6() -> dict[str, Tensor]:
     layers = [name for name in weights if ".language_model.model.layers.0." in name]
     for name in layers:
         weights |= {name.replace(".layers.0.", f".layers.{index}."): weights[name] for index in range(16)}
-    shapes = {"0": [(4608,), (4608,)], "1": [(2048, 4608), (2048,)], "3": [(2048, 2048), (2048,)]}
-    for layer, pair in shapes.items():
-        for kind, shape in zip(("weight", "bias"), pair, strict=True):
-            weights[f"backbone.model.mlp1.{layer}.{kind}"] = torch.empty(shape, device="meta")
+    for layer, shape in (("0", (4608,)), ("1", (2048, 4608)), ("3", (2048, 2048))):
+        weights[f"backbone.model.mlp1.{layer}.weight"] = torch.empty(shape, device="meta")
+        weights[f"backbone.model.mlp1.{layer}.bias"] = torch.empty(shape[0], device="meta")
     patch = "backbone.model.vision_model.vision_model.embeddings.patch_embedding.weight"
     weights[patch] = torch.empty(1152, 588, device="meta")
     return weights

@@ -31,7 +31,7 @@ def rename(weights: Mapping[str, Tensor], rules: Sequence[Rule], *, layout: str)
     """Weights under our names.
 
     Raises:
-        CheckpointError: for a name that no rule knows, two tensors of one name, and joined ones that aren't complete.
+        CheckpointError: a name that no rule knows, two tensors of one name, or joined tensors that aren't complete.
     """
     compiled = [(re.compile(rule.pattern), rule) for rule in rules]
     parts: dict[str, dict[int, Tensor]] = {}

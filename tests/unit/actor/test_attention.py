@@ -63,10 +63,8 @@ def test_nothing_to_read_is_zero(engine: AttentionBackend) -> None:
     q, k, v = parts()
     assert attend(q, k[:, :, :0], v[:, :, :0], None, engine).count_nonzero() == 0
     # Where there are keys but none may be read, an additive mask weighs them alike.
-    torch.testing.assert_close(
-        attend(q, k, v, torch.zeros(1, 1, 1, 5, dtype=torch.bool), engine),
-        v.mean(2, keepdim=True).expand(-1, -1, 3, -1),
-    )
+    nothing = torch.zeros(1, 1, 1, 5, dtype=torch.bool)
+    torch.testing.assert_close(attend(q, k, v, nothing, engine), v.mean(2, keepdim=True).expand(-1, -1, 3, -1))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

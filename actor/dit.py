@@ -116,14 +116,14 @@ class DiT(nn.Module):
         out: Tensor = self.out(self.norm_out.modulate(tokens_BTD, time.out_BE))
         return out
 
-    def tell(self, bucket_B: Tensor) -> KeptTime:
+    def modulations(self, bucket_B: Tensor) -> KeptTime:
         """What a flow time, told by its bucket, does to every block."""
         waves = timestep_waves(bucket_B).to(self.out.weight.dtype)
         condition_BD = self.time_in(waves)
         blocks = tuple(block.norm_attention.modulation(condition_BD) for block in self._blocks())
         return KeptTime(blocks, self.norm_out.modulation(condition_BD))
 
-    def remember(self, context_BKC: Tensor, exists_BK: Tensor, image_BK: Tensor) -> KeptContext:
+    def keep(self, context_BKC: Tensor, exists_BK: Tensor, image_BK: Tensor) -> KeptContext:
         """Keys and values of features that exist, some of which are of images; unread masks are all False."""
         pairs, masks = [], []
         for index, block in enumerate(self._blocks()):

@@ -164,8 +164,8 @@ def _require_fit(
 ) -> None:
     if (subgoal_spec.num_tokens, subgoal_spec.dim) != (config.num_subgoal_tokens, config.context_width):
         raise SpecMismatch(
-            f"subgoals are {(subgoal_spec.num_tokens, subgoal_spec.dim)}, the expert reads "
-            f"{(config.num_subgoal_tokens, config.context_width)}"
+            f"the expert reads {config.num_subgoal_tokens} features of width {config.context_width}, subgoals carry "
+            f"{subgoal_spec.num_tokens} of {subgoal_spec.dim}"
         )
     if config.state_history != 1:
         raise SpecMismatch(f"the expert reads {config.state_history} successive states; an actor is given one")

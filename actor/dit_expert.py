@@ -1,13 +1,14 @@
-"""The velocity field around the transformer of `dualsys.actor.dit`: projectors of each robot, features, tokens.
+"""`DiTExpert`, the velocity field around the transformer of `dualsys.actor.dit`: projectors of each robot, features.
 
     features -> norm -> self-attention -.
     state -> its robot's projector ---- tokens [state | future tokens | action rows] -> DiT -> its robot's projector
     noisy rows, flow time -> its robot's projector, positions
 
-Flow time runs from noise at 0 to data at 1, as in the originals.
+Flow time runs from noise at 0 to data at 1, as in the originals. Rows and state are as wide as the widest robot's: a
+narrower one's are put in front, and zeros behind, in training as in sampling.
 
 Shape legend: B batch, A action rows, U actions padded, X states padded (times their history), K features, C their
-width, D width, T = 1 + future tokens + A.
+width, D width, E a row of all that a flow time does, T = 1 + future tokens + A.
 """
 
 from typing import NamedTuple, cast
@@ -32,8 +33,15 @@ class Features(NamedTuple):
     """True where a feature is of an image; read with `text-and-image` only."""
 
 
+class Begun(NamedTuple):
+    """What serves every flow step of a chunk."""
+
+    context: KeptContext
+    state_B1D: Tensor
+
+
 class DiTExpert(nn.Module):
-    """Velocity of noisy actions, given features, state and robot."""
+    """Velocity of noisy actions, given features, state and robot. A `dualsys.actor.experts.FlowExpert`."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -52,12 +60,12 @@ class DiTExpert(nn.Module):
     def forward(self, x_BAU: Tensor, t_B: Tensor, features: Features, state_BX: Tensor, category: Category) -> Tensor:
         """Velocity `(B, A, U)` at noisy actions `x` and flow time `t` (0 noise, 1 data). As training runs it.
 
-        Sampling takes it apart: `remember` once for a subgoal, `tell` once for a flow time, `state_token` once for a
-        chunk, then `velocity` in each flow step.
+        Sampling takes it apart: `remember` once for a subgoal, `tell` once for a flow time, `begin` once for a chunk,
+        then `step`.
         """
-        bucket_B = self.bucket(t_B)
-        state_B1D = self._dropped(self.state_token(state_BX, category))
-        return self.velocity(x_BAU, bucket_B, self.tell(bucket_B), state_B1D, self.remember(features), category)
+        bucket_B = (t_B * self.config.time_buckets).long()
+        begun = Begun(self.keep(features), self._dropped(self.state_token(state_BX, category)))
+        return self.velocity(x_BAU, bucket_B, self.transformer.modulations(bucket_B), begun, category)
 
     def context(self, features: Features) -> tuple[Tensor, Tensor]:
         """Features `(B, K, C)` as the transformer reads them, and the mask `(B, K)` of those that exist for it."""
@@ -71,58 +79,83 @@ class DiTExpert(nn.Module):
             tokens_BKC = cast(ContextBlock, block)(tokens_BKC, exists_BK)
         return tokens_BKC, exists_BK
 
-    def remember(self, features: Features) -> KeptContext:
+    def keep(self, features: Features) -> KeptContext:
         """Keys and values of features; they depend on nothing else, so they serve every flow step and every chunk."""
         context_BKC, exists_BK = self.context(features)
-        if self.config.reads == "everything":
-            return self.transformer.remember(context_BKC, exists_BK, features.image_BK)
-        mask_BK = features.mask_BK.bool()
-        return self.transformer.remember(context_BKC, mask_BK | ~mask_BK.any(dim=-1, keepdim=True), features.image_BK)
-
-    def bucket(self, t_B: Tensor) -> Tensor:
-        """Whole number `(B,)` that tells a flow time."""
-        return (t_B * self.config.time_buckets).long()
-
-    def sampling_buckets(self) -> list[int]:
-        """Of each evaluation of the sampling loop, in order.
-
-        Euler's are counted in float64, `int(step / steps * buckets)`, as the originals do: from float32 times a bucket
-        may come out one lower.
-        """
-        config, steps = self.config, self.config.num_inference_steps
-        if config.solver == "euler":
-            return [int(step / steps * config.time_buckets) for step in range(steps)]
-        times_E = evaluation_times(steps, Solver(config.solver))
-        return [int(float(time) * config.time_buckets + 1e-3) for time in times_E]
-
-    def tell(self, bucket_B: Tensor) -> KeptTime:
-        """What a flow time does to the transformer's blocks; the same for every chunk."""
-        return self.transformer.tell(bucket_B)
+        if self.config.reads == "text-and-image":  # where the originals do mind the mask
+            mask_BK = features.mask_BK.bool()
+            exists_BK = mask_BK | ~mask_BK.any(dim=-1, keepdim=True)
+        return self.transformer.keep(context_BKC, exists_BK, features.image_BK)
 
     def state_token(self, state_BX: Tensor, category: Category) -> Tensor:
         """Token `(B, 1, D)` of the state."""
         token_B1D: Tensor = self.state_in(state_BX[:, None], category)
         return token_B1D
 
-    def velocity(
-        self,
-        x_BAU: Tensor,
-        bucket_B: Tensor,
-        time: KeptTime,
-        state_B1D: Tensor,
-        kept: KeptContext,
-        category: Category,
-    ) -> Tensor:
+    def velocity(self, x_BAU: Tensor, bucket_B: Tensor, time: KeptTime, begun: Begun, category: Category) -> Tensor:
         """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
         rows_BAD = self.action_in(x_BAU, bucket_B, category)
         if self.position is not None:
             rows_BAD = rows_BAD + self.position[: rows_BAD.shape[1]]
-        parts = [state_B1D, rows_BAD]
+        parts = [begun.state_B1D, rows_BAD]
         if self.future_tokens is not None:
             parts.insert(1, self.future_tokens.expand(len(x_BAU), -1, -1))
-        out_BTP = self.transformer(torch.cat(parts, dim=1), time, kept)
+        out_BTP = self.transformer(torch.cat(parts, dim=1), time, begun.context)
         out: Tensor = self.action_out(out_BTP[:, -x_BAU.shape[1] :], category)
         return out
+
+    @property
+    def num_actions(self) -> int:
+        """Width of a row."""
+        return self.config.max_actions
+
+    @property
+    def num_states(self) -> int:
+        """Width of a state."""
+        return self.config.max_states
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.transformer.out.weight.device
+
+    @property
+    def subgoal_shape(self) -> tuple[int, ...]:
+        """`(K, C)`."""
+        return self.config.num_subgoal_tokens, self.config.context_width
+
+    def remember(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> KeptContext:
+        """Keys and values of a subgoal whose first tokens are of images. No row of the mask True: the null subgoal."""
+        index_K = torch.arange(subgoal_BKC.shape[1], device=subgoal_BKC.device)
+        image_BK = (index_K < self.config.num_image_tokens).expand_as(mask_BK)
+        return self.keep(Features(subgoal_BKC, mask_BK, image_BK))
+
+    def begin(self, memory: KeptContext, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None) -> Begun:
+        """What serves every step of a chunk of `config.robot`; it isn't told how old a subgoal is, and has no eye."""
+        del age_B, image_BCHW
+        return Begun(memory, self.state_token(state_BX, self.config.robot))
+
+    def tell(self, t_B: Tensor) -> Tensor:
+        """All that a flow time of the sampling loop does, `(B, E)`: its bucket, then scales and shifts."""
+        if self.config.solver == "euler":
+            # Looked up by the step: counted as the originals count, which a float32 time may miss by one.
+            buckets = torch.tensor(sampling_buckets(self.config), device=t_B.device)
+            bucket_B = buckets[(t_B * self.config.num_inference_steps).round().long()]
+        else:
+            bucket_B = (t_B * self.config.time_buckets + 1e-3).long()
+        time = self.transformer.modulations(bucket_B)
+        # In float32 whatever the weights are: bfloat16 has no number 750.
+        return torch.cat([part.float() for part in (bucket_B[:, None], *time.blocks_LBE, time.out_BE)], dim=-1)
+
+    def step(self, x_BAU: Tensor, told_BE: Tensor, begun: Begun, prefix_BA: Tensor | None = None) -> Tensor:
+        """Velocity `(B, A, U)`. Raises `ValueError` for a prefix: it has not learned to continue one."""
+        if prefix_BA is not None:
+            raise ValueError("this expert has not learned to continue a prefix")
+        widths = [1] + [2 * self.config.width] * (self.config.depth + 1)
+        bucket_B1, *parts = torch.split_with_sizes(told_BE, widths, dim=-1)
+        bucket_B = bucket_B1[:, 0].long().expand(len(x_BAU))
+        *blocks, out_BE = (part.to(begun.state_B1D.dtype) for part in parts)
+        return self.velocity(x_BAU, bucket_B, KeptTime(tuple(blocks), out_BE), begun, self.config.robot)
 
     def _dropped(self, state_B1D: Tensor) -> Tensor:
         config = self.config
@@ -135,6 +168,17 @@ class DiTExpert(nn.Module):
         if config.state_noise:
             state_B1D = state_B1D + config.state_noise * torch.randn_like(state_B1D)
         return state_B1D
+
+
+def sampling_buckets(config: DiTConfig) -> list[int]:
+    """Of each evaluation of the sampling loop, in order; Euler's in float64, `int(step / steps * buckets)`, as the
+    originals count.
+    """
+    steps = config.num_inference_steps
+    if config.solver == "euler":
+        return [int(step / steps * config.time_buckets) for step in range(steps)]
+    times_E = evaluation_times(steps, Solver(config.solver))
+    return [int(float(time) * config.time_buckets + 1e-3) for time in times_E]
 
 
 def masked_flow_loss(velocity: Tensor, noise: Tensor, data: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

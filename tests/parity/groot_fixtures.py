@@ -16,7 +16,6 @@ from dualsys.app.importing.layouts.groot import Version, split_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
 from dualsys.app.importing.rules import require_fit
 from dualsys.planner.feature_backbones import build_backbone
-from dualsys.planner.feature_config import EagleConfig, Qwen3VLConfig
 
 HERE = Path(__file__).parent
 VERSIONS: tuple[Version, ...] = ("n1_5", "n1_7")
@@ -123,69 +122,6 @@ def published_n1_6() -> dict[str, Tensor]:
     return weights
 
 
-FULL_EAGLE = EagleConfig(
-    vision={
-        "hidden_size": 1152,
-        "intermediate_size": 4304,
-        "num_hidden_layers": 27,
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "image_size": 224,
-    },
-    text={
-        "hidden_size": 2048,
-        "intermediate_size": 6144,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "vocab_size": 151680,
-        "rope_theta": 1000000,
-        "tie_word_embeddings": True,
-    },
-    select_layer=12,
-)
-FULL_EAGLE_3 = FULL_EAGLE.model_copy(
-    update={
-        "vision_kind": "siglip2",
-        "vision": {name: value for name, value in FULL_EAGLE.vision.items() if name != "image_size"},
-        "select_layer": 16,
-        "downsample": "unshuffle",
-        "connector_layers": 2,
-    }
-)
-FULL_QWEN3_VL = Qwen3VLConfig(
-    architecture={
-        "image_token_id": 151655,
-        "video_token_id": 151656,
-        "vision_start_token_id": 151652,
-        "vision_end_token_id": 151653,
-        "tie_word_embeddings": True,
-        "text_config": {
-            "head_dim": 128,
-            "hidden_size": 2048,
-            "intermediate_size": 6144,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 8,
-            "vocab_size": 151936,
-            "rope_theta": 5000000,
-            "rope_scaling": {"mrope_interleaved": True, "mrope_section": [24, 20, 20], "rope_type": "default"},
-            "tie_word_embeddings": True,
-        },
-        "vision_config": {
-            "deepstack_visual_indexes": [5, 11, 17],
-            "depth": 24,
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_heads": 16,
-            "num_position_embeddings": 2304,
-            "out_hidden_size": 2048,
-            "patch_size": 16,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-        },
-    },
-    select_layer=16,
-)
 _SECTION = {"positional_embeddings": None, "dropout": 0.2}
 _DIT = {**_SECTION, "num_attention_heads": 32, "attention_head_dim": 48, "output_dim": 1024}
 _CONTEXT = {**_SECTION, "num_layers": 4, "num_attention_heads": 32, "attention_head_dim": 64}

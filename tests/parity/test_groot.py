@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from dualsys.actor.action_expert import ActionExpert
-from dualsys.actor.dit_expert import DiTExpert, Features, masked_flow_loss
+from dualsys.actor.dit_expert import Begun, DiTExpert, Features, masked_flow_loss, sampling_buckets
 from dualsys.actor.dit_robot import RobotDiT
 from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
 from dualsys.actor.guidance import Running, released, seeded
 from dualsys.actor.sampling import EagerSampler, Moment
 from dualsys.app.importing.layouts.groot import Version, split_groot
+from dualsys.app.importing.layouts.groot_published import EAGLE_BLOCK2A, groot_planner_config
 from dualsys.app.importing.rules import require_fit
 from dualsys.bridge.wire import SubgoalCodec
 from dualsys.errors import CheckpointError
@@ -23,9 +24,6 @@ from dualsys.planner.feature_backbones import build_backbone
 from tests.parity.groot_fixtures import (
     BETWEEN_BACKENDS,
     BOUND,
-    FULL_EAGLE,
-    FULL_EAGLE_3,
-    FULL_QWEN3_VL,
     VERSIONS,
     Fixture,
     backbone,
@@ -50,13 +48,13 @@ def assert_near(found: Tensor, expected: Tensor, bound: float = BOUND) -> None:
 def field(model: DiTExpert, fixture: Fixture, features: Features) -> VelocityField:
     """As sampling takes the expert apart."""
     robot = fixture.given["embodiment_id"]
-    kept, state = model.remember(features), model.state_token(fixture.given["state"].flatten(1), robot)
-    buckets = iter([torch.full_like(robot, bucket) for bucket in model.sampling_buckets()])
+    begun = Begun(model.keep(features), model.state_token(fixture.given["state"].flatten(1), robot))
+    buckets = iter([torch.full_like(robot, bucket) for bucket in sampling_buckets(model.config)])
 
     def velocity(x_BAU: Tensor, t_B: Tensor) -> Tensor:
         del t_B
         bucket = next(buckets)
-        return model.velocity(x_BAU, bucket, model.tell(bucket), state, kept, robot)
+        return model.velocity(x_BAU, bucket, model.transformer.modulations(bucket), begun, robot)
 
     return velocity
 
@@ -161,7 +159,7 @@ def test_the_published_names_are_all_read_and_all_there(version: Version) -> Non
     planner, actor = split_groot(published(version), version)
     with torch.device("meta"):
         model = DiTExpert(full_config(version))
-        eyes = build_backbone(FULL_EAGLE if version == "n1_5" else FULL_QWEN3_VL, "sdpa")
+        eyes = build_backbone(groot_planner_config(version, cameras=("head",)).backbone, "sdpa")
     require_fit(actor, model.state_dict(), where="actor")
     require_fit(planner, eyes.state_dict(), where="planner")
 
@@ -170,7 +168,7 @@ def test_n1_6_is_read_as_far_as_its_names_are_known() -> None:
     planner, actor = split_groot(published_n1_6(), "n1_6")
     with torch.device("meta"):
         model = DiTExpert(full_config("n1_6"))
-        eyes = build_backbone(FULL_EAGLE_3, "sdpa")
+        eyes = build_backbone(EAGLE_BLOCK2A, "sdpa")
     require_fit(actor, model.state_dict(), where="actor")
     require_fit(planner, eyes.state_dict(), where="planner")
 

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from dualsys.actor.category_layers import CategoryLinear
 from dualsys.actor.dit_actor import DiTActor
 from dualsys.actor.dit_config import DiTConfig
-from dualsys.actor.dit_expert import DiTExpert, Features, draw_times, masked_flow_loss
-from dualsys.actor.dit_robot import RobotDiT
-from dualsys.actor.flow_matching import evaluation_times
+from dualsys.actor.dit_expert import DiTExpert, Features, draw_times, masked_flow_loss, sampling_buckets
+from dualsys.actor.flow_matching import Solver, evaluation_times
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
 from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
@@ -124,23 +123,22 @@ def test_a_category_for_each_element_is_the_number_for_all() -> None:
 @pytest.mark.parametrize("solver", ["euler", "midpoint", "heun"])
 def test_taken_apart_it_is_the_same_field(solver: str) -> None:
     expert = loud(DiTExpert(config(solver=solver, num_inference_steps=7, reads="text-and-image", robot=1))).eval()
-    robot = RobotDiT(expert)
     mask = torch.tensor([[True, True, True, True, False]])
     features = Features(torch.randn(1, 5, 12), mask, torch.arange(5)[None] < 2)
     x, state = torch.randn(1, 6, 4), torch.randn(1, 5)
-    memory, token = robot.remember(features.tokens_BKC, mask), robot.state_token(state)
-    times = evaluation_times(7, robot.config.solver)  # type: ignore[arg-type]
-    for time, bucket in zip(times, expert.sampling_buckets(), strict=True):
-        condition = robot.time_condition(time[None]) + robot.age_condition(torch.zeros(1), memory.present_B)
-        assert int(condition[0, 0]) == bucket
+    begun = expert.begin(expert.remember(features.tokens_BKC, mask), state, torch.zeros(1), None)
+    times = evaluation_times(7, Solver(solver))
+    for time, bucket in zip(times, sampling_buckets(expert.config), strict=True):
+        told = expert.tell(time[None])
+        assert int(told[0, 0]) == bucket
         whole = expert(x, torch.tensor([(bucket + 0.5) / 1000]), features, state, 1)
-        torch.testing.assert_close(robot.velocity(x, condition, token, memory), whole, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(expert.step(x, told, begun), whole, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("steps", range(1, 60))
 def test_buckets_are_counted_as_the_originals_count_them(steps: int) -> None:
-    expert = RobotDiT(DiTExpert(config(num_inference_steps=steps, depth=1, context_depth=0)))
-    found = [int(expert._bucket(time[None])) for time in evaluation_times(steps)]
+    expert = DiTExpert(config(num_inference_steps=steps, depth=1, context_depth=0))
+    found = [int(expert.tell(time[None])[0, 0]) for time in evaluation_times(steps)]
     assert found == [int(step / float(steps) * 1000) for step in range(steps)]
 
 
@@ -215,7 +213,7 @@ def test_saved_and_loaded_it_acts_the_same(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SpecMismatch, match="has 3 states and 2 actions; the expert takes 2 and 4 at most"):
         actor(max_states=2)
-    with pytest.raises(SpecMismatch, match=r"subgoals are \(5, 12\), the expert reads \(7, 12\)"):
+    with pytest.raises(SpecMismatch, match=r"reads 7 features of width 12, subgoals carry 5 of 12"):
         actor(num_subgoal_tokens=7)
     with pytest.raises(SpecMismatch, match="reads 2 successive states"):
         actor(state_history=2)

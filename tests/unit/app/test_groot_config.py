@@ -4,10 +4,13 @@ import re
 from typing import Any
 
 import pytest
+import torch
 
 from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
+from dualsys.app.importing.layouts.groot_published import groot_planner_config
 from dualsys.errors import CheckpointError
+from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import EagleConfig
 
 DIT: dict[str, Any] = {
@@ -63,6 +66,18 @@ def test_eagle_3_loads_without_windows_and_rotary_positions() -> None:
     assert config.vision == VISION
     with pytest.raises(CheckpointError, match="use_windows_attn, use_rope, which transformers' SigLIP 2 doesn't have"):
         groot_backbone_config(told, "n1_6")
+
+
+def test_published_planners_have_room_for_pictures_and_words() -> None:
+    for version, each in (("n1_5", 256), ("n1_7", 64)):
+        config = groot_planner_config(version, cameras=("head", "wrist"))  # type: ignore[arg-type]
+        with torch.device("meta"):
+            backbone = build_backbone(config.backbone, "sdpa")
+        assert backbone.tokens_of(config.images.size, config.images.size) == each
+        assert config.num_tokens - 2 * each >= config.max_text_tokens + 40
+        assert config.backbone.width == 2048
+    with pytest.raises(CheckpointError, match=r"N1\.6 cuts and resizes pictures isn't known"):
+        groot_planner_config("n1_6", cameras=("head",))
 
 
 def test_eagle_2_5_may_shuffle_and_project() -> None:

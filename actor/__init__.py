@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dualsys.actor.action_expert import ActionExpert as ActionExpert
-    from dualsys.actor.dit_actor import DiTActor as DiTActor
     from dualsys.actor.flow_actor import FlowActor as FlowActor
+    from dualsys.actor.joint_expert import JointExpert as JointExpert
     from dualsys.actor.scripted import HoldActor as HoldActor
 
 _HOME = {
     "ActionExpert": "dualsys.actor.action_expert",
-    "DiTActor": "dualsys.actor.dit_actor",
     "FlowActor": "dualsys.actor.flow_actor",
+    "JointExpert": "dualsys.actor.joint_expert",
     "HoldActor": "dualsys.actor.scripted",
 }
 

@@ -47,6 +47,16 @@ class Memory(NamedTuple):
     """False for the null subgoal."""
 
 
+class Begun(NamedTuple):
+    """What serves every flow step of a chunk."""
+
+    memory: Memory
+    """Of the subgoal, and of what the actor's own eye sees."""
+    state_B1D: Tensor
+    aged_BD: Tensor
+    """Share of the subgoal's age in the adaptive condition."""
+
+
 class FastVision(nn.Module):
     """Strided convolutions to tokens; positions are learned because the grid is small and fixed."""
 
@@ -133,6 +143,29 @@ class ActionExpert(nn.Module):
             values_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.values_LBNKH, values, strict=True)),
             mask_BK=F.pad(memory.mask_BK, (0, seen_BSD.shape[1]), value=True),
         )
+
+    def begin(self, memory: Memory, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None) -> Begun:
+        """What serves every flow step of a chunk."""
+        seen = self.look(memory, image_BCHW)
+        return Begun(seen, self.state_token(state_BX), self.age_condition(age_B, memory.present_B))
+
+    def tell(self, t_B: Tensor) -> Tensor:
+        """Share `(B, D)` of a flow time in the adaptive condition."""
+        return self.time_condition(t_B.float())
+
+    def step(self, x_BAU: Tensor, told_BD: Tensor, begun: Begun, prefix_BA: Tensor | None = None) -> Tensor:
+        """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
+        return self.velocity(x_BAU, told_BD + begun.aged_BD, begun.state_B1D, begun.memory, prefix_BA)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.position.device
+
+    @property
+    def subgoal_shape(self) -> tuple[int, ...]:
+        """`(K, C)`."""
+        return tuple(self.null_subgoal.shape)
 
     def cross_attentions(self) -> list[Attention]:
         """Those that read the subgoal, in order."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dualsys.actor.action_expert import ActionExpert
+from dualsys.actor.experts import FlowExpert
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
@@ -24,7 +25,7 @@ class Parity:
     """The case that has it."""
 
 
-def build_sampler(expert: ActionExpert, backend: str) -> Sampler:
+def build_sampler(expert: FlowExpert, backend: str) -> Sampler:
     """A sampler that was checked.
 
     Args:
@@ -36,12 +37,12 @@ def build_sampler(expert: ActionExpert, backend: str) -> Sampler:
         ExtraMissing: ONNX Runtime is not installed.
     """
     sampler = _make(expert, backend)
-    gpu = backend == "compiled" and expert.position.device.type == "cuda"
+    gpu = backend == "compiled" and expert.device.type == "cuda"
     require_parity(sampler, expert, backend, tolerance=TOLERANCES["compiled on a GPU" if gpu else backend])
     return sampler
 
 
-def require_parity(sampler: Sampler, expert: ActionExpert, backend: str, *, tolerance: float) -> None:
+def require_parity(sampler: Sampler, expert: FlowExpert, backend: str, *, tolerance: float) -> None:
     """Refuse a sampler that differs from eager. Raises `ConfigError` naming the difference."""
     found = measure_parity(sampler, expert)
     # "Not within", so that a difference that is no number is refused, too.
@@ -53,7 +54,7 @@ def require_parity(sampler: Sampler, expert: ActionExpert, backend: str, *, tole
         )
 
 
-def measure_parity(sampler: Sampler, expert: ActionExpert) -> Parity:
+def measure_parity(sampler: Sampler, expert: FlowExpert) -> Parity:
     """Compare with eager on fixed random inputs: several subgoals, one with a mask, and none."""
     reference = EagerSampler(expert)
     differences = {}
@@ -71,9 +72,10 @@ def _relative(asked: Array, expected: Array) -> float:
     return error / size if size else error
 
 
-def _cases(expert: ActionExpert) -> list[tuple[str, Array, Any, Moment]]:
+def _cases(expert: FlowExpert) -> list[tuple[str, Array, Any, Moment]]:
     rng = np.random.default_rng(0)
-    count, dim = expert.null_subgoal.shape
+    shape = expert.subgoal_shape
+    count = shape[-2]
     camera = None if expert.config.vision is None else expert.config.vision.camera
 
     def normal(*shape: int) -> Array:
@@ -87,18 +89,22 @@ def _cases(expert: ActionExpert) -> list[tuple[str, Array, Any, Moment]]:
     whole, none = np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
     part = np.arange(count) < -(-count // 2)
     return [
-        ("a fresh subgoal", normal(count, dim), whole, moment(0.1)),
-        ("an old subgoal", normal(count, dim), whole, moment(1.9)),
-        ("a subgoal that is half masked", normal(count, dim), part, moment(0.4)),
-        ("the null subgoal", normal(count, dim), none, moment(0.0)),
+        ("a fresh subgoal", normal(*shape), whole, moment(0.1)),
+        ("an old subgoal", normal(*shape), whole, moment(1.9)),
+        ("a subgoal that is half masked", normal(*shape), part, moment(0.4)),
+        ("the null subgoal", normal(*shape), none, moment(0.0)),
     ]
 
 
-def _make(expert: ActionExpert, backend: str) -> Sampler:
+def _make(expert: FlowExpert, backend: str) -> Sampler:
     match backend:
         case "eager":
             return EagerSampler(expert)
         case "onnx" | "onnx-int8":
+            if not isinstance(expert, ActionExpert):
+                raise ConfigError(
+                    f"actor backend {backend!r} has no graph of a {type(expert).__name__}; it has eager and compiled"
+                )
             try:
                 from dualsys.actor.onnx_sampler import OnnxSampler
             except ImportError as error:

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dualsys.actor.action_expert import ActionExpert, Memory
 from dualsys.actor.backends import build_sampler
-from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.experts import ExpertConfig, FlowExpert, build_expert, config_of, name_of
 from dualsys.actor.guidance import Now, Running, sample_guided
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache, on_device
 from dualsys.actor.smoothing import smoothing_matrix
+from dualsys.actor.subgoal_arrays import SubgoalArrays
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -33,19 +33,22 @@ class FlowActor:
 
     def __init__(
         self,
-        expert: ActionExpert,
+        expert: FlowExpert,
         *,
         embodiment: EmbodimentSpec,
         subgoal_spec: SubgoalSpec,
         statistics: ControllerStatistics,
         sampler: Sampler | None = None,
     ) -> None:
-        self.expert = expert.eval()
-        self.config: FlowActorConfig = expert.config
+        cast(nn.Module, expert).eval()
+        self.expert: Any = expert
+        """A `FlowExpert`; training calls it as its own class wants to be called."""
+        self.config: Any = expert.config
         self.statistics = statistics
         self._embodiment = embodiment
         self._subgoal_spec = subgoal_spec
-        self._sampler = EagerSampler(self.expert) if sampler is None else sampler
+        self._arrays = SubgoalArrays(subgoal_spec)
+        self._sampler: Sampler = EagerSampler(self.expert) if sampler is None else sampler
         self._memories = SubgoalCache(self._sampler.remember)
         self._eager = EagerSampler(self.expert)
         is_eager = isinstance(self._sampler, EagerSampler)
@@ -58,25 +61,19 @@ class FlowActor:
     @classmethod
     def build(
         cls,
-        config: FlowActorConfig,
+        config: ExpertConfig,
         *,
         embodiment: EmbodimentSpec,
         subgoal_spec: SubgoalSpec,
         statistics: ControllerStatistics,
     ) -> Self:
-        """With fresh weights. Raises `SpecMismatch` where statistics and embodiment differ in length."""
+        """With fresh weights. Raises `SpecMismatch` where statistics, embodiment, subgoals and expert don't fit."""
         if len(statistics.state.mean) != embodiment.num_states or len(statistics.action.mean) != embodiment.num_actions:
             raise SpecMismatch(
                 f"statistics are for {len(statistics.state.mean)} states and {len(statistics.action.mean)} actions, "
                 f"embodiment {embodiment.name!r} has {embodiment.num_states} and {embodiment.num_actions}"
             )
-        expert = ActionExpert(
-            config,
-            num_actions=embodiment.num_actions,
-            num_states=embodiment.num_states,
-            num_subgoal_tokens=subgoal_spec.num_tokens,
-            subgoal_dim=subgoal_spec.dim,
-        )
+        expert = build_expert(config, embodiment=embodiment, subgoal_spec=subgoal_spec)
         return cls(expert.to(model_device()), embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
 
     @classmethod
@@ -84,7 +81,7 @@ class FlowActor:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
         manifest = checkpoint.manifest
         actor = cls.build(
-            checkpoint.parse(FlowActorConfig, manifest.actor.config, where="actor.config"),
+            checkpoint.parse(config_of(manifest.actor.name), manifest.actor.config, where="actor.config"),
             embodiment=manifest.embodiment,
             subgoal_spec=manifest.subgoal,
             statistics=checkpoint.parse(ControllerStatistics, checkpoint.read_text(STATISTICS), where=STATISTICS),
@@ -101,7 +98,7 @@ class FlowActor:
     def with_expert(self, expert: nn.Module) -> Self:
         """The same actor over other weights of the same architecture."""
         return type(self)(
-            cast(ActionExpert, expert),
+            cast(FlowExpert, expert),
             embodiment=self._embodiment,
             subgoal_spec=self._subgoal_spec,
             statistics=self.statistics,
@@ -127,7 +124,7 @@ class FlowActor:
         folder = checkpoint.folder
         save_file({name: value.contiguous() for name, value in self.expert.state_dict().items()}, folder / WEIGHTS)
         (folder / STATISTICS).write_text(self.statistics.model_dump_json(indent=2) + "\n")
-        return ModuleEntry(name="flow", config=self.config.model_dump(mode="json"), weights=WEIGHTS)
+        return ModuleEntry(name=name_of(self.config), config=self.config.model_dump(mode="json"), weights=WEIGHTS)
 
     @property
     def embodiment(self) -> EmbodimentSpec:
@@ -142,12 +139,12 @@ class FlowActor:
     @property
     def horizon(self) -> int:
         """Rows in a chunk."""
-        return self.config.horizon
+        return int(self.config.horizon)
 
     @property
     def dt_s(self) -> float:
         """Time between rows."""
-        return self.config.dt_s
+        return float(self.config.dt_s)
 
     @property
     def guidances(self) -> frozenset[Guidance]:
@@ -167,7 +164,7 @@ class FlowActor:
             SpecMismatch: for a subgoal of another shape than the spec's.
         """
         memory = self._guided_memory if self._guides else self._memory
-        memory(*self._tokens(subgoal))
+        memory(*self._arrays.read(subgoal))
 
     def act(
         self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
@@ -181,11 +178,11 @@ class FlowActor:
         """
         if prefix is not None and prefix.guidance == "roll-forward":
             return self._rolled_forward(observation, subgoal, prefix)
-        tokens_KC, mask_K = self._tokens(subgoal)
+        tokens_KC, mask_K = self._arrays.read(subgoal)
         used = subgoal if bool(mask_K.any()) else None
         moment = Moment(
             noise_AU=self._held_noise_AU if self.config.noise == "held" else self._draw_noise(),
-            state_X=self.statistics.state.normalize(observation.state).astype(np.float32),
+            state_X=_widened(self.statistics.state.normalize(observation.state), self.expert.num_states),
             age_s=0.0 if used is None else used.age_s(observation.stamp_s),
             image_CHW=self._image(observation),
         )
@@ -196,7 +193,7 @@ class FlowActor:
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         return ActionChunk(
-            rows=self.statistics.action.denormalize(rows_AU),
+            rows=self.statistics.action.denormalize(rows_AU[:, : self._embodiment.num_actions]),
             dt_s=self.dt_s,
             start_stamp_s=observation.stamp_s,
             subgoal_sequence=-1 if used is None else used.sequence,
@@ -238,7 +235,7 @@ class FlowActor:
         return rows_AU
 
     def _running(self, prefix: ActionPrefix) -> Running:
-        rows_AU = self.statistics.action.normalize(prefix.rows[: self.horizon]).astype(np.float32)
+        rows_AU = _widened(self.statistics.action.normalize(prefix.rows[: self.horizon]), self.expert.num_actions)
         padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.horizon - len(rows_AU), axis=0)])
         return Running(rows_BAU=self._here(padded_AU), told=len(rows_AU), delay=prefix.inference_delay)
 
@@ -248,35 +245,32 @@ class FlowActor:
 
     @property
     def _device(self) -> torch.device:
-        return self.expert.position.device
+        device: torch.device = self.expert.device
+        return device
 
     def _draw_noise(self) -> Array:
         """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
-        noise: Array = torch.randn(self.horizon, self._embodiment.num_actions, generator=self._generator).numpy()
+        noise: Array = torch.randn(self.horizon, self.expert.num_actions, generator=self._generator).numpy()
         return noise
 
     def _memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
         return self._memories.memory(self._sampler.version, tokens_KC, mask_K)
 
-    def _guided_memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
-        memory: Memory = self._guided_memories.memory(self._eager.version, tokens_KC, mask_K)
-        return memory
-
-    def _tokens(self, subgoal: LatentSubgoal | None) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """Copies of a subgoal's tokens and mask; without a subgoal, a mask without True."""
-        spec = self._subgoal_spec
-        if subgoal is None:
-            return np.zeros((spec.num_tokens, spec.dim), dtype=np.float32), np.zeros(spec.num_tokens, dtype=bool)
-        if subgoal.tokens.shape != (spec.num_tokens, spec.dim):
-            raise SpecMismatch(f"subgoal from {subgoal.producer!r} has shape {subgoal.tokens.shape}, expected {spec!r}")
-        tokens_KC: Array = np.array(subgoal.tokens, dtype=np.float32)
-        return tokens_KC, np.ones(spec.num_tokens, dtype=bool) if subgoal.mask is None else np.array(subgoal.mask)
+    def _guided_memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
+        return self._guided_memories.memory(self._eager.version, tokens_KC, mask_K)
 
     def _image(self, observation: Observation) -> Array | None:
         if self.config.vision is None:
             return None
         image: Array = image_to_tensor(observation.images[self.config.vision.camera.name]).contiguous().numpy()
         return image
+
+
+def _widened(values: npt.NDArray[Any], width: int) -> Array:
+    """`(..., width)` float32, with zeros behind: a narrow robot in an expert's places."""
+    wide: Array = np.zeros((*values.shape[:-1], width), dtype=np.float32)
+    wide[..., : values.shape[-1]] = values
+    return wide
 
 
 def image_to_tensor(image: np.ndarray) -> Tensor:

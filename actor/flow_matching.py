@@ -90,7 +90,7 @@ def integrate(velocity: VelocityField, noise: Tensor, num_steps: int, solver: So
     return x
 
 
-def evaluation_times(num_steps: int, solver: Solver = Solver.EULER) -> Tensor:
+def evaluation_times(num_steps: int, solver: Solver = Solver.EULER, dtype: torch.dtype = torch.float32) -> Tensor:
     """Flow times `(E,)` at which `integrate` asks for the velocity, in its order: what can be made ready for them."""
     times: list[Tensor] = []
 
@@ -98,7 +98,7 @@ def evaluation_times(num_steps: int, solver: Solver = Solver.EULER) -> Tensor:
         times.append(t_B)
         return x
 
-    integrate(note, torch.zeros(1), num_steps, solver)
+    integrate(note, torch.zeros(1, dtype=dtype), num_steps, solver)
     return torch.cat(times)
 
 

@@ -18,14 +18,15 @@ Flow time runs from noise at 0 to data at 1. Shape legend: B batch, A action row
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from dualsys.actor.action_expert import ActionExpert, Memory
+from dualsys.actor.experts import FlowExpert
 from dualsys.actor.flow_matching import Solver, VelocityField, integrate
+from dualsys.actor.sampling import time_conditions
 from dualsys.messages import Guidance
 
 MAX_PULL = 5.0
@@ -122,7 +123,7 @@ def seeded(noise_BAU: Tensor, running: Running) -> Tensor:
 
 
 @torch.no_grad()  # not inference mode: the Jacobian is taken in here
-def sample_guided(expert: ActionExpert, memory: Memory, now: Now, running: Running, guidance: Guidance) -> Tensor:
+def sample_guided(expert: FlowExpert, memory: Any, now: Now, running: Running, guidance: Guidance) -> Tensor:
     """Normalised rows `(B, A, U)` that continue running ones. Raises `ValueError` for `roll-forward`.
 
     Args:
@@ -133,11 +134,12 @@ def sample_guided(expert: ActionExpert, memory: Memory, now: Now, running: Runni
         guidance: How.
     """
     config, noise_BAU = expert.config, now.noise_BAU
-    seen = expert.look(memory, now.image_BCHW)
-    aged_BD, state_B1D = expert.age_condition(now.age_B, memory.present_B), expert.state_token(now.state_BX)
+    begun = expert.begin(memory, now.state_BX, now.age_B, now.image_BCHW)
+    turn = iter(time_conditions(expert))
 
     def field(x_BAU: Tensor, t_B: Tensor, prefix_BA: Tensor | None = None) -> Tensor:
-        return expert.velocity(x_BAU, expert.time_condition(t_B) + aged_BD, state_B1D, seen, prefix_BA)
+        del t_B  # known from the order of the calls, of which each solver makes as many as evaluation times
+        return expert.step(x_BAU, next(turn), begun, prefix_BA)
 
     start_BAU = noise_BAU
     guided: VelocityField = field

@@ -3,18 +3,19 @@
 The work is split by what it depends on. `remember` needs the subgoal alone, so it can run as soon as a subgoal arrives;
 `sample` needs the moment, too. Engines are chosen by name in `dualsys.actor.backends`.
 
-Shape legend: A action rows, U actions, X states, K subgoal tokens, C their width, E evaluations of the field, D width.
+Shape legend: A action rows, U actions, X states, K subgoal tokens, C their width, E evaluations of the field, or all
+that a flow time does. A prefix of keys and values is an array of more axes where tokens are `(K, C)`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dualsys.actor.action_expert import ActionExpert, Memory
+from dualsys.actor.experts import FlowExpert
 from dualsys.actor.flow_matching import Solver, evaluation_times, integrate
 
 Array: TypeAlias = npt.NDArray[np.float32]
@@ -51,27 +52,27 @@ class Sampler(Protocol):
 class EagerSampler:
     """PyTorch as it stands, wherever the expert is and with whatever weights it has at the time."""
 
-    def __init__(self, expert: ActionExpert) -> None:
+    def __init__(self, expert: FlowExpert) -> None:
         self._expert = expert
-        self._weights = [weight for weight in expert.parameters() if not weight.is_inference()]
+        self._weights = [weight for weight in cast(nn.Module, expert).parameters() if not weight.is_inference()]
         self._told: tuple[Any, list[Tensor]] | None = None
 
     @property
     def version(self) -> tuple[int, str]:
         """Counts the writes to the weights, and names the device."""
-        return sum(weight._version for weight in self._weights), str(_device(self._expert))
+        return sum(weight._version for weight in self._weights), str(self._expert.device)
 
     @torch.no_grad()  # not inference mode: guided chunks take gradients through what reads it
-    def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Memory:
+    def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
         """Keys and values."""
-        device = _device(self._expert)
+        device = self._expert.device
         tokens, mask = torch.from_numpy(tokens_KC)[None], torch.from_numpy(mask_K)[None]
         return self._expert.remember(tokens.to(device), mask.to(device))
 
     @torch.inference_mode()
-    def sample(self, memory: Memory, moment: Moment) -> Array:
+    def sample(self, memory: Any, moment: Moment) -> Array:
         """Rows."""
-        rows_BAU = flow(self._expert, self._times_told(), memory, *on_device(moment, _device(self._expert)))
+        rows_BAU = flow(self._expert, self._times_told(), memory, *on_device(moment, self._expert.device))
         rows: Array = rows_BAU[0].cpu().numpy()
         return rows
 
@@ -83,28 +84,29 @@ class EagerSampler:
         return self._told[1]
 
 
-def time_conditions(expert: ActionExpert) -> list[Tensor]:
-    """What the expert makes of the flow time, `(1, D)` for each evaluation of the loop, in order."""
-    times_E = evaluation_times(expert.config.num_inference_steps, Solver(expert.config.solver))
-    return [expert.time_condition(time[None]) for time in times_E.to(_device(expert))]
+def time_conditions(expert: FlowExpert) -> list[Tensor]:
+    """What the expert makes of the flow time, `(1, E)` for each evaluation of the loop, in order.
+
+    In float64: peers that count time the other way round it once, after they turned it.
+    """
+    times_E = evaluation_times(expert.config.num_inference_steps, Solver(expert.config.solver), torch.float64)
+    return [expert.tell(time[None]) for time in times_E.to(expert.device)]
 
 
 def flow(
-    expert: ActionExpert,
+    expert: FlowExpert,
     told: list[Tensor],
-    memory: Memory,
+    memory: Any,
     noise_BAU: Tensor,
     state_BX: Tensor,
     age_B: Tensor,
     image_BCHW: Tensor | None,
 ) -> Tensor:
     """The whole loop on tensors: `(B, A, U)` from noise. `told` comes from `time_conditions`."""
-    seen = expert.look(memory, image_BCHW)
-    aged_BD = expert.age_condition(age_B, memory.present_B)
-    state_B1D = expert.state_token(state_BX)
+    begun = expert.begin(memory, state_BX, age_B, image_BCHW)
     turn = iter(told)
     return integrate(
-        lambda x, _: expert.velocity(x, next(turn) + aged_BD, state_B1D, seen),
+        lambda x, _: expert.step(x, next(turn), begun),
         noise_BAU,
         expert.config.num_inference_steps,
         Solver(expert.config.solver),
@@ -125,7 +127,8 @@ class _Known(NamedTuple):
     memory: Any
 
     def is_of(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> bool:
-        return np.array_equal(self.mask_K, mask_K) and np.array_equal(self.tokens_KC, tokens_KC)
+        same = self.tokens_KC is tokens_KC or np.array_equal(self.tokens_KC, tokens_KC)
+        return same and np.array_equal(self.mask_K, mask_K)
 
 
 class SubgoalCache:
@@ -149,7 +152,3 @@ class SubgoalCache:
         else:
             self._newest = made
         return made.memory
-
-
-def _device(expert: ActionExpert) -> torch.device:
-    return expert.position.device

@@ -64,8 +64,9 @@ _LOGS = len(PROCESSES) * MOST_BYTES
 
 
 def subgoal_box(config: SystemConfig) -> BoxSpec[LatentSubgoal]:
-    """The planner's box."""
-    return BoxSpec(name="subgoal", codec=SubgoalCodec(), capacity=config.subgoal_capacity)
+    """The planner's box, with room for what the spec says and a text."""
+    capacity = max(config.subgoal_capacity, config.subgoal.nbytes + _SMALL)
+    return BoxSpec(name="subgoal", codec=SubgoalCodec(), capacity=capacity)
 
 
 def camera_boxes(config: SystemConfig) -> dict[str, BoxSpec[CameraFrame]]:

@@ -91,7 +91,7 @@ class SystemConfig(BaseModel):
     ready_within_s: Rate = 300.0
     """How long everything may take to load before the run is given up."""
     subgoal_capacity: int = Field(default=4 * 2**20, gt=0)
-    """Bytes of the largest subgoal, keys and values included."""
+    """Bytes of the largest subgoal; one with a longer prefix of keys and values has what its spec needs."""
 
     @model_validator(mode="after")
     def _check_rates(self) -> Self:

@@ -54,7 +54,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LatentSubgoal:
-    """What the planner wants next, as the actor reads it."""
+    """What the planner wants next, as the actor reads it. One contract, three cuts, told apart by `SubgoalSpec`:
+
+    feature tokens   GR00T         `tokens` `(k, d)`: k the longest prompt, padded, with `mask`
+    a prefix         pi, SmolVLA   `keys` and `values` of each layer, with `mask`; `tokens` of no width, `(k, 0)`
+    pooled           Helix         `tokens` `(1, d)`: one vector
+    """
 
     tokens: TokenArray
     """`(k, d)` float32."""
@@ -65,7 +70,7 @@ class LatentSubgoal:
     """`(k,)`, False where a token is padding; None: all count."""
     keys: TokenArray | None = None
     values: TokenArray | None = None
-    """Optional: keys and values of the planner's prefix `(layers, heads, length, head_dim)`, the pi family's cut."""
+    """Of a prefix: `(layers, heads, k, head_dim)` each, keys as they are attended to, their positions turned in."""
     text: str = ""
     """Current subtask in words, where the planner gives one."""
     progress: float | None = None

@@ -67,13 +67,10 @@ def subgoal_problem(subgoal: Any, spec: SubgoalSpec) -> str | None:
     """
     if not isinstance(subgoal, LatentSubgoal):
         return f"it is {type(subgoal).__name__}, not a LatentSubgoal"
-    tokens: Any = subgoal.tokens
-    if not isinstance(tokens, np.ndarray) or tokens.shape != (spec.num_tokens, spec.dim) or tokens.dtype != spec.dtype:
-        found = f"{tokens.dtype} {tokens.shape}" if isinstance(tokens, np.ndarray) else type(tokens).__name__
-        return f"its tokens are {found}, the spec says {spec.dtype} {(spec.num_tokens, spec.dim)}"
-    if not np.isfinite(tokens).all():
-        return "its tokens are not finite"
-    return _stamp_problem(subgoal) or _mask_problem(subgoal.mask, spec)
+    problem = _stamp_problem(subgoal) or spec.array_problem(subgoal)
+    if problem is None and subgoal.mask is not None and not subgoal.mask.any():
+        return "its mask leaves no token"
+    return problem
 
 
 def _stamp_problem(subgoal: LatentSubgoal) -> str | None:
@@ -83,15 +80,6 @@ def _stamp_problem(subgoal: LatentSubgoal) -> str | None:
     if not is_duration(subgoal.time_to_live_s):
         return f"its time_to_live_s is {subgoal.time_to_live_s!r}, not a duration"
     return None
-
-
-def _mask_problem(mask: Any, spec: SubgoalSpec) -> str | None:
-    if mask is None:
-        return None
-    if not isinstance(mask, np.ndarray) or mask.shape != (spec.num_tokens,) or mask.dtype != np.bool_:
-        found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        return f"its mask is {found}, expected bool {(spec.num_tokens,)}"
-    return None if mask.any() else "its mask leaves no token"
 
 
 def arrival_of(subgoal: LatentSubgoal) -> SubgoalArrived:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dualsys.planner.feature_planner import FeaturePlanner as FeaturePlanner
+    from dualsys.planner.prefix_planner import PrefixPlanner as PrefixPlanner
     from dualsys.planner.scripted import NullPlanner as NullPlanner
     from dualsys.planner.scripted import ReplayPlanner as ReplayPlanner
     from dualsys.planner.scripted import ScriptedPlanner as ScriptedPlanner
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _HOME = {
     "FeaturePlanner": "dualsys.planner.feature_planner",
     "NullPlanner": "dualsys.planner.scripted",
+    "PrefixPlanner": "dualsys.planner.prefix_planner",
     "ReplayPlanner": "dualsys.planner.scripted",
     "ScriptedPlanner": "dualsys.planner.scripted",
     "VLMPlanner": "dualsys.planner.vlm_planner",

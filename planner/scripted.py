@@ -34,8 +34,11 @@ class NullPlanner:
 
     def plan(self, observation: Observation) -> LatentSubgoal:
         """Zeros, all masked out."""
+        prefix = None if self._spec.prefix_shape is None else np.zeros(self._spec.prefix_shape, dtype=np.float32)
         return LatentSubgoal(
             tokens=np.zeros((self._spec.num_tokens, self._spec.dim), dtype=np.float32),
+            keys=prefix,
+            values=prefix,
             mask=np.zeros(self._spec.num_tokens, dtype=np.bool_),
             observation_stamp_s=observation.oldest_stamp_s,
             producer="null",

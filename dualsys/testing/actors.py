@@ -76,8 +76,8 @@ def _check_preparing(
 
 
 def _other(actor: Any) -> LatentSubgoal:
-    spec = actor.subgoal_spec
-    return LatentSubgoal(tokens=np.ones((spec.num_tokens, spec.dim), dtype=np.float32), observation_stamp_s=0.0)
+    other: LatentSubgoal = actor.subgoal_spec.fake_subgoal(np.random.default_rng(1))
+    return other
 
 
 def _check_specs(actor: Any, name: str) -> None:
@@ -93,15 +93,14 @@ def _case(
     actor: Any, rng: np.random.Generator, stamp_s: float, instruction: str, *, known: bool
 ) -> tuple[Observation, LatentSubgoal | None]:
     observation = actor.embodiment.fake_observation(rng, stamp_s=stamp_s, instruction=instruction)
-    spec = actor.subgoal_spec
-    tokens = rng.standard_normal((spec.num_tokens, spec.dim)).astype(np.float32)
-    return observation, LatentSubgoal(tokens=tokens, observation_stamp_s=stamp_s - 0.1) if known else None
+    return observation, actor.subgoal_spec.fake_subgoal(rng, stamp_s=stamp_s - 0.1) if known else None
 
 
 def _run(actor: Any, observation: Observation, subgoal: LatentSubgoal | None, name: str) -> FloatArray:
     where = f"{name}.act(observation, {'None' if subgoal is None else 'subgoal'})"
     before = snapshot(observation)
-    tokens = None if subgoal is None else subgoal.tokens.copy()
+    told = [] if subgoal is None else [subgoal.tokens, subgoal.keys, subgoal.values]
+    arrays = [(array, array.copy()) for array in told if array is not None]
     chunk = actor.act(observation, subgoal, None)
     if not isinstance(chunk, ActionChunk):
         raise NotConforming(f"{where} gave {type(chunk).__name__}, expected dualsys.ActionChunk")
@@ -118,6 +117,6 @@ def _run(actor: Any, observation: Observation, subgoal: LatentSubgoal | None, na
         f"{where} gave start_stamp_s {chunk.start_stamp_s}, expected the observation's {observation.stamp_s}",
     )
     require_untouched(observation, before, where)
-    if subgoal is not None and tokens is not None:
-        require(np.array_equal(subgoal.tokens, tokens), f"{where} wrote into the subgoal's tokens")
+    for array, copy in arrays:
+        require(np.array_equal(array, copy), f"{where} wrote into the subgoal's arrays")
     return rows

@@ -84,9 +84,12 @@ class KnownPlanner:
     def plan(self, observation: Observation) -> LatentSubgoal:
         """The next number, everywhere."""
         self.stamps_s.append(observation.stamp_s)
-        shape = (self.subgoal_spec.num_tokens, self.subgoal_spec.dim)
+        spec, number = self.subgoal_spec, len(self.stamps_s)
+        prefix = None if spec.prefix_shape is None else np.full(spec.prefix_shape, number, dtype=np.float32)
         return LatentSubgoal(
-            tokens=np.full(shape, len(self.stamps_s), dtype=np.float32),
+            tokens=np.full((spec.num_tokens, spec.dim), number, dtype=np.float32),
+            keys=prefix,
+            values=prefix,
             observation_stamp_s=observation.oldest_stamp_s,
             producer="known",
         )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
@@ -46,14 +47,14 @@ def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str 
                 f"source {expected_s}: its age is counted from there",
             )
             require_untouched(observation, before, f"{name}.plan()")
-            run.append((subgoal.tokens, subgoal.tokens.copy()))
-        for tokens, copy in run:
-            require(np.array_equal(tokens, copy), f"{name}.plan() overwrote the tokens of an earlier subgoal")
-        runs.append([copy for _, copy in run])
+            run.append((_arrays(subgoal), [array.copy() for array in _arrays(subgoal)]))
+        for arrays, copies in run:
+            require(_same(arrays, copies), f"{name}.plan() overwrote the arrays of an earlier subgoal")
+        runs.append([copies for _, copies in run])
     if isinstance(planner, BatchPlanner):
         _check_batch(planner, seen, spec, f"{name}.plan_batch()")
-    same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
-    require(same, f"{name} gave other tokens after reset(seed={seed}) on the same observations: not reproducible")
+    same = all(_same(a, b) for a, b in zip(*runs, strict=True))
+    require(same, f"{name} gave other subgoals after reset(seed={seed}) on the same observations: not reproducible")
 
 
 def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where: str) -> None:
@@ -64,32 +65,44 @@ def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where
     for observation, subgoal in zip(batch, subgoals, strict=True):
         _check_subgoal(subgoal, spec, where)
         alone = planner.plan(observation)
-        require(
-            np.allclose(subgoal.tokens, alone.tokens, rtol=BATCH_RTOL, atol=BATCH_ATOL),
-            f"{where} gave tokens that differ by {np.abs(subgoal.tokens - alone.tokens).max():.2g} from what plan() "
-            "gives for the same observation alone: they depend on the others in the batch, or on the past",
-        )
+        for ours, expected in zip(_counting(subgoal), _counting(alone), strict=True):
+            require(
+                ours.shape == expected.shape and np.allclose(ours, expected, rtol=BATCH_RTOL, atol=BATCH_ATOL),
+                f"{where} gave {_difference(ours, expected)} plan() gives for the same observation alone: it depends "
+                "on the others in the batch, or on the past",
+            )
         require(
             subgoal.observation_stamp_s == alone.observation_stamp_s,
             f"{where} stamped a subgoal {subgoal.observation_stamp_s}, plan() {alone.observation_stamp_s}",
         )
 
 
+def _arrays(subgoal: LatentSubgoal) -> list[NDArray[Any]]:
+    return [array for array in (subgoal.tokens, subgoal.mask, subgoal.keys, subgoal.values) if array is not None]
+
+
+def _same(ours: list[NDArray[Any]], others: list[NDArray[Any]]) -> bool:
+    return len(ours) == len(others) and all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
+
+
+def _counting(subgoal: LatentSubgoal) -> list[NDArray[Any]]:
+    """The arrays without what is padding, which is anybody's: tokens, keys and values where the mask is True."""
+    counts = slice(None) if subgoal.mask is None else subgoal.mask
+    prefix = [array[:, :, counts] for array in (subgoal.keys, subgoal.values) if array is not None]
+    return [subgoal.tokens[counts], *prefix]
+
+
+def _difference(ours: NDArray[Any], expected: NDArray[Any]) -> str:
+    if ours.shape != expected.shape:
+        return f"{ours.shape} where {expected.shape} is what"
+    return f"numbers that differ by {np.abs(ours - expected).max():.2g} from what"
+
+
 def _check_subgoal(subgoal: Any, spec: SubgoalSpec, where: str) -> None:
     if not isinstance(subgoal, LatentSubgoal):
         raise NotConforming(f"{where} gave {type(subgoal).__name__}, expected dualsys.LatentSubgoal")
-    tokens, shape = subgoal.tokens, (spec.num_tokens, spec.dim)
-    require(
-        isinstance(tokens, np.ndarray) and tokens.shape == shape and tokens.dtype == np.dtype(spec.dtype),
-        f"{where} gave tokens {getattr(tokens, 'dtype', type(tokens).__name__)} {getattr(tokens, 'shape', '')}, "
-        f"its spec says {spec.dtype} {shape}",
-    )
-    require(bool(np.isfinite(tokens).all()), f"{where} gave tokens that are not finite")
-    mask = subgoal.mask
-    require(
-        mask is None or (mask.shape == (spec.num_tokens,) and mask.dtype == np.bool_),
-        f"{where} gave a mask that is not bool ({spec.num_tokens},)",
-    )
+    problem = spec.array_problem(subgoal)
+    require(problem is None, f"{where} gave a subgoal that doesn't fit its spec: {problem}")
     progress = subgoal.progress
     require(progress is None or 0 <= progress <= 1, f"{where} gave progress {progress}, expected None or 0 to 1")
     require(subgoal.time_to_live_s > 0, f"{where} gave time_to_live_s {subgoal.time_to_live_s}, expected above 0")

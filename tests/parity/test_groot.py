@@ -1,16 +1,13 @@
 """GR00T N1.5 and N1.7 give what LeRobot's give on the same weights: features, loss, samples, real-time chunking."""
 
 import re
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.action_expert import ActionExpert
 from dualsys.actor.dit_expert import Begun, DiTExpert, Features, masked_flow_loss, sampling_buckets
-from dualsys.actor.dit_robot import RobotDiT
 from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
 from dualsys.actor.guidance import Running, released, seeded
 from dualsys.actor.sampling import EagerSampler, Moment
@@ -118,7 +115,7 @@ def test_real_time_chunking_is_the_peers() -> None:
 
 @torch.no_grad()
 def test_split_it_acts_as_the_peer_unsplit(fixture: Fixture) -> None:
-    """Features cross as bytes, images first, padded and masked; what samples is what `DiTActor` runs."""
+    """Features cross as bytes, images first, padded and masked; what samples is what `FlowActor` runs."""
     features = fixture.features_of(backbone(fixture)(**backbone_inputs(fixture)))
     count, room = features.tokens_BKC.shape[1], features.tokens_BKC.shape[1] + 5
     order = torch.argsort(~features.image_BK[0], stable=True)
@@ -135,7 +132,7 @@ def test_split_it_acts_as_the_peer_unsplit(fixture: Fixture) -> None:
         num_subgoal_tokens=room,
         num_image_tokens=int(features.image_BK[0].sum()),
     )
-    sampler = EagerSampler(cast(ActionExpert, RobotDiT(model)))
+    sampler = EagerSampler(model)
     moment = Moment(fixture.given["noise"][0].numpy(), fixture.given["state"][0].flatten().numpy())
     rows = sampler.sample(sampler.remember(came.tokens.copy(), came.mask.copy()), moment)
     assert_near(torch.from_numpy(rows), fixture.out["actions"][0])

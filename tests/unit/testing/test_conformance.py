@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dualsys.clock import SimulatedClock
-from dualsys.embodiment import SubgoalSpec
+from dualsys.embodiment import PrefixSpec, SubgoalSpec
 from dualsys.errors import DualsysError, NotConforming
 from dualsys.messages import ActionChunk, FloatArray, LatentSubgoal, Observation
 from dualsys.testing import (
@@ -42,6 +42,26 @@ def test_the_fakes_conform() -> None:
     check_planner(FaultyPlanner(KnownPlanner(SPEC), ["none"]), ARM)
     check_environment(ReachEnvironment(ARM, np.zeros(2)))
     check_robot(IdealRobot(ARM, SimulatedClock()))
+    prefix = SubgoalSpec(num_tokens=2, dim=0, prefix=PrefixSpec(layers=2, heads=1, head_dim=4))
+    check_planner(KnownPlanner(prefix), ARM)
+    check_actor(PoseActor(ARM, prefix, np.array([0.4, -0.4])))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"keys": None}, r"its keys are NoneType, the spec says float32 \(2, 1, 2, 4\)"),
+        ({"values": np.zeros((2, 1, 3, 4), np.float32)}, r"its values are float32 \(2, 1, 3, 4\)"),
+    ],
+)
+def test_a_planner_whose_prefix_doesnt_fit_its_spec_is_found(change: dict[str, Any], expected: str) -> None:
+    class Broken(KnownPlanner):
+        def plan(self, observation: Observation) -> LatentSubgoal:
+            return replace(super().plan(observation), **change)
+
+    prefix = SubgoalSpec(num_tokens=2, dim=0, prefix=PrefixSpec(layers=2, heads=1, head_dim=4))
+    with pytest.raises(NotConforming, match=expected):
+        check_planner(Broken(prefix), ARM)
 
 
 def test_a_batch_that_differs_from_its_observations_alone_is_found() -> None:
@@ -60,7 +80,7 @@ def test_a_batch_that_differs_from_its_observations_alone_is_found() -> None:
             return [replace(subgoal, tokens=subgoal.tokens + company) for subgoal in found]
 
     check_planner(Batched(), ARM)
-    with pytest.raises(NotConforming, match="they depend on the others in the batch"):
+    with pytest.raises(NotConforming, match=r"differ by .* it depends on the others in the batch"):
         check_planner(Batched(leak=0.01), ARM)
     with pytest.raises(NotConforming, match="gave 2 subgoals for 3 observations"):
         check_planner(Batched(drop=1), ARM)
@@ -91,8 +111,8 @@ def test_a_bad_chunk_is_found(failure: Failure, words: str) -> None:
     ("failure", "words"),
     [
         ("nan", "not finite"),
-        ("shape", "its spec says"),
-        ("dtype", "its spec says"),
+        ("shape", "the spec says"),
+        ("dtype", "the spec says"),
         ("stamp", "oldest"),
         ("nothing", "NoneType"),
     ],

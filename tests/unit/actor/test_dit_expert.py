@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 
 from dualsys.actor.category_layers import CategoryLinear
-from dualsys.actor.dit_actor import DiTActor
 from dualsys.actor.dit_config import DiTConfig
 from dualsys.actor.dit_expert import DiTExpert, Features, draw_times, masked_flow_loss, sampling_buckets
+from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import Solver, evaluation_times
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
@@ -61,8 +61,8 @@ def loud(expert: DiTExpert) -> DiTExpert:
     return expert
 
 
-def actor(**changes: Any) -> DiTActor:
-    built = DiTActor.build(config(**changes), embodiment=ARM, subgoal_spec=SPEC, statistics=STATISTICS)
+def actor(**changes: Any) -> FlowActor:
+    built = FlowActor.build(config(**changes), embodiment=ARM, subgoal_spec=SPEC, statistics=STATISTICS)
     loud(built.expert)
     return built
 
@@ -72,7 +72,7 @@ def subgoal(seed: int = 0, mask: np.ndarray | None = None) -> LatentSubgoal:
     return LatentSubgoal(tokens=tokens, observation_stamp_s=0.5, mask=mask)
 
 
-def rows(ours: DiTActor, goal: LatentSubgoal | None, observation: Observation = OBSERVATION) -> np.ndarray:
+def rows(ours: FlowActor, goal: LatentSubgoal | None, observation: Observation = OBSERVATION) -> np.ndarray:
     ours.reset(seed=3)
     return ours.act(observation, goal).rows
 
@@ -184,7 +184,7 @@ def test_frozen_rows_of_a_prefix_stay() -> None:
 
 
 def test_compiled_rows_need_a_graph_and_onnx_has_none() -> None:
-    with pytest.raises(ConfigError, match="'onnx' has no graph of this expert; it has eager and compiled"):
+    with pytest.raises(ConfigError, match="'onnx' has no graph of a DiTExpert; it has eager and compiled"):
         actor().with_backend("onnx")
     np.testing.assert_array_equal(rows(actor().with_backend("eager"), subgoal()), rows(actor(), subgoal()))
 
@@ -202,12 +202,12 @@ def test_saved_and_loaded_it_acts_the_same(tmp_path: Path) -> None:
     )
     entry = ours.save(Checkpoint(folder=tmp_path, manifest=manifest))
     write_manifest(tmp_path, manifest.model_copy(update={"actor": entry}))
-    loaded = DiTActor.from_checkpoint(Checkpoint.open(tmp_path))
+    loaded = FlowActor.from_checkpoint(Checkpoint.open(tmp_path))
     np.testing.assert_array_equal(rows(loaded, subgoal()), rows(ours, subgoal()))
     deeper = entry.model_copy(update={"config": {**entry.config, "depth": 6}})
     write_manifest(tmp_path, manifest.model_copy(update={"actor": deeper}))
     with pytest.raises(CheckpointError, match="don't fit its config"):
-        DiTActor.from_checkpoint(Checkpoint.open(tmp_path))
+        FlowActor.from_checkpoint(Checkpoint.open(tmp_path))
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -219,7 +219,7 @@ def test_what_does_not_fit_is_refused() -> None:
         actor(state_history=2)
     narrow = ControllerStatistics(state=STATISTICS.action, action=STATISTICS.action)
     with pytest.raises(SpecMismatch, match=r"statistics are for 2 states and 2 actions"):
-        DiTActor.build(config(), embodiment=ARM, subgoal_spec=SPEC, statistics=narrow)
+        FlowActor.build(config(), embodiment=ARM, subgoal_spec=SPEC, statistics=narrow)
     for changes, message in (
         ({"robot": 3}, "robot 3 is none of the 3"),
         ({"state_mask_token": True}, "set state_dropout above 0"),

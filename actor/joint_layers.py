@@ -1,0 +1,167 @@
+"""Layers of the joint-attention expert: RMS norms, rotary positions, gated feed-forward, attention beside a prefix.
+
+What the originals keep in float32 is computed there whatever the weights' dtype: norms, rotary angles, softmax.
+
+Shape legend: B batch, T rows of tokens, S keys of a prefix, D width, N heads, M heads of keys, H head width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualsys.actor.attention import attend
+from dualsys.actor.joint_config import JointExpertConfig
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of the positions' angles, `(B, 1, T, H)` each, float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+    @classmethod
+    def of(cls, positions_BT: Tensor, head_dim: int, base: float) -> "Rotation":
+        """Of positions; the two halves of a head turn as pairs (RoFormer, arXiv 2104.09864, in Llama's layout)."""
+        exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device) / head_dim
+        angle_BTF = positions_BT.float()[..., None] / base**exponent
+        angle_B1TH = torch.cat([angle_BTF, angle_BTF], dim=-1)[:, None]
+        return cls(angle_B1TH.cos(), angle_B1TH.sin())
+
+    def turn(self, x_BNTH: Tensor) -> Tensor:
+        """Queries or keys at these positions."""
+        first, second = x_BNTH.chunk(2, dim=-1)
+        turned = x_BNTH * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        return turned.to(x_BNTH.dtype)
+
+
+class KeysValues(NamedTuple):
+    """Of a layer: `(B, M, S, H)` each."""
+
+    keys: Tensor
+    values: Tensor
+
+    def followed_by(self, other: "KeysValues") -> "KeysValues":
+        """With others behind, along the length."""
+        return KeysValues(torch.cat([self.keys, other.keys], dim=2), torch.cat([self.values, other.values], dim=2))
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm with a weight, a weight beside 1, or scale, shift and gate of a condition."""
+
+    def __init__(self, config: JointExpertConfig) -> None:
+        super().__init__()
+        self.eps = config.norm_eps
+        self.weight: nn.Parameter | None = None
+        self.to_modulation: nn.Linear | None = None
+        self.beside = 1.0 if config.norm == "rms-offset" else 0.0
+        if config.norm == "adaptive-rms":
+            self.to_modulation = nn.Linear(config.width, 3 * config.width)
+            nn.init.zeros_(self.to_modulation.weight)
+            nn.init.zeros_(self.to_modulation.bias)
+        else:
+            self.weight = nn.Parameter(torch.full((config.width,), 1.0 - self.beside))
+
+    def forward(self, x_BTD: Tensor, modulation_BE: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Normalised tokens, and the gate `(B, 1, D)` of what follows, None where there is none."""
+        x = x_BTD.float()
+        normed = x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.eps)
+        if self.weight is not None:
+            scale = self.weight.float() if self.beside == 0.0 else self.beside + self.weight.float()
+            return (normed * scale).to(x_BTD.dtype), None
+        if modulation_BE is None:
+            raise ValueError("an adaptive norm needs its modulation")
+        scale_B1D, shift_B1D, gate_B1D = modulation_BE[:, None].chunk(3, dim=-1)
+        normed = normed * (1.0 + scale_B1D.float()) + shift_B1D.float()
+        return normed.to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)
+
+
+class GatedFeedForward(nn.Module):
+    """`down(activation(gate x) * up x)`."""
+
+    def __init__(self, config: JointExpertConfig) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.width, config.feed_forward_width, bias=False)
+        self.up = nn.Linear(config.width, config.feed_forward_width, bias=False)
+        self.down = nn.Linear(config.feed_forward_width, config.width, bias=False)
+        self.tanh = config.activation == "gelu-tanh"
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """`(B, T, D)`."""
+        gate = self.gate(x_BTD)
+        gate = F.gelu(gate, approximate="tanh") if self.tanh else F.silu(gate)
+        out: Tensor = self.down(gate * self.up(x_BTD))
+        return out
+
+
+class PrefixAttention(nn.Module):
+    """Rows that attend to a prefix and to themselves, or to projections of a prefix alone."""
+
+    def __init__(self, config: JointExpertConfig, *, joint: bool) -> None:
+        super().__init__()
+        kept_width = config.prefix.heads * config.prefix.head_dim
+        source = config.width if joint else kept_width
+        self.joint = joint
+        self.heads = config.prefix.heads
+        self.backend = config.attention
+        self.to_q = nn.Linear(config.width, config.num_heads * config.prefix.head_dim, bias=False)
+        self.to_k = nn.Linear(source, kept_width, bias=False)
+        self.to_v = nn.Linear(source, kept_width, bias=False)
+        self.to_out = nn.Linear(config.num_heads * config.prefix.head_dim, config.width, bias=False)
+
+    def remember(self, prefix: KeysValues, mask_BS: Tensor | None) -> KeysValues:
+        """Of a prefix, what rows will read: itself, or its projections, the same for every row and flow step."""
+        if self.joint:
+            return prefix
+        k_BSE, v_BSE = (rearrange(side, "b m s h -> b s (m h)") for side in prefix)
+        projected = KeysValues(self._split(self.to_k(k_BSE)), self._split(self.to_v(v_BSE)))
+        if mask_BS is None:
+            return projected
+        # Where nothing may be read, attention gives the mean of all values: zeros make nothing of it.
+        return projected._replace(values=projected.values.masked_fill(~mask_BS[:, None, :, None], 0.0))
+
+    def forward(
+        self, x_BTD: Tensor, kept: KeysValues, rotation: Rotation, mask: Tensor | None
+    ) -> tuple[Tensor, KeysValues | None]:
+        """What the rows read `(B, T, D)`, and their own keys and values, if others may read those."""
+        q_BNTH = rotation.turn(rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", h=kept.keys.shape[-1]))
+        own: KeysValues | None = None
+        read = kept
+        if self.joint:
+            own = KeysValues(rotation.turn(self._split(self.to_k(x_BTD))), self._split(self.to_v(x_BTD)))
+            read = kept.followed_by(own)
+        out_BNTH = attend(q_BNTH, read.keys, read.values, mask, self.backend)
+        out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
+        return out, own
+
+    def _split(self, x_BSE: Tensor) -> Tensor:
+        return rearrange(x_BSE, "b s (m h) -> b m s h", m=self.heads)
+
+
+class JointLayer(nn.Module):
+    """Norm, attention, norm, feed-forward; both results gated where the norms are adaptive."""
+
+    def __init__(self, config: JointExpertConfig, *, joint: bool) -> None:
+        super().__init__()
+        self.norm_attention = RMSNorm(config)
+        self.attention = PrefixAttention(config, joint=joint)
+        self.norm_feed_forward = RMSNorm(config)
+        self.feed_forward = GatedFeedForward(config)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        kept: KeysValues,
+        rotation: Rotation,
+        mask: Tensor | None,
+        modulation: tuple[Tensor | None, Tensor | None],
+    ) -> tuple[Tensor, KeysValues | None]:
+        """Tokens behind the layer, and their keys and values in it, None where nothing may read those."""
+        normed, gate = self.norm_attention(x_BTD, modulation[0])
+        read, own = self.attention(normed, kept, rotation, mask)
+        x_BTD = x_BTD + (read if gate is None else read * gate)
+        normed, gate = self.norm_feed_forward(x_BTD, modulation[1])
+        made = self.feed_forward(normed)
+        return x_BTD + (made if gate is None else made * gate), own

@@ -155,7 +155,8 @@ def main(config: GpuLatencyConfig) -> None:
 def build(name: Size, seed: int) -> ActionExpert:
     """The shipped actor, or one of random weights in which nothing is zero; on the GPU."""
     if name == "humanoid-table":
-        return FlowActor.from_checkpoint(Checkpoint.open(name)).expert.to("cuda")
+        shipped: ActionExpert = FlowActor.from_checkpoint(Checkpoint.open(name)).expert
+        return shipped.to("cuda")
     torch.manual_seed(seed)
     expert = ActionExpert(
         FlowActorConfig(**SHAPES[name]), num_actions=28, num_states=28, num_subgoal_tokens=64, subgoal_dim=256

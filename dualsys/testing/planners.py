@@ -95,7 +95,7 @@ def _counting(subgoal: LatentSubgoal) -> list[NDArray[Any]]:
 def _difference(ours: NDArray[Any], expected: NDArray[Any]) -> str:
     if ours.shape != expected.shape:
         return f"{ours.shape} where {expected.shape} is what"
-    return f"numbers that differ by {np.abs(ours - expected).max():.2g} from what"
+    return f"numbers that differ by {np.abs(ours - expected).max(initial=0.0):.2g} from what"
 
 
 def _check_subgoal(subgoal: Any, spec: SubgoalSpec, where: str) -> None:

@@ -153,7 +153,7 @@ def filled(module: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def prefix_of(fixture: Fixture, planner: PrefixNetwork) -> Prefix:
-    return planner(*prefix_inputs(fixture))
+    return planner.decode(planner.embed(*prefix_inputs(fixture)))
 
 
 def prefix_inputs(fixture: Fixture) -> tuple[Any, ...]:

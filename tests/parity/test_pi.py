@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from dualsys.actor.flow_matching import integrate, interpolate
-from dualsys.actor.joint_expert import JointExpert
+from dualsys.actor.joint_expert import Begun, JointExpert
 from dualsys.actor.layers import sinusoidal_embedding
+from dualsys.actor.sampling import time_conditions
 from dualsys.app.importing.layouts.pi import installed_names, split_pi, version_of
 from dualsys.app.importing.layouts.pi_config import pi_actor_config, pi_planner_config
 from dualsys.app.importing.layouts.smolvla import split_smolvla
@@ -56,8 +57,13 @@ def loss_of(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
 
 def sample(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
     begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), fixture.given["state"])
-    steps = made.config.num_inference_steps
-    return integrate(lambda x, t: made.step(x, made.tell(t), begun), fixture.given["noise"], steps)
+    return loop(made, begun, fixture.given["noise"])
+
+
+def loop(made: JointExpert, begun: Begun, noise: Tensor) -> Tensor:
+    """As samplers run it: what is made of the flow times is made before."""
+    told = iter(time_conditions(made))
+    return integrate(lambda x, _: made.step(x, next(told), begun), noise, made.config.num_inference_steps)
 
 
 def test_the_prefix_is_the_peers(fixture: Fixture) -> None:
@@ -78,7 +84,7 @@ def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     close(loss, fixture.out["loss"])
     if fixture.others:
         close(loss, fixture.others["loss"])
-    loss.mean().backward()
+    torch.autograd.backward(loss.mean())
     assert made.action_in.weight.grad is not None
     close(made.action_in.weight.grad, fixture.out["grad_action_in_proj_weight"])
     if "grad_vlm_q0" in fixture.out:
@@ -130,11 +136,7 @@ def test_one_alone_without_its_padding_is_what_it_is_in_a_batch(fixture: Fixture
         memory = made.remember(stacked(prefix)[one], prefix.mask_BS[one])
         assert memory.mask_BS is None
         begun = made.begin(memory, fixture.given["state"][one])
-        rows = integrate(
-            lambda x, t, begun=begun: made.step(x, made.tell(t), begun),
-            fixture.given["noise"][one],
-            made.config.num_inference_steps,
-        )
+        rows = loop(made, begun, fixture.given["noise"][one])
         close(rows, fixture.out["actions"][one])
 
 

@@ -43,6 +43,8 @@ def test_the_prefix_moves_it_and_its_padding_does_not(family: str) -> None:
     mask = [True, True, False, True, False]
     half = subgoal(mask=mask)
     padding = ~np.array(mask)[:, None]
+    assert half.keys is not None
+    assert half.values is not None
     garbage = replace(half, keys=np.where(padding, 7.0, half.keys), values=np.where(padding, 1e6, half.values))
     np.testing.assert_array_equal(actor.act(seen(), half).rows, actor.act(seen(), garbage).rows)
 

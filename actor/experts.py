@@ -16,19 +16,22 @@ import torch
 from torch import Tensor
 
 from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.dit_config import DiTConfig
 from dualsys.actor.joint_config import JointExpertConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch, unknown_name
 
 if TYPE_CHECKING:
     from dualsys.actor.action_expert import ActionExpert
+    from dualsys.actor.dit_expert import DiTExpert
     from dualsys.actor.joint_expert import JointExpert
 
-ExpertConfig: TypeAlias = FlowActorConfig | JointExpertConfig
+ExpertConfig: TypeAlias = FlowActorConfig | JointExpertConfig | DiTConfig
 
-CONFIGS: dict[str, type[FlowActorConfig] | type[JointExpertConfig]] = {
+CONFIGS: dict[str, type[FlowActorConfig] | type[JointExpertConfig] | type[DiTConfig]] = {
     "flow": FlowActorConfig,
     "joint": JointExpertConfig,
+    "dit": DiTConfig,
 }
 """By the name that a checkpoint and the registry know them under."""
 
@@ -83,7 +86,7 @@ class FlowExpert(Protocol):
         ...
 
 
-def config_of(name: str) -> type[FlowActorConfig] | type[JointExpertConfig]:
+def config_of(name: str) -> type[FlowActorConfig] | type[JointExpertConfig] | type[DiTConfig]:
     """Class of an expert's configuration. Raises `CheckpointError` for an unknown name."""
     if name not in CONFIGS:
         raise CheckpointError(unknown_name("action expert", name, CONFIGS))
@@ -97,7 +100,7 @@ def name_of(config: ExpertConfig) -> str:
 
 def build_expert(
     config: ExpertConfig, *, embodiment: EmbodimentSpec, subgoal_spec: SubgoalSpec
-) -> "ActionExpert | JointExpert":
+) -> "ActionExpert | JointExpert | DiTExpert":
     """With fresh weights. Raises `SpecMismatch` where robot or subgoals don't fit the configuration."""
     if isinstance(config, JointExpertConfig):
         from dualsys.actor.joint_expert import JointExpert
@@ -106,12 +109,20 @@ def build_expert(
             raise SpecMismatch(
                 f"the expert reads a prefix of {config.prefix!r}, subgoals carry {subgoal_spec.prefix!r}"
             )
-        if embodiment.num_states > config.max_states or embodiment.num_actions > config.max_actions:
-            raise SpecMismatch(
-                f"embodiment {embodiment.name!r} has {embodiment.num_states} states and {embodiment.num_actions} "
-                f"actions; the expert takes {config.max_states} and {config.max_actions} at most"
-            )
+        _require_room(config, embodiment)
         return JointExpert(config)
+    if isinstance(config, DiTConfig):
+        from dualsys.actor.dit_expert import DiTExpert
+
+        if (subgoal_spec.num_tokens, subgoal_spec.dim) != (config.num_subgoal_tokens, config.context_width):
+            raise SpecMismatch(
+                f"the expert reads {config.num_subgoal_tokens} features of width {config.context_width}, subgoals "
+                f"carry {subgoal_spec.num_tokens} of {subgoal_spec.dim}"
+            )
+        if config.state_history != 1:
+            raise SpecMismatch(f"the expert reads {config.state_history} successive states; an actor is given one")
+        _require_room(config, embodiment)
+        return DiTExpert(config)
     from dualsys.actor.action_expert import ActionExpert
 
     if subgoal_spec.dim == 0:
@@ -123,3 +134,11 @@ def build_expert(
         num_subgoal_tokens=subgoal_spec.num_tokens,
         subgoal_dim=subgoal_spec.dim,
     )
+
+
+def _require_room(config: JointExpertConfig | DiTConfig, embodiment: EmbodimentSpec) -> None:
+    if embodiment.num_states > config.max_states or embodiment.num_actions > config.max_actions:
+        raise SpecMismatch(
+            f"embodiment {embodiment.name!r} has {embodiment.num_states} states and {embodiment.num_actions} "
+            f"actions; the expert takes {config.max_states} and {config.max_actions} at most"
+        )

@@ -10,8 +10,9 @@ that it leads to, `x1 = x + (1 - t) v`, towards the rows `y`:
     v + min(beta, (t^2 + (1 - t)^2) / (t (1 - t))) * J^T (w * (y - x1))
 
 with `J = d x1 / d x`, or the identity in its place, which needs no gradient and is what LeRobot does. GR00T N1.7 puts
-the rows in place of the noise instead, and scales the velocity by 0 where they are frozen and by `1 - exp(-6 s)` where
-they are let go. An actor that has learned to continue given rows (arXiv 2512.05964) needs neither.
+the rows in place of the noise instead, and scales the velocity by 0 where they are frozen and by
+`(1 - exp(-6 s)) / (1 - exp(-6))` where they are let go. An actor that has learned to continue given rows (arXiv
+2512.05964) needs neither.
 
 Flow time runs from noise at 0 to data at 1. Shape legend: B batch, A action rows, U actions.
 """
@@ -92,12 +93,13 @@ def _strength(t_B11: Tensor) -> Tensor:
     return ((t_B11.square() + (1.0 - t_B11).square()) / spread.clamp(min=1e-6)).clamp(max=MAX_PULL)
 
 
-def released(velocity: VelocityField, running: Running) -> VelocityField:
+def released(velocity: VelocityField, running: Running, *, rate: float = RAMP_RATE) -> VelocityField:
     """The field scaled row by row: 0 for those that are consumed meanwhile, rising to 1 behind those told."""
     horizon = running.rows_BAU.shape[1]
     frozen, end = min(running.delay, running.told), running.told
     share_A = ((torch.arange(horizon) - frozen + 1) / (end - frozen + 1)).clamp(0.0, 1.0)
-    strength_A = torch.where(torch.arange(horizon) < end, 1.0 - torch.exp(-RAMP_RATE * share_A), torch.ones(()))
+    full = torch.expm1(torch.tensor(-rate))
+    strength_A = torch.where(torch.arange(horizon) < end, torch.expm1(-rate * share_A) / full, torch.ones(()))
     strength_A = torch.where(torch.arange(horizon) < frozen, torch.zeros(()), strength_A)
     strength_A1 = strength_A[:, None].to(running.rows_BAU.device)
     return lambda x_BAU, t_B: strength_A1 * velocity(x_BAU, t_B)

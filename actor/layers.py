@@ -10,6 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualsys.actor.attention import AttentionBackend, attend
+
 
 def sinusoidal_embedding(value_B: Tensor, dim: int, *, min_period: float, max_period: float) -> Tensor:
     """`(B, dim)`: sine and cosine of a scalar at geometrically spaced periods (pi0's time embedding).
@@ -29,11 +31,21 @@ def embedding_rates(dim: int, *, min_period: float, max_period: float, device: t
 
 
 class Attention(nn.Module):
-    """Multi-head attention over a context that may be the queries themselves. SDPA is the only backend on CPU."""
+    """Multi-head attention over a context that may be the queries themselves.
 
-    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+    Args:
+        width: Of the queries, and of what is given.
+        context_width: Of what is attended to.
+        num_heads: Heads.
+        backend: Engine of `dualsys.actor.attention`; None: torch's SDPA with the mask as it is.
+    """
+
+    def __init__(
+        self, width: int, context_width: int, num_heads: int, *, backend: AttentionBackend | None = None
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.backend = backend
         self.to_q = nn.Linear(width, width)
         self.to_kv = nn.Linear(context_width, 2 * width)
         self.to_out = nn.Linear(width, width)
@@ -51,7 +63,10 @@ class Attention(nn.Module):
         """`(B, T, D)` from keys and values."""
         q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
         mask = None if mask_BS is None else mask_BS[:, None, None, :]
-        out_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNSH, v_BNSH, attn_mask=mask)
+        if self.backend is None:
+            out_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNSH, v_BNSH, attn_mask=mask)
+        else:
+            out_BNTH = attend(q_BNTH, k_BNSH, v_BNSH, mask, self.backend)
         out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
         return out
 
@@ -59,16 +74,25 @@ class Attention(nn.Module):
 class AdaptiveNorm(nn.Module):
     """LayerNorm whose scale and shift come from a condition (DiT, arXiv 2212.09748, section 3.2)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=eps)
         self.to_scale_shift = nn.Linear(width, 2 * width)
         nn.init.zeros_(self.to_scale_shift.weight)
         nn.init.zeros_(self.to_scale_shift.bias)
 
     def forward(self, x_BTD: Tensor, condition_BD: Tensor) -> Tensor:
         """`(B, T, D)`, normalised, scaled and shifted."""
-        scale_BD, shift_BD = self.to_scale_shift(F.silu(condition_BD)).chunk(2, dim=-1)
+        return self.modulate(x_BTD, self.modulation(condition_BD))
+
+    def modulation(self, condition_BD: Tensor) -> Tensor:
+        """Scale, then shift, `(B, 2 D)`: the same for every token, so it can be kept."""
+        out: Tensor = self.to_scale_shift(F.silu(condition_BD))
+        return out
+
+    def modulate(self, x_BTD: Tensor, modulation_BE: Tensor) -> Tensor:
+        """`(B, T, D)`, equal to `forward`, from a modulation that was made before."""
+        scale_BD, shift_BD = modulation_BE.chunk(2, dim=-1)
         out: Tensor = self.norm(x_BTD) * (1.0 + scale_BD[:, None]) + shift_BD[:, None]
         return out
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dualsys.planner.feature_planner import FeaturePlanner as FeaturePlanner
     from dualsys.planner.prefix_planner import PrefixPlanner as PrefixPlanner
     from dualsys.planner.scripted import NullPlanner as NullPlanner
     from dualsys.planner.scripted import ReplayPlanner as ReplayPlanner
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dualsys.planner.vlm_planner import VLMPlanner as VLMPlanner
 
 _HOME = {
+    "FeaturePlanner": "dualsys.planner.feature_planner",
     "NullPlanner": "dualsys.planner.scripted",
     "PrefixPlanner": "dualsys.planner.prefix_planner",
     "ReplayPlanner": "dualsys.planner.scripted",

@@ -1,0 +1,75 @@
+"""From a camera's picture to a vision model's square in [-1, 1], as GR00T shows pictures to it.
+
+N1.5 cuts out the middle and resizes it; N1.7 resizes, cuts out the middle, and resizes again, each time to whole
+numbers. Both divide by 127.5 and subtract 1.
+
+Shape legend: H height, W width, C channels, I images.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualsys.messages import ImageArray
+from dualsys.planner.feature_config import ImagesConfig
+
+
+def image_to_square(image_HWC: ImageArray, config: ImagesConfig) -> Tensor:
+    """`(C, size, size)` float32 in [-1, 1]."""
+    if config.resize_first:
+        image_HWC = _resized(image_HWC, config.size, config)
+    if config.crop < 1.0:
+        image_HWC = _middle(image_HWC, config.crop)
+    shown = torch.from_numpy(_resized(image_HWC, config.size, config).copy())
+    return rearrange(shown, "h w c -> c h w").float() / 127.5 - 1.0
+
+
+def _middle(image_HWC: ImageArray, share: float) -> ImageArray:
+    height, width = (int(side * share) for side in image_HWC.shape[:2])
+    top, left = (image_HWC.shape[0] - height) // 2, (image_HWC.shape[1] - width) // 2
+    return image_HWC[top : top + height, left : left + width]
+
+
+def _resized(image_HWC: ImageArray, size: int, config: ImagesConfig) -> ImageArray:
+    if image_HWC.shape[:2] == (size, size):
+        return image_HWC
+    if config.resample == "bilinear":
+        image_1CHW = rearrange(torch.from_numpy(image_HWC.copy()), "h w c -> 1 c h w").float()
+        resized = F.interpolate(image_1CHW, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        smooth = rearrange(resized[0], "c h w -> h w c").numpy()
+    else:
+        blends = min(image_HWC.shape[:2]) < size
+        rows, columns = (area_weights(side, size, blends=blends) for side in image_HWC.shape[:2])
+        smooth = np.einsum("oh,hwc,pw->opc", rows, image_HWC.astype(np.float32), columns, optimize=True)
+    whole: ImageArray = np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
+    return whole
+
+
+@lru_cache(maxsize=64)
+def area_weights(before: int, after: int, *, blends: bool) -> NDArray[np.float32]:
+    """Weights `(after, before)` of a resize along one side by the mean over the area, as OpenCV's `INTER_AREA`.
+
+    Each new pixel is the mean of what it covers, borders by their share. With `blends`, which OpenCV does to both sides
+    where one of them grows: it is that of the old pixel it begins in, blended into the next by how much lies there.
+    """
+    weights = np.zeros((after, before))
+    scale = before / after
+    for new in range(after):
+        if not blends:
+            start, end = new * scale, min((new + 1) * scale, before)
+            for old in range(int(start), min(int(np.ceil(end)), before)):
+                weights[new, old] = max(min(end, old + 1) - max(start, old), 0.0)
+            weights[new] /= weights[new].sum()
+        else:
+            old = int(new * scale)
+            share = max((new + 1) - (old + 1) / scale, 0.0)
+            share -= np.floor(share)
+            weights[new, old] += 1.0 - share
+            weights[new, min(old + 1, before - 1)] += share
+    out: NDArray[np.float32] = weights.astype(np.float32)
+    return out

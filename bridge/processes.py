@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dualsys.bridge.launchers import LauncherName
-from dualsys.bridge.progress import OnProgress
+from dualsys.bridge.progress import IsOver, OnProgress, never
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.scene import ScenePose
 from dualsys.bridge.supervisor import Supervisor
@@ -39,6 +39,7 @@ def run_processes(
     ray_address: str | None = None,
     on_progress: OnProgress,
     deck: TapeDeck | None = None,
+    is_over: IsOver = never,
 ) -> RunResult:
     """Run a system in processes. Nothing is left afterwards: no process, no shared memory.
 
@@ -49,6 +50,7 @@ def run_processes(
         ray_address: Cluster for the Ray launcher; None: a local one.
         on_progress: Called several times a second.
         deck: Takes over what the tick records, where the configuration has room for it.
+        is_over: Asked several times a second.
 
     Raises:
         BridgeError: where shared memory, a process or Ray can't be set up.
@@ -56,7 +58,8 @@ def run_processes(
     with sigterm_as_exit(), RunFolder(run_id) as folder:
         config = config.model_copy(update={"folder": folder.path})
         try:
-            report = Supervisor(config, launcher, on_progress, ray_address=ray_address, deck=deck).run()
+            supervisor = Supervisor(config, launcher, on_progress, ray_address=ray_address, deck=deck, is_over=is_over)
+            report = supervisor.run()
         except BaseException:
             _keep_output(config)
             raise

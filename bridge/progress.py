@@ -21,3 +21,10 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+IsOver = Callable[[], bool]
+"""Whether a run is to end now, before its time: in order, and with its figures until then."""
+
+
+def never() -> bool:
+    """A run that nobody ends before its time."""
+    return False

@@ -105,9 +105,11 @@ def require_listening(address: str, *, without: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
+    if not host or not port.isdecimal():
+        raise BridgeError(f"--ray-address {address} is no HOST:PORT; `ray start --head` names the one to give")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, OverflowError) as error:
         raise BridgeError(
             f"no Ray cluster answers at --ray-address {address} ({error}); start one there (ray start --head), give "
             f"the address that it names, or leave --ray-address out to have a local one; {without} does without Ray"

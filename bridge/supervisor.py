@@ -19,7 +19,7 @@ from dualsys.bridge.hang_watch import HangWatch
 from dualsys.bridge.launchers import LauncherName, make_hosts
 from dualsys.bridge.output_file import ends_of_output
 from dualsys.bridge.planner_keeper import PlannerKeeper
-from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.progress import IsOver, OnProgress, Progress, never
 from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
@@ -49,6 +49,7 @@ class Supervisor:
         on_progress: Called several times a second with what the processes say.
         ray_address: Cluster for the Ray launcher; None: a local one.
         deck: Takes over what the tick records, where its configuration has room for it.
+        is_over: Asked several times a second.
         tick_module: Entry of the tick's process; benchmarks bring their own.
     """
 
@@ -60,6 +61,7 @@ class Supervisor:
         *,
         ray_address: str | None = None,
         deck: TapeDeck | None = None,
+        is_over: IsOver = never,
         tick_module: str = "dualsys.bridge.tick_process",
     ) -> None:
         modules = {"tick": tick_module} | {name: f"dualsys.bridge.{name}_process" for name in _CHILDREN}
@@ -67,6 +69,7 @@ class Supervisor:
         self._hosts = make_hosts(launcher, config, lambda: self._status("launcher"), ray_address=ray_address)
         self._on_progress = on_progress
         self._deck = deck
+        self._is_over = is_over
         self._tape: TapeRing | None = None
         self._boxes = SharedBoxes(config.folder)
         self._children = {
@@ -132,6 +135,8 @@ class Supervisor:
                 names = ", ".join(waiting)
                 said = ends_of_output(self._config.folder)
                 raise BridgeError(f"not ready within {self._config.ready_within_s:g} s: {names}\n{said}")
+            if self._is_over():
+                raise KeyboardInterrupt  # there are no figures yet
             self._progress("starting", waiting)
             sleep(_POLL_S)
 
@@ -175,7 +180,9 @@ class Supervisor:
             if self._deck is not None:
                 self._deck.look({name: self._status(name) for name in ("planner", "actor")})
             self._progress("running", [])
-            if monotonic() > limit_s:
+            if self._is_over():
+                tick.stop(within_s=_STOP_TICK_WITHIN_S)
+            elif monotonic() > limit_s:
                 self._note("fault", part="tick", detail=f"{_TICK_OVERTIME_S:.0f} s over its time")
                 raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
             sleep(_POLL_S)
@@ -234,12 +241,10 @@ class Supervisor:
         """Tell of something, in the log too."""
         if kind == "fault" and self._deck is not None:
             self._deck.fault(fields["part"])
-        _LOGGER.log(logging.WARNING if kind in ("fault", "restart") else logging.INFO, "%s: %s", kind, fields)
-        try:
-            if self._log is not None:
-                self._log.event(kind, stamp_s=self._clock.now_s(), **fields)
-        except OSError as error:
-            _LOGGER.warning("the log cannot be written: %s", error)
+        words = ", ".join(f"{name} {value}" for name, value in fields.items())
+        _LOGGER.log(logging.WARNING if kind in ("fault", "restart") else logging.INFO, "%s: %s", kind, words)
+        if self._log is not None:
+            self._log.event(kind, stamp_s=self._clock.now_s(), **fields)
 
     def _status(self, name: str) -> Status:
         """Newest status; an empty one where there is none, or where a dying process left a broken one."""

@@ -5,6 +5,7 @@ The head stands in the file's metadata. A file that was cut off is read as far a
 """
 
 import json
+import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ from dualsys.events import (
 )
 from dualsys.messages import Command
 from dualsys.tape import Record, TapeHead
+
+_LOGGER = logging.getLogger(__name__)
 
 TOPICS: dict[type, str] = {
     Started: "/started",
@@ -192,7 +195,8 @@ def _messages(file: IO[bytes], path: Path) -> tuple[dict[str, str], list[tuple[i
         raise TapeError(f"{path} is damaged: {error}. Copy it again") from error
     except (McapError, EOFError, struct.error) as error:  # the last for a file that ends in the midst of a length
         if not told:
-            raise TapeError(f"{path} is not a tape: {error}") from error
+            raise TapeError(f"{path} is not a tape: {str(error) or 'it ends before it has begun'}") from error
+        _LOGGER.warning("%s was cut off: it has %d messages and no end", path, len(messages))
     return told, messages
 
 

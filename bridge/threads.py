@@ -16,7 +16,7 @@ from dualsys.bridge.assembly import make_actor_loop, make_camera_loop, make_plan
 from dualsys.bridge.boxes import LocalBoxes, status_box
 from dualsys.bridge.parts import build_environment
 from dualsys.bridge.processes import RunResult
-from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.progress import IsOver, OnProgress, Progress, never
 from dualsys.bridge.realtime import realtime_thread
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
@@ -47,6 +47,7 @@ def run_threads(
     on_progress: OnProgress,
     deck: TapeDeck | None = None,
     boxes: LocalBoxes | None = None,
+    is_over: IsOver = never,
 ) -> RunResult:
     """Run a system in threads.
 
@@ -57,6 +58,7 @@ def run_threads(
         on_progress: Called several times a second, from a thread of its own.
         deck: Takes over what the tick records, where the configuration has room for it.
         boxes: Where all meet, for a `SourceWriter` in a thread of yours; by default nobody else's.
+        is_over: Asked several times a second.
 
     Raises:
         BridgeError: where a thread fails before the start, or a tape has no folder.
@@ -81,8 +83,9 @@ def run_threads(
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
         if deck is not None and ring is not None:
             crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), boxes, stop))
-        _wait_for_planner(boxes, tick, crew)
+        _wait_for_planner(boxes, tick, crew, is_over)
         crew.carry_on()
+        crew.start("end", lambda stop: _end(is_over, stop))
         with realtime_thread(config.realtime, 1.0 / config.control_hz) as scheduler:
             tick.note("realtime", scheduler=scheduler)
             tick.run(crew.stop)
@@ -154,12 +157,14 @@ class Crew:
                 _LOGGER.warning("thread %s did not end within %.0f s", thread.name, _JOIN_WITHIN_S)
 
 
-def _wait_for_planner(boxes: LocalBoxes, tick: TickLoop, crew: Crew) -> None:
+def _wait_for_planner(boxes: LocalBoxes, tick: TickLoop, crew: Crew, is_over: IsOver) -> None:
     """Hold still until the planner has planned, or failed, once."""
     planner = boxes.reader(status_box("planner"))
     deadline_s = monotonic() + READY_WITHIN_S
     while not any((planner.read() or {}).get(key) for key in ("plans", "failures", "refused")):
         crew.check()
+        if is_over():
+            raise KeyboardInterrupt  # there are no figures yet
         if monotonic() > deadline_s:
             raise BridgeError(f"the planner gave no plan within {READY_WITHIN_S:.0f} s")
         tick.idle()
@@ -181,6 +186,12 @@ def _tell(boxes: LocalBoxes, on_progress: OnProgress, stop: threading.Event) -> 
         statuses = {name: box.read() or {} for name, box in readers.items()}
         stage = "running" if statuses["tick"].get("running") else "starting"
         on_progress(Progress(stage=stage, seconds=monotonic() - began_s, statuses=statuses))
+
+
+def _end(is_over: IsOver, stop: threading.Event) -> None:
+    while not stop.wait(_PROGRESS_PERIOD_S):
+        if is_over():
+            stop.set()
 
 
 def _open_log(config: SystemConfig, name: str) -> RunLog | None:

@@ -11,8 +11,10 @@ that is infinite (the age of what never came) or not a number is written as null
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
@@ -21,6 +23,8 @@ import numpy as np
 
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.messages import ActionChunk, Command, LatentSubgoal
+
+_LOGGER = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the log's lines; stands in the header."""
@@ -36,13 +40,15 @@ class RunLog:
     Not for a real-time tick: encoding takes tens of microseconds. There `dualsys.recorder.CommandRecorder` remembers,
     and its commands are written afterwards or by another thread.
 
+    What is logged goes on where the log can't (a full disk): that is told once, and further lines are counted.
+
     Args:
         path: File to write; an existing one is replaced, missing folders are made.
         arrays: How model outputs are written.
         buffered_lines: Lines kept before they are written.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, *, arrays: Arrays = "full", buffered_lines: int = 256) -> None:
@@ -54,6 +60,8 @@ class RunLog:
         self._arrays = arrays
         self._limit = max(buffered_lines, 1)
         self._lines: list[str] = []
+        self.lost_lines = 0
+        """Lines that could not be written."""
 
     def header(self, **fields: Any) -> None:
         """First line: what was run. Values are anything JSON can hold, paths and arrays too."""
@@ -81,14 +89,23 @@ class RunLog:
 
     def flush(self) -> None:
         """Hand all lines to the operating system."""
-        self._file.writelines(self._lines)
+        if self._lines and not self._file.closed:
+            try:
+                self._file.writelines(self._lines)
+                self._file.flush()
+            except OSError as error:
+                self._give_up(error)
+        self.lost_lines += len(self._lines) if self._file.closed else 0
         self._lines.clear()
-        self._file.flush()
 
     def close(self) -> None:
         """Write what is left. Idempotent."""
-        if not self._file.closed:
-            self.flush()
+        self.flush()
+        self._file.close()
+
+    def _give_up(self, error: OSError) -> None:
+        _LOGGER.warning("the log %s cannot be written any more: %s", self._file.name, error.strerror)
+        with suppress(OSError):  # it still holds what it could not write, and says so again
             self._file.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Ctrl-C where it must not strike: while processes are begun, and while they end."""
+"""Ctrl-C where it must not strike, while processes are begun and while they end; and where it ends a run in order."""
 
 import signal
 import threading
@@ -74,3 +74,27 @@ def watched() -> Iterator[CtrlC]:
             signal.signal(signal.SIGINT, before)
     if ctrl_c.was_pressed:
         signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def first_press_noted() -> Iterator[Callable[[], bool]]:
+    """A block that the first Ctrl-C doesn't break off; it is told of it by what is yielded. A second is raised.
+
+    In other threads than the main one, or where Ctrl-C is ignored, it is never told.
+    """
+    pressed = False
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -34,7 +34,7 @@ class StopConfig:
 class ResetConfig:
     """Let a run that was stopped move again, by `dualsys stop` or by anything else.
 
-    Without a stop it does nothing. Exit status 0 only when the tick has said that it is not stopped any more.
+    Without a stop it does nothing, and says so. Exit status 0 only when the tick has said that it is not stopped.
     """
 
     run: RunName = ""
@@ -49,16 +49,20 @@ def stop(config: StopConfig) -> int:
 
     folder, begun_s = find_run(config.run), time.monotonic()
     StopSwitch.join(folder).stop(config.reason)
-    return _tell(folder, begun_s, config.answer_within_s, stopped=True)
+    done = "is stopped; `dualsys reset` when somebody has looked"
+    return _tell(folder, begun_s, config.answer_within_s, stopped=True, done=done)
 
 
 def reset(config: ResetConfig) -> int:
     """Release the switch. Returns 1 where the tick is stopped all the same, or doesn't answer."""
+    from dualsys.bridge.boxes import SharedBoxes, status_box
     from dualsys.bridge.stop_switch import StopSwitch
 
     folder, begun_s = find_run(config.run), time.monotonic()
+    was_stopped = (SharedBoxes(folder).reader(status_box("tick")).read() or {}).get("stopped", False)
     StopSwitch.join(folder).reset()
-    return _tell(folder, begun_s, config.answer_within_s, stopped=False)
+    moves = "is reset: it moves again" if was_stopped else "is not stopped, and was not when it was last heard"
+    return _tell(folder, begun_s, config.answer_within_s, stopped=False, done=moves)
 
 
 def find_run(name: str, root: Path | None = None) -> Path:
@@ -91,7 +95,7 @@ def find_run(name: str, root: Path | None = None) -> Path:
     return alive[0]
 
 
-def _tell(folder: Path, begun_s: float, within_s: float, *, stopped: bool) -> int:
+def _tell(folder: Path, begun_s: float, within_s: float, *, stopped: bool, done: str) -> int:
     """Say what the tick says to it; the exit status."""
     from dualsys.bridge.boxes import SharedBoxes, status_box
 
@@ -107,8 +111,7 @@ def _tell(folder: Path, begun_s: float, within_s: float, *, stopped: bool) -> in
                 sys.stdout.write(f"{folder} has not begun: it {begins}\n")
                 return 0
             if status.get("stopped") is stopped:
-                more = "; `dualsys reset` when somebody has looked" if stopped else ": it moves again"
-                sys.stdout.write(f"{folder} is {'stopped' if stopped else 'reset'}{more}\n")
+                sys.stdout.write(f"{folder} {done}\n")
                 return 0
         time.sleep(_LOOK_S)
     sys.stderr.write(f"dualsys: {_complaint(folder, stopped=stopped, answers=status is not None)}\n")

@@ -16,6 +16,7 @@ from dualsys.app.border import require_parts, require_timing
 from dualsys.app.controller import Controller
 from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
+from dualsys.app.outputs import require_outputs
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
@@ -101,11 +102,7 @@ def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
     tasks_of(config.suite_or_task)  # refused before the work, not after it, and before a file is made
     Checkpoint.open(config.checkpoint)
-    if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.touch()
-    if config.video_dir is not None:
-        config.video_dir.mkdir(parents=True, exist_ok=True)
+    require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     report = evaluate(config)
     Console().print(result_table(report))
     if config.video_dir is not None:

@@ -1,5 +1,7 @@
 """Videos for people: the scene camera with the instruction written under it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dualsys.app.controller import Controller
 from dualsys.app.rollout import EpisodeResult, run_episode
+from dualsys.errors import CannotWrite
 from dualsys.messages import Command, ImageArray
 from dualsys.protocols import Rendered
 
@@ -17,7 +20,10 @@ CAPTION_HEIGHT = 28
 
 
 class VideoWriter:
-    """Writes frames with a caption as H.264 that every player and browser shows. A context manager."""
+    """Writes frames with a caption as H.264 that every player and browser shows. A context manager.
+
+    Raises `CannotWrite` wherever it can't, such as on a full disk.
+    """
 
     def __init__(self, path: Path, *, fps: int) -> None:
         import av
@@ -27,9 +33,10 @@ class VideoWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._av: Any = av
         self._codec = CODEC
-        self._container: Any = av.open(str(path), "w", format="mp4")
-        self._fps = fps
+        self._path, self._fps = path, fps
         self._stream: Any = None
+        with self._said():
+            self._container: Any = av.open(str(path), "w", format="mp4")
 
     def add(self, frame: ImageArray, caption: str = "") -> None:
         """Append a frame `(h, w, 3)` uint8; every frame has the first one's size."""
@@ -39,16 +46,25 @@ class VideoWriter:
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         image = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._container.mux(self._stream.encode(image))
+        with self._said():
+            self._container.mux(self._stream.encode(image))
 
     def close(self) -> None:
         """Finish the file. Idempotent."""
-        if self._container is None:
+        container, self._container = self._container, None
+        if container is None:
             return
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        self._container = None
+        with self._said():
+            if self._stream is not None:
+                container.mux(self._stream.encode(None))
+            container.close()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except self._av.FFmpegError as error:
+            raise CannotWrite(f"the video {self._path} cannot be written: {error}") from error
 
     def __enter__(self) -> Self:
         return self

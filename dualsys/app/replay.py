@@ -1,6 +1,5 @@
 """`dualsys replay`: decide a recorded run again, and say whether every command is the same to the bit."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +8,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from dualsys.app.outputs import require_outputs
 from dualsys.bridge.tape_file import read_parts
 from dualsys.errors import ConfigError
+from dualsys.files import write_json
 from dualsys.replay import Replay, Verdict, replay
 
 _STATUS: dict[Verdict, int] = {"identical": 0, "different": 1, "nothing to compare": 2}
@@ -30,12 +31,13 @@ def main(config: ReplayConfig) -> int:
     """Read, play, compare. Returns 0 where all commands are the same, 1 where one isn't, 2 where there are none."""
     if not config.tape:
         raise ConfigError("dualsys replay FILE...: no tape was given; `dualsys run --record FILE` makes one")
+    require_outputs({"--json": config.json})
     head, records = read_parts(config.tape)
     result = replay(head, records)
     Console().print(_table(config.tape[0], result))
     if config.json is not None:
         found = asdict(result) | {"verdict": result.verdict, "identical": result.identical}
-        config.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(config.json, found)
     return _STATUS[result.verdict]
 
 

@@ -1,14 +1,17 @@
 """`dualsys run`: drive one task live with both systems, with a table, a video and a log."""
 
-import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dualsys import sim_envs
+from dualsys.app.ctrl_c import first_press_noted
 from dualsys.app.eyes import eyes_for
+from dualsys.app.outputs import require_outputs
 from dualsys.app.run_config import VIDEO_HZ
 from dualsys.app.run_config import RunConfig as RunConfig
 from dualsys.app.run_inline import run_inline
@@ -18,6 +21,7 @@ from dualsys.app.run_video import film_poses
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
+from dualsys.bridge.progress import IsOver
 from dualsys.bridge.ray_cluster import require_listening
 from dualsys.bridge.run_folder import RunFolder
 from dualsys.bridge.simulated_robot import require_control_rate
@@ -27,7 +31,11 @@ from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.threads import run_threads
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.clearance import clearance_of
+from dualsys.errors import CannotWrite
+from dualsys.files import write_json
 from dualsys.tape import TapeHead
+
+_LOGGER = logging.getLogger(__name__)
 
 _ENVIRONMENT = "dualsys.sim_envs:make"
 _TAPE_BYTES = 32 * 2**20
@@ -35,20 +43,20 @@ _TAPE_BYTES = 32 * 2**20
 
 
 def main(config: RunConfig) -> int:
-    """Run, print, write. Returns the exit status."""
+    """Run, print, write. Returns the exit status: 130 where Ctrl-C ended the run, 1 where not all could be written."""
     report = run(config)
     print_report(report)
     if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=2) + "\n")
-    return 0
+        write_json(config.json, report)
+    return 130 if report["interrupted"] else 1 if report["not_written"] else 0
 
 
 def run(config: RunConfig) -> dict[str, Any]:
-    """Run a task; returns the figures as they go into the JSON file.
+    """Run a task; returns the figures as they go into the JSON file. Ctrl-C ends it early, with the figures until then.
 
     Raises:
-        ConfigError: an unknown task, planner, actor or policy, or a rate that the task can't be run at.
+        ConfigError: an unknown task, planner, actor or policy, a rate that the task can't be run at, or an output that
+            can't be written.
         CheckpointError: the checkpoint is missing, damaged, or for another robot.
         BridgeError: shared memory, a process or Ray can't be set up.
     """
@@ -59,11 +67,20 @@ def run(config: RunConfig) -> dict[str, Any]:
         require_control_rate(environment, config.control_hz)
         clearance_of(environment, config.safety)  # refused here, before anything is started
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
+        require_outputs(
+            {"--video": config.video, "--log": config.log, "--record": config.record, "--json": config.json},
+            folders={"--flight-recorder": config.flight_recorder},
+        )
         header = {"config": config.plain(), "versions": result_versions()}
         if config.mode == "inline":
             head = system_config(config, checkpoint, log=None).tape_head()
-            with LiveTable(config.seconds) as table, tape_deck(config, head, header) as deck:
-                report = run_inline(config, environment, checkpoint, header, table.show, deck)
+            with (
+                LiveTable(config.seconds) as table,
+                tape_deck(config, head, header) as deck,
+                first_press_noted() as is_over,
+            ):
+                report = run_inline(config, environment, checkpoint, header, table.show, deck, is_over)
+                report |= {"interrupted": is_over(), "not_written": []}
         else:
             report = _run_on_the_wall_clock(config, environment, checkpoint, header)
         return {**report, **header}
@@ -132,13 +149,30 @@ def _run_on_the_wall_clock(
 ) -> dict[str, Any]:
     with log_folder(config.log) as folder:
         system = system_config(config, checkpoint, log=folder)
-        with LiveTable(config.seconds) as table, tape_deck(config, system.tape_head(), header) as deck:
-            result = _drive(config, system, table, deck)
+        with (
+            LiveTable(config.seconds) as table,
+            tape_deck(config, system.tape_head(), header) as deck,
+            first_press_noted() as is_over,
+        ):
+            result = _drive(config, system, table, deck, is_over)
+            result.report["interrupted"] = is_over()
+        not_written = []
         if config.log is not None and folder is not None:
-            merge_logs(folder, config.log, header)
+            not_written += _said(config.log, partial(merge_logs, folder, header=header))
     if config.video is not None:
-        film_poses(environment, result, config.video, fps=VIDEO_HZ)
-    return result.report
+        not_written += _said(config.video, partial(film_poses, environment, result, fps=VIDEO_HZ))
+    return {**result.report, "not_written": not_written}
+
+
+def _said(path: Path, write: Callable[[Path], None]) -> list[str]:
+    """Write a file of a run that is over: what keeps it from being written must not cost the run's figures."""
+    try:
+        write(path)
+    except (CannotWrite, OSError) as error:
+        said = f"{path} could not be written: {error}"
+        _LOGGER.warning(said)
+        return [said]
+    return []
 
 
 @contextmanager
@@ -159,7 +193,9 @@ def _reel(config: RunConfig, head: TapeHead) -> TapeReel | None:
     return TapeReel(config.record, head, part_bytes=round(config.record_part_mb * 2**20), keep=config.record_keep)
 
 
-def _drive(config: RunConfig, system: SystemConfig, table: LiveTable, deck: TapeDeck | None) -> RunResult:
+def _drive(
+    config: RunConfig, system: SystemConfig, table: LiveTable, deck: TapeDeck | None, is_over: IsOver
+) -> RunResult:
     run_id = f"run-{os.getpid()}"
     if config.mode == "processes":
         table.say(f"{run_id} in {RunFolder(run_id).path}; from another terminal: dualsys stop {run_id}")
@@ -170,11 +206,12 @@ def _drive(config: RunConfig, system: SystemConfig, table: LiveTable, deck: Tape
             ray_address=config.ray_address,
             on_progress=table.show,
             deck=deck,
+            is_over=is_over,
         )
     actor = build_actor(system.actor, system.embodiment, system.subgoal)
     planner = build_planner(system.planner, system.subgoal)
     if deck is None:
-        return run_threads(system, planner, actor, on_progress=table.show)
+        return run_threads(system, planner, actor, on_progress=table.show, is_over=is_over)
     with RunFolder(run_id) as folder:
         system = system.model_copy(update={"folder": folder.path})
-        return run_threads(system, planner, actor, on_progress=table.show, deck=deck)
+        return run_threads(system, planner, actor, on_progress=table.show, deck=deck, is_over=is_over)

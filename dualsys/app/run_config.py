@@ -111,8 +111,9 @@ class RunConfig:
         require_timing(self.timing)
         require_image_actions(self.image)
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
-        if not all(value > 0 for value in (self.seconds, self.camera_hz)):
-            raise ConfigError("--seconds and --camera-hz must be above 0")
+        for flag, value in (("--seconds", self.seconds), ("--camera-hz", self.camera_hz)):
+            if not value > 0:
+                raise ConfigError(f"{flag} {value:g} must be above 0")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} must not be below 0")
         if not 0 <= self.planner_standbys <= 4:
@@ -126,11 +127,16 @@ class RunConfig:
                 f"--ray-address is where Ray runs the planner, --launcher {self.launcher} runs it without: leave out "
                 "one of the two"
             )
+        self._check_record()
+        require_read(self)
+
+    def _check_record(self) -> None:
         if not self.record_part_mb >= 0 or self.record_keep < 0 or self.record_keep == 1:
             raise ConfigError("--record-part-mb must not be below 0; --record-keep is 0 (all) or 2 and above")
+        if self.record_part_mb and self.record is None:
+            raise ConfigError("--record-part-mb is for a tape in several files: give --record FILE, too")
         if self.record_keep and not self.record_part_mb:
             raise ConfigError("--record-keep is for a tape in several files: give --record-part-mb, too")
-        require_read(self)
 
     def _check_planner_elsewhere(self) -> None:
         asked = "--planner-node" if self.planner_node else "--planner-server"

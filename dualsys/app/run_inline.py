@@ -1,5 +1,6 @@
 """`dualsys run --mode inline`: both systems and the robot on a virtual clock; the same bits every time."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from dualsys.app.controller import Controller
 from dualsys.app.film import VideoWriter
 from dualsys.app.run_config import VIDEO_HZ, RunConfig
 from dualsys.bridge.parts import PartConfig
-from dualsys.bridge.progress import OnProgress, Progress
+from dualsys.bridge.progress import IsOver, OnProgress, Progress, never
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ def run_inline(
     header: Mapping[str, Any],
     on_progress: OnProgress,
     deck: TapeDeck | None = None,
+    is_over: IsOver = never,
 ) -> dict[str, Any]:
     """Run episodes until the simulated time is up; the figures of the run.
 
@@ -41,6 +43,7 @@ def run_inline(
         header: Config and versions for the log.
         on_progress: Called now and then.
         deck: Gets everything that a replay needs.
+        is_over: Asked at each tick.
     """
     with ExitStack() as stack:
         controller = stack.enter_context(_make_controller(config, checkpoint, environment, deck))
@@ -49,7 +52,7 @@ def run_inline(
         if log is not None:
             settings = {key: value for key, value in header["config"].items() if key not in _OUTPUTS}
             log.header(config=settings, versions=header["versions"])
-        session = _Session(config, environment, controller, video)
+        session = _Session(config, environment, controller, video, is_over)
         for progress in session.play():
             on_progress(progress)
         report = session.report()
@@ -82,10 +85,13 @@ class _Session:
         environment: Rendered,
         controller: Controller,
         video: VideoWriter | None,
+        is_over: IsOver,
     ) -> None:
         self._config, self._environment, self._controller = config, environment, controller
         self._driver, self._log, self._video = controller.driver, controller.log, video
         self._measures = TickMeasures()
+        self._is_over = is_over
+        self._most_ticks = round(config.seconds * config.control_hz)
         self._outcomes: list[bool] = []
         self._succeeded = False
         self._ticks = 0
@@ -94,20 +100,22 @@ class _Session:
 
     def play(self) -> Iterator[Progress]:
         """Run until the time is up."""
-        seed, most = self._config.seed, round(self._config.seconds * self._config.control_hz)
-        while self._ticks < most:
-            yield from self._play_episode(seed + len(self._outcomes), most)
+        while self._goes_on():
+            yield from self._play_episode(self._config.seed + len(self._outcomes))
         if not self._outcomes:
             self._outcomes.append(self._succeeded)
 
-    def _play_episode(self, seed: int, most: int) -> Iterator[Progress]:
+    def _goes_on(self) -> bool:
+        return self._ticks < self._most_ticks and not self._is_over()
+
+    def _play_episode(self, seed: int) -> Iterator[Progress]:
         self._environment.reset(seed=seed)
         self._controller.reset(seed=seed)
         instruction, number = self._environment.instruction, len(self._outcomes)
         self._event("episode", number=number, seed=seed, instruction=instruction)
         film = Ticker(Grid(origin_s=0.0, period_s=1.0 / VIDEO_HZ))
         self._succeeded = over = False
-        while not over and self._ticks < most:
+        while not over and self._goes_on():
             observation = self._environment.observe()
             command = self._controller.step(observation)
             self._measure(command)
@@ -132,11 +140,10 @@ class _Session:
         self._measures.woke(now_s, 0.0, behind=0)
         self._measures.sent(command)
         subgoal = self._driver.newest_subgoal
-        if subgoal is not None:
-            self._measures.planner_age_s.add(subgoal.age_s(command.stamp_s))
-            if (subgoal.epoch, subgoal.sequence) != self._seen_subgoal:
-                self._seen_subgoal = (subgoal.epoch, subgoal.sequence)
-                self._measures.subgoals.add(now_s)
+        self._measures.planner_age_s.add(math.inf if subgoal is None else subgoal.age_s(command.stamp_s))
+        if subgoal is not None and (subgoal.epoch, subgoal.sequence) != self._seen_subgoal:
+            self._seen_subgoal = (subgoal.epoch, subgoal.sequence)
+            self._measures.subgoals.add(now_s)
         if command.chunk_sequence > self._seen_chunk:
             self._seen_chunk = command.chunk_sequence
             self._measures.chunks.add(now_s)

@@ -162,20 +162,26 @@ def print_report(report: dict[str, Any]) -> None:
     """The figures of a run, for people."""
     tick, planner, actor = report["tick"], report["planner"], report["actor"]
     late, age = tick["lateness_us"], planner["age_s"]
-    table = Table(title=f"success {report['successes']}/{report['episodes']}", show_header=False)
+    ended = ", interrupted" if report.get("interrupted") else ""
+    table = Table(title=f"success {report['successes']}/{report['episodes']}{ended}", show_header=False)
     table.add_row("tick", f"{tick['hz']:.2f} Hz, {tick['count']} ticks, {tick['misses']} missed")
     table.add_row("lateness", " ".join(f"{name} {_number(late[name])}" for name in late) + " us")
     had = report.get("realtime", {})
     if had:
         table.add_row("real time", "; ".join(f"{name} {value}" for name, value in had.items()))
     table.add_row("planner", f"{planner['hz']:.2f} Hz, restarts {planner['restarts']}{_end_of(planner)}")
-    table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s")
+    table.add_row("subgoal age", " ".join(f"{name} {_number(age[name])}" for name in age) + " s" + _without(report))
     table.add_row("actor", f"{actor['hz']:.2f} Hz")
     table.add_row("limited", ", ".join(f"{name} {count}" for name, count in report["limited"].items()) or "nothing")
     for name, notes in _notes(report).items():
         if notes:
             table.add_row(name, ", ".join(notes))
     Console().print(table)
+
+
+def _without(report: dict[str, Any]) -> str:
+    ticks = report["planner"].get("ticks_without_subgoal", 0)
+    return f"; none in {ticks} of {report['tick']['count']} ticks" if ticks else ""
 
 
 def _notes(report: dict[str, Any]) -> dict[str, list[str]]:
@@ -194,6 +200,7 @@ def _notes(report: dict[str, Any]) -> dict[str, list[str]]:
         "attempts": _counted(attempts),
         "given up": list(report.get("supervisor", {}).get("given_up", [])),
         "cameras": _counted(_of_images(report.get("processes", {}).get("actor", {}))),
+        "not written": list(report.get("not_written", [])),
         "tape": _counted(losses) + (["damaged"] if tape.get("damaged") else []),
     }
 

@@ -22,7 +22,8 @@ _STAMPS = {"subgoal": "emitted_stamp_s", "chunk": "start_stamp_s", "command": "s
 def log_folder(log: Path | None) -> Iterator[Path | None]:
     """A folder beside the log for its parts; None where there is no log.
 
-    It is removed afterwards. Where the run fails it stays, as `LOG.parts`, if there is anything in it.
+    It is removed afterwards. Where the run or the putting together fails it stays, as `LOG.parts`, if there is anything
+    in it.
     """
     if log is None:
         yield None
@@ -32,28 +33,33 @@ def log_folder(log: Path | None) -> Iterator[Path | None]:
     try:
         yield folder
     except BaseException:
-        _keep(folder, log.with_name(f"{log.name}.parts"))
+        _keep(folder, log)
         raise
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(folder: Path, kept: Path) -> None:
-    """Give the parts of a failed run's log a name that shows; those of an earlier failure go."""
+def _keep(folder: Path, log: Path) -> None:
+    """Give the parts of a log that is not whole a name that shows; those of an earlier failure go."""
+    kept = log.with_name(f"{log.name}.parts")
     if not any(part.stat().st_size for part in folder.iterdir()):
         shutil.rmtree(folder, ignore_errors=True)
         return
     shutil.rmtree(kept, ignore_errors=True)
     folder.rename(kept)
-    _LOGGER.warning("the run failed; what it had noted is kept in %s", kept)
+    _LOGGER.warning("the log is not whole; what had been noted is kept in %s", kept)
 
 
 def merge_logs(folder: Path, log: Path, header: Mapping[str, Any]) -> None:
-    """Write the header and all lines of the parts, by time."""
+    """Write the header and all lines of the parts, by time. Raises `OSError`, and the parts are kept beside the log."""
     with RunLog(log) as writer:
         writer.header(**header)
     streams = [_stamped_lines(part) for part in sorted(folder.glob("*.jsonl"))]
-    with log.open("a", encoding="utf-8") as out:
-        out.writelines(line for _, line in merge(*streams, key=lambda stamped: stamped[0]))
+    try:
+        with log.open("a", encoding="utf-8") as out:
+            out.writelines(line for _, line in merge(*streams, key=lambda stamped: stamped[0]))
+    except OSError:
+        _keep(folder, log)
+        raise
 
 
 def _stamped_lines(path: Path) -> Iterator[tuple[float, str]]:

@@ -152,7 +152,7 @@ class ServerTable:
         self._before: dict[str, int] = {}
         self._shown_s = monotonic()
         self._next_line_s = 0.0
-        self._said = ""
+        self._said = ("", False)
 
     def __enter__(self) -> "ServerTable":
         """Begin to show."""
@@ -167,10 +167,10 @@ class ServerTable:
 
     def show(self, report: dict[str, Any]) -> None:
         """Show the newest state."""
-        now_s = monotonic()
-        if self._live is None and now_s < self._next_line_s and self._said == report["state"]:
-            return
-        self._next_line_s, self._said = now_s + _LINE_PERIOD_S, report["state"]
+        now_s, said = monotonic(), (report["state"], bool(report["seats"]))
+        if self._live is None and self._said == said and (now_s < self._next_line_s or not report["seats"]):
+            return  # that nobody is there is said once
+        self._next_line_s, self._said = now_s + _LINE_PERIOD_S, said
         rates = self._rates(report["seats"], max(now_s - self._shown_s, 1e-3))
         self._shown_s = now_s
         if self._live is not None:

@@ -43,6 +43,7 @@ from dualsys.testing.faults.streams import (
     StreamFault,
 )
 from dualsys.testing.limits import check_limits
+from dualsys.testing.robots import check_robot
 
 RobotFault = Literal[
     "dropped", "delayed", "reordered", "duplicated", "frozen-camera", "stamps-ahead", "stamps-behind", "nan",
@@ -70,6 +71,8 @@ def check_robot_under_faults(
 ) -> Mapping[RobotFault, Mapping[str, int]]:
     """Drive a robot through faults, one after the other, each with a new robot; what was counted, by fault.
 
+    `check_robot` is asked first. Whether the robot does what it is told is not: that takes a look, or a measurement.
+
     `dropped`: nothing new is sensed. `delayed`: all of it half a second late. `reordered`, `duplicated`: observations.
     `frozen-camera`: images and their stamps stand still, and must be found old (left out where there is no camera).
     `stamps-ahead`, `stamps-behind`: the robot's clock is 5 s off. `nan`, `infinite`, `shape`, `dtype`: states that are
@@ -83,11 +86,14 @@ def check_robot_under_faults(
         control_hz: Ticks a second.
 
     Raises:
-        NotConforming: something raised in a tick, a command was beyond the limits, a fault was not to be seen in the
-            core's status, or it did not play again when the fault had ended.
+        NotConforming: `check_robot` refuses the robot, something raised in a tick, a command was beyond the limits, a
+            fault was not to be seen in the core's status, or it did not play again when the fault had ended.
         ConfigError: an unknown fault.
     """
     counted: dict[RobotFault, Mapping[str, int]] = {}
+    if isinstance(faults, str):
+        raise ConfigError(f"faults are a list of names: faults=[{faults!r}]")
+    check_robot(make_robot(make_clock()))
     for fault in faults:
         if fault not in ROBOT_FAULTS:
             raise ConfigError(unknown_name("fault", fault, ROBOT_FAULTS))

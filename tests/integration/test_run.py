@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -113,6 +113,7 @@ def test_two_inline_runs_in_fresh_processes_give_the_same_log(checkpoint: str, t
         report = json.loads(figures.read_text())
         assert report["tick"]["count"] == 75
         assert report["tick"]["misses"] == 0
+        assert report["planner"]["ticks_without_subgoal"] > 0, "the first plan takes its time"
         check_log(log, report)
         logs.append(log.read_bytes())
     assert logs[0] == logs[1]
@@ -233,6 +234,66 @@ def test_processes_mode_with_ray_survives_a_killed_planner(
     assert sequences == sorted(sequences)
     assert {epoch for epoch, _ in sequences} == {1, 2}
     assert [sequence for _, sequence in sequences] == list(range(len(sequences)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["inline", "threads"])
+def test_ctrl_c_ends_a_run_with_its_figures(
+    checkpoint: str, tmp_path: Path, mode: Literal["inline", "threads"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed: list[Progress] = []
+    show = LiveTable.show
+
+    def press(table: LiveTable, progress: Progress) -> None:
+        show(table, progress)
+        if not pressed and progress.statuses.get("tick", {}).get("count", 0) > 20:
+            pressed.append(progress)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(LiveTable, "show", press)
+    config = RunConfig(
+        task=TASK,
+        checkpoint=checkpoint,
+        mode=mode,
+        seconds=600.0,
+        control_hz=50.0,
+        json=tmp_path / "run.json",
+        log=tmp_path / "run.jsonl",
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(config) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["interrupted"]
+    assert 20 < report["tick"]["count"] < 600 * 50
+    check_log(tmp_path / "run.jsonl", report)
+
+
+def test_what_cannot_be_written_is_refused_before_the_run(checkpoint: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--video"):
+        run(RunConfig(task=TASK, checkpoint=checkpoint, video=tmp_path, json=tmp_path / "run.json"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_a_run_its_log_and_not_its_figures(checkpoint: str, tmp_path: Path) -> None:
+    config = RunConfig(
+        task=TASK,
+        checkpoint=checkpoint,
+        mode="threads",
+        seconds=1.0,
+        control_hz=50.0,
+        json=tmp_path / "run.json",
+        log=tmp_path / "run.jsonl",
+    )
+    (tmp_path / "run.jsonl").symlink_to("/dev/full")
+    assert main(config) == 1
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["tick"]["count"] > 0
+    assert "No space left" in report["not_written"][0]
+    assert (tmp_path / "run.jsonl.parts" / "commands.jsonl").exists()
 
 
 def test_bad_input_is_one_clear_error(checkpoint: str, tmp_path: Path) -> None:

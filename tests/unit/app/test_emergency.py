@@ -87,6 +87,14 @@ def test_the_only_run_is_stopped_and_reset_and_the_tick_says_so(run: Path, capsy
         assert [kind for kind, _ in tick.noted] == ["stop", "stop_reset_refused", "stop_reset"]
 
 
+def test_a_reset_of_what_is_not_stopped_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Ticking(run, lambda stopped: {"running": True, "stopped": stopped}):
+        assert cli.main(["reset"]) == 0
+    said = capsys.readouterr().out
+    assert "is not stopped, and was not" in said
+    assert "moves again" not in said
+
+
 def test_a_tick_that_is_silent_or_does_not_stop_is_no_success(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["stop", "--answer-within-s", "0.2"]) == 1
     assert "does not answer: cut the power" in capsys.readouterr().err

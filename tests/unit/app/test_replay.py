@@ -63,3 +63,23 @@ def test_a_tape_that_ends_with_its_start(
     status, title, *rest = said_of(starts, tmp_path, capsys)
     assert (status, *rest) == (2, "nothing to compare", False)
     assert "no command" in title
+
+
+def test_a_tape_that_was_cut_off_is_said_to_be(
+    records: list[Record], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "run.mcap"
+    with TapeWriter(path, head_of(CORE, TIMING)) as tape:
+        for record in records:
+            tape.add(record)
+    assert main(["replay", str(path)]) == 0
+    assert caplog.text == ""
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 4])
+    main(["replay", str(path)])
+    assert "was cut off" in caplog.text
+
+
+def test_an_empty_tape_is_refused_with_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.mcap").touch()
+    assert main(["replay", str(tmp_path / "run.mcap")]) == 2
+    assert "run.mcap is not a tape: it ends before it has begun" in capsys.readouterr().err

@@ -102,6 +102,15 @@ def test_the_report_tells_what_went_otherwise_than_it_should(capsys: pytest.Capt
         assert row in rows
 
 
+def test_the_report_tells_an_early_end_and_time_without_a_subgoal(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = report(interrupted=True)
+    figures["planner"]["ticks_without_subgoal"] = 1
+    print_report(figures)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "success 0/1, interrupted" in said
+    assert "none in 1 of 1 ticks" in said
+
+
 @pytest.mark.parametrize(("state", "shown"), [("ready", False), ("failed", True)])
 def test_the_report_tells_a_planner_that_was_not_well_at_the_end(
     state: str, shown: bool, capsys: pytest.CaptureFixture[str]

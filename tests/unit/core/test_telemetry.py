@@ -90,6 +90,14 @@ def test_a_log_goes_into_a_new_folder_or_says_why_not(tmp_path: Path) -> None:
         RunLog(tmp_path / "new" / "log" / "below")
 
 
+def test_a_full_disk_ends_the_log_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    with RunLog(Path("/dev/full"), buffered_lines=10) as log:
+        for index in range(25):
+            log.command(_command(index))
+        assert caplog.text.count("cannot be written any more: No space left on device") == 1
+    assert log.lost_lines == 25
+
+
 def test_a_torn_log_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "log").write_text('{"kind": "end"}\n{"kind": "comm\n{"kind": "end"}\n')
     with pytest.raises(DatasetError, match="log:2 is no line"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,24 @@ def test_a_robot_without_cameras_has_none_that_freezes() -> None:
 def test_an_unknown_fault_is_named_with_the_closest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'dropped'"):
         check_robot_under_faults(ideal, faults=["droped"])  # type: ignore[list-item]
+
+
+def test_one_name_is_no_list_of_names() -> None:
+    with pytest.raises(ConfigError, match="list of names"):
+        check_robot_under_faults(ideal, faults="dropped")  # type: ignore[arg-type]
+
+
+class Blank(IdealRobot):
+    """An adapter that forgets its images."""
+
+    def observe(self) -> Observation:
+        """Without them."""
+        return replace(super().observe(), images={})
+
+
+def test_a_robot_that_does_not_conform_is_refused_in_words() -> None:
+    with pytest.raises(NotConforming, match="observe"):
+        check_robot_under_faults(lambda clock: Blank(ARM, clock), faults=["dropped"])
 
 
 class Stuck(IdealRobot):

@@ -240,5 +240,6 @@ def test_two_servers_of_one_name_are_refused(nodes: TwoNodes) -> None:
 def test_what_cannot_be_set_up_elsewhere_ends_the_run_with_its_reason(
     nodes: TwoNodes, changes: dict[str, Any], message: str
 ) -> None:
+    config = system(nodes, ready_within_s=120.0, **changes)
     with pytest.raises(BridgeError, match=f"(?s){message}"):
-        run_processes(system(nodes, **changes), run_id=RUN_ID, launcher="ray", on_progress=lambda _: None)
+        run_processes(config, run_id=RUN_ID, launcher="ray", on_progress=lambda _: None)

@@ -18,7 +18,8 @@ _STORE = 80 * 2**20
 _QUICK = {
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
+    # A node that is gone refuses the next look at once; one on a busy machine may take its time to answer.
+    "RAY_health_check_timeout_ms": "20000",
     "RAY_health_check_failure_threshold": "3",
 }
 """With Ray's own values a node counts as dead after 15 s."""

@@ -87,7 +87,12 @@ class Tally:
     epochs: int | None = None
     seconds: float = 0.0
     timeline: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds, and new values by then."""
+    """Seconds, and new values by then; the later, the fewer."""
+
+    def note(self) -> None:
+        """Add to the timeline, unless it has a point close by."""
+        if not self.timeline or self.seconds >= 1.02 * self.timeline[-1][0]:
+            self.timeline.append((round(self.seconds, 3), self.new))
 
 
 Read = Callable[[], tuple[int, bool] | None]
@@ -143,7 +148,7 @@ def _stress(
             other_side("benchmarks.stress_writer", kind, str(path), str(nbytes), careful) as writers,
             _on_core(others[-1] if others else core),
         ):
-            begin_s = time.monotonic()
+            begin_s, told_s = time.monotonic(), 0.0
             kill_s = begin_s + rng.expovariate(1.0 / config.kill_every_s)
             while (count is None or tally.new < count) and tally.seconds < seconds:
                 _read_some(read, tally)
@@ -152,8 +157,9 @@ def _stress(
                 if now_s >= kill_s:
                     writers.say("kill")
                     kill_s = now_s + rng.expovariate(1.0 / config.kill_every_s)
-                if not tally.timeline or tally.seconds >= tally.timeline[-1][0] + _NOTE_EVERY_S:
-                    tally.timeline.append((round(tally.seconds, 3), tally.new))
+                if tally.seconds >= told_s + _NOTE_EVERY_S:
+                    told_s = tally.seconds
+                    tally.note()
                     progress.update(task, completed=tally.seconds if count is None else tally.new)
             progress.update(task, completed=count or seconds)
             ended = writers.finish()

@@ -1,7 +1,8 @@
 """A Hugging Face vision-language model as a feature extractor: prompt in, hidden states out, with early exit.
 
 transformers' classes are composed, never copied: the decoder is left by a forward hook that raises at the chosen layer,
-which costs only the layers before it and gives the same bits as the full run.
+which costs only the layers before it and gives the same bits as the full run. What differs from family to family is in
+`families.py`.
 
 Shape legend: B batch, S prompt length (image and text tokens), D hidden width, C channels, H height, W width.
 """
@@ -13,13 +14,16 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache, PreTrainedTokenizerBase
 
-from dualsys.errors import ConfigError, unknown_name
+from dualsys.embodiment import PrefixSpec
+from dualsys.errors import ConfigError
 from dualsys.planner.config import VLMPlannerConfig
+from dualsys.planner.families import Family, Mark, family_of
+from dualsys.planner.tiny_architectures import TINY, VARIANTS, tiny_architecture
 
-SUPPORTED = ("paligemma",)
-"""Model types whose prompt layout is known here."""
+TINY_IMAGE_PX = 96
+"""Side of the pictures of a family's tiny architecture, where nothing else is said."""
 
 
 class _Exit(Exception):
@@ -31,32 +35,55 @@ class _Exit(Exception):
 class Backbone(nn.Module):
     """Prompt and image to hidden states `(B, S, D)`."""
 
-    def __init__(self, model: nn.Module, *, exit_layer: int | None) -> None:
+    def __init__(self, model: nn.Module, *, exit_layer: int | None, image_size: int | None = None) -> None:
         super().__init__()
         config = cast(Any, model).config
-        if config.model_type not in SUPPORTED:
-            raise ConfigError(unknown_name("planner backbone of model type", config.model_type, SUPPORTED))
+        self.family: Family = family_of(config.model_type)
         self.model = model
         self.exit_layer = exit_layer
         self.width: int = config.text_config.hidden_size
-        self.image_size: int = config.vision_config.image_size
-        self.num_image_tokens: int = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+        self.image_size: int = self.family.image_size(config, image_size)
+        self.image_side: int = self.image_size // self.family.stride(config)
+        """Tokens in a row of the picture, and rows."""
+        self.num_image_tokens: int = self.image_side**2
         self.image_token_id: int = config.image_token_id
+        mean, deviation = (torch.tensor(channels)[:, None, None] for channels in self.family.scale)
+        # From [-1, 1] at once: (x + 1) / 2, less the mean, over the deviation.
+        self.gain_C11: Tensor
+        self.offset_C11: Tensor
+        self.register_buffer("gain_C11", 0.5 / deviation, persistent=False)
+        self.register_buffer("offset_C11", (0.5 - mean) / deviation, persistent=False)
         depth = len(self._decoder().layers)
         if exit_layer is not None and exit_layer > depth:
             raise ConfigError(f"exit_layer is {exit_layer}, the backbone's decoder has {depth} layers")
 
     def forward(self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
-        """Hidden states; with an exit layer those leaving that layer, else those after the decoder's last norm."""
+        """Hidden states; with an exit layer those leaving that layer, else those after the decoder's last norm.
+
+        Args:
+            pixels_BCHW: Squares of `image_size`, in [-1, 1].
+            input_ids_BS: Prompts that begin as `prompt_head` does, padded behind.
+            mask_BS: 0 where a prompt is padding.
+        """
+        arguments = self._arguments(pixels_BCHW, input_ids_BS, mask_BS) | {"use_cache": False}
+        return self._run(arguments)
+
+    def keys_values(
+        self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Keys, positions turned in, and values of each layer that runs, `(B, N, S, H)`; arguments as of `forward`.
+
+        Raises:
+            ConfigError: for layers that keep none.
+        """
+        self.prefix_spec()
+        cache = DynamicCache()
+        self._run(self._arguments(pixels_BCHW, input_ids_BS, mask_BS) | {"use_cache": True, "past_key_values": cache})
+        layers = cast(Any, cache).layers[: self.num_layers]
+        return tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers)
+
+    def _run(self, arguments: dict[str, Any]) -> Tensor:
         inner = cast(Any, self.model).model  # without the language head, which nobody reads here
-        arguments = {
-            "pixel_values": pixels_BCHW,
-            "input_ids": input_ids_BS,
-            "attention_mask": mask_BS,
-            # Zeros mark the whole prompt as prefix. Left out, transformers attends causally under some backends.
-            "token_type_ids": torch.zeros_like(input_ids_BS),
-            "use_cache": False,
-        }
         if self.exit_layer is None:
             hidden_BSD: Tensor = inner(**arguments).last_hidden_state
             return hidden_BSD
@@ -66,6 +93,53 @@ class Backbone(nn.Module):
             except _Exit as left:
                 return left.hidden_BSD
         raise RuntimeError(f"decoder layer {self.exit_layer} was never reached")
+
+    def _arguments(self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> dict[str, Any]:
+        scaled_BCHW = pixels_BCHW * self.gain_C11 + self.offset_C11
+        return {
+            "input_ids": input_ids_BS,
+            "attention_mask": mask_BS,
+            **self.family.pixels(scaled_BCHW, cast(Any, self.model).config),
+            **self.family.kinds(input_ids_BS == self.image_token_id),
+        }
+
+    def prompt_head(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """Tokens of a prompt up to its words: the beginning, the picture's place, the family's marks.
+
+        Raises:
+            ConfigError: for a tokenizer without one of the marks.
+        """
+        family, config = self.family, cast(Any, self.model).config
+        row = [self.image_token_id] * self.image_side
+        rows_end = [] if family.row_break is None else [_number(family.row_break, tokenizer, config)]
+        picture = (row + rows_end) * (self.image_side - 1) + row
+        before, behind = (
+            [_number(mark, tokenizer, config) for mark in marks] for marks in (family.before, family.behind)
+        )
+        begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+        placed = [*before, *picture, *behind]
+        return [*placed, *begin] if family.begins_behind_image else [*begin, *placed]
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the decoder that run."""
+        return self.exit_layer or len(self._decoder().layers)
+
+    def prefix_spec(self) -> PrefixSpec:
+        """Shape of the keys and values of the layers that run. Raises `ConfigError` where one keeps none."""
+        text = cast(Any, self.model).config.text_config
+        kinds = list(getattr(text, "layer_types", None) or [])[: self.num_layers]
+        without = sorted({kind for kind in kinds if not kind.endswith("attention") or kind.startswith("linear")})
+        if without:
+            raise ConfigError(
+                f"cut `prefix`: layers of kind {', '.join(without)} keep no keys and values; take `readout` or "
+                "`features`"
+            )
+        return PrefixSpec(
+            layers=self.num_layers,
+            heads=text.num_key_value_heads,
+            head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        )
 
     @contextmanager
     def _leaving_at(self, layer: int) -> Iterator[None]:
@@ -77,6 +151,15 @@ class Backbone(nn.Module):
             yield
         finally:
             handle.remove()
+
+    def tune_last_layers(self, count: int) -> None:
+        """Freeze all but the last `count` layers that run of the decoder. Raises `ConfigError` for fewer."""
+        layers = self._decoder().layers[: self.exit_layer]
+        if count > len(layers):
+            raise ConfigError(f"tune_layers is {count}, {len(layers)} layers of the backbone's decoder run")
+        self.requires_grad_(False)
+        for layer in layers[len(layers) - count :]:
+            layer.requires_grad_(True)
 
     @property
     def device(self) -> torch.device:
@@ -101,42 +184,83 @@ class Backbone(nn.Module):
 
 
 def build_backbone(config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase) -> Backbone:
-    """With fresh weights from `architecture`, or pretrained by name or folder.
+    """With fresh weights from `architecture` or a family's tiny one, or pretrained by name or folder.
 
     Raises:
         ConfigError: for a backbone that isn't supported or can't be had.
     """
+    if config.architecture is None and config.backbone not in TINY:
+        return Backbone(_pretrained(config.backbone), exit_layer=config.exit_layer, image_size=config.image_size)
+    model_type = VARIANTS.get(config.backbone, config.backbone)
+    family = family_of(model_type)
+    image_size = config.image_size
     if config.architecture is None:
-        return Backbone(_pretrained(config.backbone), exit_layer=config.exit_layer)
-    if config.backbone not in SUPPORTED:
-        raise ConfigError(unknown_name("planner backbone", config.backbone, SUPPORTED))
-    architecture = _with_vocabulary(config.architecture, tokenizer)
-    model_config = AutoConfig.for_model(config.backbone, **architecture)
-    model: nn.Module = cast(Any, AutoModelForImageTextToText).from_config(model_config)
-    return Backbone(model.float(), exit_layer=config.exit_layer)
+        image_size = image_size or TINY_IMAGE_PX
+    architecture = config.architecture or tiny_architecture(config.backbone, image_size or TINY_IMAGE_PX)
+    made = AutoConfig.for_model(model_type, **_with_vocabulary(architecture, family, tokenizer))
+    model: nn.Module = cast(Any, AutoModelForImageTextToText).from_config(made)
+    return Backbone(model.float(), exit_layer=config.exit_layer, image_size=image_size)
 
 
 def _pretrained(name: str) -> nn.Module:
     try:
-        model: nn.Module = AutoModelForImageTextToText.from_pretrained(name)
+        model_type = AutoConfig.from_pretrained(name).model_type
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"backbone {name!r} could not be loaded: {error}. Give a folder that holds it, or set `architecture` to "
-            f"build one of {', '.join(SUPPORTED)} with fresh weights"
+            f"backbone {name!r} could not be loaded: {error}. Give a folder that holds it, or one of "
+            f"{', '.join(TINY)}, which are built small, with fresh weights"
         ) from error
+    family_of(model_type)  # refused before gigabytes are read
+    try:
+        model: nn.Module = AutoModelForImageTextToText.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"backbone {name!r} could not be loaded: {error}") from error
     return model.float()
 
 
-def _with_vocabulary(architecture: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def _with_vocabulary(
+    architecture: dict[str, Any], family: Family, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
     """Vocabulary size and special tokens come from the tokenizer where the architecture doesn't fix them."""
-    image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     special = {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
+    marks = {mark.field: _number(mark, tokenizer, None) for mark in family.marks if mark.field}
+    image = {"image_token_id": tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)}
     text = {"vocab_size": len(tokenizer), **special, **architecture["text_config"]}
-    return {"image_token_id": image_token_id, **special, **architecture, "text_config": text}
+    if "hidden_size_per_layer_input" in text:
+        text = {"vocab_size_per_layer_input": text["vocab_size"], **text}
+    return {**image, **marks, **special, **architecture, "text_config": text}
+
+
+def _number(mark: Mark, tokenizer: PreTrainedTokenizerBase, config: Any) -> int:
+    """Of a mark's token: the configuration's, where that knows it, else the tokenizer's."""
+    known = getattr(config, mark.field, None) if mark.field else None
+    if known is not None:
+        return int(known)
+    number = tokenizer.convert_tokens_to_ids(mark.token)
+    if not isinstance(number, int) or number == tokenizer.unk_token_id:
+        raise ConfigError(
+            f"the tokenizer has no token {mark.token!r}, which this family puts around a picture; "
+            f"train it with `marks`, or take the model's own"
+        )
+    return number
+
+
+def marks_of(backbone: str) -> tuple[str, ...]:
+    """Tokens that a tokenizer for a family's tiny architecture needs. Raises `ConfigError` for an unknown family."""
+    return tuple(mark.token for mark in _family_by_name(backbone).marks)
+
+
+def takes_any_size(backbone: str) -> bool:
+    """Whether a family's encoder takes pictures of any size. Raises `ConfigError` for an unknown family."""
+    return _family_by_name(backbone).takes_any_size
+
+
+def _family_by_name(backbone: str) -> Family:
+    return family_of(VARIANTS.get(backbone, backbone))
 
 
 IMAGE_TOKEN = "<image>"

@@ -1,6 +1,6 @@
 """What a VLM planner is built from; stored in the checkpoint. Swapping the backbone is a line of it."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -28,18 +28,24 @@ class VLMPlannerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str
-    """Model type built from `architecture` with fresh weights (`paligemma`), or name or folder of a pretrained model
-    (`google/paligemma-3b-pt-224`)."""
+    """A family (`qwen3_vl`; all are in `tiny_architectures.TINY`), built with fresh weights, or name or folder of a
+    pretrained model (`google/paligemma-3b-pt-224`)."""
     architecture: dict[str, Any] | None = None
-    """Arguments of the backbone's Hugging Face configuration; None: `backbone` is pretrained and brings its own."""
+    """Arguments of the backbone's Hugging Face configuration; None: a pretrained model brings its own, a family has a
+    tiny one."""
+    image_size: int | None = Field(default=None, gt=0)
+    """Side of the square that pictures are resized to, in pixels, for families whose encoders take any size (Qwen-VL,
+    Gemma 4, Mistral 3, LFM2-VL). None: the encoder's own, else 224, or 96 for a tiny architecture."""
     exit_layer: int | None = Field(default=None, gt=0)
     """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the norm."""
     camera: str = "head"
     """Camera the planner looks through."""
     max_text_tokens: int = Field(default=32, gt=0)
     """Instructions are cut at this many tokens."""
+    cut: Literal["readout", "features", "prefix"] = "readout"
+    """What the subgoal is (`cuts.py`): what learned queries read, hidden states, or keys and values of each layer."""
     readout: ReadoutConfig = ReadoutConfig()
-    """From hidden states to the subgoal."""
+    """From hidden states to the subgoal; for that cut."""
     schema_id: str = "tokens/1"
     """What its tokens mean; training names the run, because tokens of another run mean something else."""
     max_age_s: float = Field(default=2.0, gt=0)

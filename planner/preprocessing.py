@@ -1,7 +1,8 @@
 """From an observation to the backbone's inputs. Our own, because processors need a hub or torchvision.
 
 Images: resized to the backbone's square (bilinear, antialiased) and scaled to [-1, 1], as SigLIP's processor does with
-mean and deviation 0.5. Text: PaliGemma's layout, `<image> * N, <bos>, instruction, newline`, right-padded.
+mean and deviation 0.5; a family with others scales these. Text: the picture's place, instruction, newline,
+right-padded.
 
 Shape legend: B batch, C channels, H height, W width, S prompt length.
 """
@@ -38,22 +39,33 @@ def build_prompt(
     instructions: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     *,
-    image_token_id: int,
-    num_image_tokens: int,
+    head: Sequence[int],
     max_text_tokens: int,
     known: dict[str, list[int]] | None = None,
 ) -> Prompt:
-    """Prompt of a batch of instructions. `known`: tokens of instructions that were met before; the others are added."""
+    """Prompt of a batch of instructions.
+
+    Args:
+        instructions: One for each prompt.
+        tokenizer: Of the words.
+        head: Tokens before the words: the picture's place (`Backbone.prompt_head`).
+        max_text_tokens: Instructions are cut at so many.
+        known: Tokens of instructions that were met before; the others are added.
+    """
     known = {} if known is None else known
     newline = tokenizer.encode("\n", add_special_tokens=False)
-    head = [image_token_id] * num_image_tokens + [int(tokenizer.bos_token_id)]
     rows = []
     for instruction in instructions:
         if instruction not in known:
             known[instruction] = tokenizer.encode(instruction.strip(), add_special_tokens=False)[:max_text_tokens]
-        rows.append(head + known[instruction] + newline)
+        rows.append([*head, *known[instruction], *newline])
     length = max(map(len, rows))
     pad = int(tokenizer.pad_token_id)
     input_ids_BS = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
     mask_BS = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
     return Prompt(input_ids_BS, mask_BS)
+
+
+def longest_prompt(head: Sequence[int], tokenizer: PreTrainedTokenizerBase, max_text_tokens: int) -> int:
+    """Tokens of the longest prompt that `build_prompt` makes."""
+    return len(head) + max_text_tokens + len(tokenizer.encode("\n", add_special_tokens=False))

@@ -1,7 +1,7 @@
 """Tokenizers of planners that are trained here: byte-level BPE, so no word is ever unknown."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,14 +14,16 @@ from dualsys.planner.backbone import IMAGE_TOKEN
 SPECIAL = ("<pad>", "<bos>", "<eos>", IMAGE_TOKEN)
 
 
-def train_tokenizer(sentences: Iterable[str], *, vocabulary_size: int = 512) -> PreTrainedTokenizerBase:
-    """Byte-level BPE over sentences. Deterministic for the same sentences in the same order."""
+def train_tokenizer(
+    sentences: Iterable[str], *, vocabulary_size: int = 512, marks: Sequence[str] = ()
+) -> PreTrainedTokenizerBase:
+    """Byte-level BPE over sentences, and a family's marks. Deterministic for the same sentences in the same order."""
     tokenizer = Tokenizer(models.BPE())
     cast(Any, tokenizer).pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     cast(Any, tokenizer).decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=list(SPECIAL),
+        special_tokens=[*SPECIAL, *marks],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -31,7 +33,7 @@ def train_tokenizer(sentences: Iterable[str], *, vocabulary_size: int = 512) -> 
         pad_token="<pad>",
         bos_token="<bos>",
         eos_token="<eos>",
-        additional_special_tokens=[IMAGE_TOKEN],
+        additional_special_tokens=[IMAGE_TOKEN, *marks],
     )
     return wrapped
 

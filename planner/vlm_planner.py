@@ -1,4 +1,4 @@
-"""`VLMPlanner`: one planner over Hugging Face vision-language models (`backbone.SUPPORTED`: PaliGemma so far).
+"""`VLMPlanner`: one planner over Hugging Face vision-language models (those of `families.FAMILIES`).
 
     image, words -> preprocessing -> backbone (early exit at layer k) -> readout -> LatentSubgoal (k x d)
 
@@ -17,11 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, InvalidObservation
-from dualsys.messages import ImageArray, LatentSubgoal, Observation, TokenArray
+from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
+from dualsys.messages import ImageArray, LatentSubgoal, Observation
+from dualsys.planner import cuts
 from dualsys.planner.backbone import Backbone, build_backbone
 from dualsys.planner.config import VLMPlannerConfig
-from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels
+from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels, longest_prompt
 from dualsys.planner.readout import SubgoalReadout
 from dualsys.planner.tokenization import load_tokenizer
 
@@ -31,9 +32,9 @@ _MOST_TEXTS = 10_000
 
 
 class PlannerNetwork(nn.Module):
-    """Backbone and readout: what is trained and saved."""
+    """Backbone and, for that cut, readout: what is trained and saved."""
 
-    def __init__(self, backbone: Backbone, readout: SubgoalReadout) -> None:
+    def __init__(self, backbone: Backbone, readout: SubgoalReadout | None) -> None:
         super().__init__()
         self.backbone = backbone
         self.readout = readout
@@ -43,7 +44,13 @@ class PlannerNetwork(nn.Module):
         return self.look(pixels_BCHW, prompt)[0]
 
     def look(self, pixels_BCHW: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Subgoal tokens `(B, K, C)`, and the hidden states of the image `(B, P, D)` for training's helpers."""
+        """Subgoal tokens `(B, K, C)`, and the hidden states of the image `(B, P, D)` for training's helpers.
+
+        Raises:
+            ConfigError: where there is no readout.
+        """
+        if self.readout is None:
+            raise ConfigError("this planner's cut has no readout, which is what is trained")
         hidden_BSD = self.backbone(pixels_BCHW, prompt.input_ids_BS, prompt.mask_BS)
         is_image_BS = prompt.input_ids_BS == self.backbone.image_token_id
         tokens_BKC = self.readout(hidden_BSD, prompt.mask_BS, is_image_BS)
@@ -57,12 +64,9 @@ class VLMPlanner:
         self.config = config
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self._spec = SubgoalSpec(
-            num_tokens=config.readout.num_tokens,
-            dim=config.readout.dim,
-            max_age_s=config.max_age_s,
-            schema_id=config.schema_id,
-        )
+        self._head = network.backbone.prompt_head(tokenizer)
+        self._longest = longest_prompt(self._head, tokenizer, config.max_text_tokens)
+        self._spec = cuts.subgoal_spec(config, network.backbone, self._longest)
         self._prompts: dict[tuple[str, ...], Prompt] = {}
         self._texts: dict[str, list[int]] = {}
 
@@ -76,12 +80,15 @@ class VLMPlanner:
         """
         tokenizer = load_tokenizer(config.backbone) if tokenizer is None else tokenizer
         backbone = build_backbone(config, tokenizer)
-        readout = SubgoalReadout(
-            config.readout, hidden_width=backbone.width, num_image_tokens=backbone.num_image_tokens
-        )
+        readout = None
+        if config.cut == "readout":
+            readout = SubgoalReadout(
+                config.readout, hidden_width=backbone.width, num_image_tokens=backbone.num_image_tokens
+            )
         if config.architecture is None:  # a checkpoint of it then needs neither hub nor folder
             name, architecture = backbone.architecture()
-            config = config.model_copy(update={"backbone": name, "architecture": architecture})
+            size = backbone.image_size if backbone.family.takes_any_size else None
+            config = config.model_copy(update={"backbone": name, "architecture": architecture, "image_size": size})
         return cls(config, PlannerNetwork(backbone, readout).to(model_device()), tokenizer)
 
     @classmethod
@@ -135,11 +142,14 @@ class VLMPlanner:
             [images_to_pixels(image[None], backbone.image_size, backbone.device) for image in images]
         )
         prompt = self._prompt(tuple(observation.instruction for observation in observations))
-        tokens_BKC = self.network(pixels_BCHW, prompt).cpu().numpy()
-        return [
-            self._subgoal(tokens_KC, observation)
-            for tokens_KC, observation in zip(tokens_BKC, observations, strict=True)
-        ]
+        latents = self._latents(pixels_BCHW, prompt)
+        return [self._subgoal(latents, row, observation) for row, observation in enumerate(observations)]
+
+    def _latents(self, pixels_BCHW: Tensor, prompt: Prompt) -> cuts.Latents:
+        if self.config.cut == "readout":
+            return cuts.Latents(self.network(pixels_BCHW, prompt).cpu().numpy())
+        cut = cuts.features if self.config.cut == "features" else cuts.prefix
+        return cut(self.network.backbone, pixels_BCHW, prompt, self._longest)
 
     def _image(self, observation: Observation) -> ImageArray:
         camera = self.config.camera
@@ -152,10 +162,13 @@ class VLMPlanner:
             raise InvalidObservation(f"camera {camera!r} gave shape {image.shape}, expected (h, w, 3)")
         return image
 
-    def _subgoal(self, tokens_KC: TokenArray, observation: Observation) -> LatentSubgoal:
+    def _subgoal(self, latents: cuts.Latents, row: int, observation: Observation) -> LatentSubgoal:
         stamp_s = observation.image_stamps_s.get(self.config.camera, observation.stamp_s)
         return LatentSubgoal(
-            tokens=tokens_KC,
+            tokens=latents.tokens_BKC[row],
+            mask=None if latents.mask_BK is None else latents.mask_BK[row],
+            keys=None if latents.keys_BLNKH is None else latents.keys_BLNKH[row],
+            values=None if latents.values_BLNKH is None else latents.values_BLNKH[row],
             observation_stamp_s=min(observation.stamp_s, stamp_s),
             producer="vlm",
             time_to_live_s=self._spec.max_age_s,
@@ -169,8 +182,7 @@ class VLMPlanner:
         prompt = build_prompt(
             instructions,
             self.tokenizer,
-            image_token_id=backbone.image_token_id,
-            num_image_tokens=backbone.num_image_tokens,
+            head=self._head,
             max_text_tokens=self.config.max_text_tokens,
             known=self._texts,
         )

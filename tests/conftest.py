@@ -21,7 +21,7 @@ os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
 
 _TESTS = Path(__file__).parent
 _TAKING_TURNS = {
-    "clock": tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge", "unit/benchmarks")),
+    "clock": tuple(_TESTS / name for name in ("integration", "gpu", "unit/bridge")),
     "build": (_TESTS / "packaging",),
 }
 """Where tests run side by side, those of a group do so one after the other, in one worker: what runs against the wall

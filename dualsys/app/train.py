@@ -31,7 +31,9 @@ from dualsys.data.reader import DemonstrationDataset
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError
-from dualsys.planner.config import TINY_PALIGEMMA, ReadoutConfig, VLMPlannerConfig
+from dualsys.planner.backbone import marks_of, takes_any_size
+from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
+from dualsys.planner.tiny_architectures import TINY, tiny_architecture
 from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
 
@@ -125,6 +127,8 @@ def build_learner(
         num_targets=targets.shape[1] // 3,
         num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
     )
+    if config.tune_layers is not None:
+        learner.tune_last_layers(config.tune_layers)
     if config.lora_rank:
         learner.adapt(config.lora_rank)
     return learner.to(model_device())
@@ -160,16 +164,19 @@ def build_planner(
         planner = VLMPlanner.build(grown, tokenizer)
         say(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
         return planner
-    tiny = config.backbone == "tiny"
+    family = "paligemma" if config.backbone == "tiny" else config.backbone
+    fresh = family in TINY
     planner_config = VLMPlannerConfig(
-        backbone="paligemma" if tiny else config.backbone,
-        architecture=_tiny_architecture(config.image_size) if tiny else None,
+        backbone=family,
+        architecture=tiny_architecture(family, config.image_size) if fresh else None,
+        image_size=config.image_size if fresh and takes_any_size(family) else None,
         exit_layer=config.exit_layer,
         camera=config.camera or usual_camera(data.cameras, data.cameras_left_out),
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
         schema_id=schema_id,
     )
-    return VLMPlanner.build(planner_config, train_tokenizer(words) if tiny else None)
+    tokenizer = train_tokenizer(words, marks=marks_of(family)) if fresh else None
+    return VLMPlanner.build(planner_config, tokenizer)
 
 
 def camera_to_go_on_with(config: TrainConfig, known: str, cameras: Collection[str], left_out: Mapping[str, str]) -> str:
@@ -209,11 +216,6 @@ def usual_camera(cameras: Collection[str], left_out: Mapping[str, str], known: s
     if len(cameras) != 1:
         raise ConfigError(f"--data has the cameras {', '.join(sorted(cameras)) or 'none'}: name one with --camera")
     return next(iter(cameras))
-
-
-def _tiny_architecture(image_size: int) -> dict[str, Any]:
-    vision = TINY_PALIGEMMA["vision_config"] | {"image_size": image_size}
-    return TINY_PALIGEMMA | {"vision_config": vision}
 
 
 def grown_config(known: VLMPlanner, tokenizer: PreTrainedTokenizerBase, schema_id: str) -> VLMPlannerConfig:

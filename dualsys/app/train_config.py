@@ -9,7 +9,7 @@ from dualsys.actor.config import FlowActorConfig
 from dualsys.errors import ConfigError
 
 PATCH_PX = 12
-"""Of the `tiny` backbone."""
+"""Of the small backbones: what a token sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,13 @@ class TrainConfig:
     camera: str = ""
     """Camera the planner looks through. Empty: that of --init, `head`, or the only one that was recorded."""
     backbone: str = "tiny"
-    """`tiny` (a small PaliGemma with fresh weights), or name or folder of a pretrained vision-language model."""
+    """A family, built small with fresh weights (`paligemma`, also called `tiny`, `qwen3_vl`, `smolvlm` ...: all are
+    listed where an unknown one is refused), or name or folder of a pretrained vision-language model."""
     image_size: int = 96
-    """Height and width of the pictures the `tiny` backbone works on, a multiple of 12; frames are resized to it."""
+    """Height and width of the pictures that a small backbone works on, a multiple of 12; frames are resized to it."""
+    tune_layers: int | None = None
+    """Of the backbone train only the decoder's last so many layers before the exit; 0: it stays as it is, and readout
+    and actor learn. None: all of it."""
     exit_layer: int | None = None
     """Leave the backbone's decoder after this many layers; None: use all."""
     subgoal_tokens: int = 8
@@ -104,6 +108,12 @@ class TrainConfig:
         for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
+        if self.tune_layers is not None and self.tune_layers < 0:
+            raise ConfigError(f"--tune-layers must not be negative, got {self.tune_layers}")
+        if self.tune_layers is not None and (self.train == "actor" or self.lora_rank):
+            raise ConfigError(
+                "--tune-layers says what of the planner is trained: leave out --train actor and --lora-rank"
+            )
         if self.max_prefix is not None and self.max_prefix < 0:
             raise ConfigError(f"--max-prefix must not be negative, got {self.max_prefix}")
         self._check_workers()

@@ -12,10 +12,10 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.experts import build_expert
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.app.importing.family import Family, Modules, Published
+from dualsys.app.importing.layout_names import Layout
 from dualsys.app.importing.layouts.pi import installed_names
 from dualsys.app.importing.normalization import PublishedStatistics, convert
 from dualsys.app.importing.published_statistics import read_statistics
-from dualsys.app.importing.layout_names import Layout
 from dualsys.app.importing.recognition import family_of
 from dualsys.app.importing.robot import Robot, find_robot
 from dualsys.app.importing.rules import Halves, make_all, require_fit

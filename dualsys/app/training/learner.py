@@ -94,6 +94,10 @@ class Learner(nn.Module):
         for part in (self.network, self.subgoal_targets, self.picture_positions):
             part.requires_grad_(False)
 
+    def tune_last_layers(self, count: int) -> None:
+        """Freeze the backbone but for the decoder's last `count` layers before the exit. Raises `ConfigError`."""
+        self.network.backbone.tune_last_layers(count)
+
     def adapt(self, rank: int) -> None:
         """Freeze planner and actor but for adapters, the embedding of words and what turns rows into tokens."""
         self._adapters = (

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
-from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
+from dualsys.checkpoint import Checkpoint, write_manifest
+from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError, ConfigError, InvalidObservation, SpecMismatch
 from dualsys.messages import Observation
 from dualsys.planner.backbone import Backbone
@@ -17,6 +17,7 @@ from dualsys.planner.config import ReadoutConfig, VLMPlannerConfig
 from dualsys.planner.preprocessing import build_prompt, images_to_pixels
 from dualsys.planner.tokenization import train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
+from tests.unit.planner.saved import saved
 
 SMALL: dict[str, Any] = {
     "projection_dim": 32,
@@ -138,7 +139,8 @@ def test_padding_does_not_change_a_subgoal() -> None:
 
 def test_the_prompt_is_paligemma_s() -> None:
     tokenizer = train_tokenizer(SENTENCES)
-    prompt = build_prompt(SENTENCES, tokenizer, image_token_id=3, num_image_tokens=16, max_text_tokens=64)
+    head = make_planner().network.backbone.prompt_head(tokenizer)
+    prompt = build_prompt(SENTENCES, tokenizer, head=head, max_text_tokens=64)
     first = prompt.input_ids_BS[0][prompt.mask_BS[0].bool()].tolist()
     assert first[:16] == [3] * 16
     assert first[16] == tokenizer.bos_token_id
@@ -168,31 +170,14 @@ def test_what_it_cannot_see_is_refused() -> None:
         planner.plan(look(picture=image()[:, :, 0]))
 
 
-def save(planner: VLMPlanner, folder: Path) -> Checkpoint:
-    folder.mkdir()
-    arm = EmbodimentSpec(name="arm", joints=(Joint(name="a", lower=-1, upper=1),), state_names=("a",))
-    manifest = Manifest(
-        format=FORMAT,
-        name="t",
-        embodiment=arm,
-        subgoal=planner.subgoal_spec,
-        planner=ModuleEntry(name=""),
-        actor=ModuleEntry(name="hold"),
-        versions={},
-    )
-    checkpoint = Checkpoint(folder=folder, manifest=manifest)
-    write_manifest(folder, manifest.model_copy(update={"planner": planner.save(checkpoint)}))
-    return Checkpoint.open(folder)
-
-
 def test_a_checkpoint_brings_back_the_same_bits(tmp_path: Path) -> None:
     planner = make_planner()
-    again = VLMPlanner.from_checkpoint(save(planner, tmp_path / "c"))
+    again = VLMPlanner.from_checkpoint(saved(planner, tmp_path / "c"))
     assert np.array_equal(planner.plan(look()).tokens, again.plan(look()).tokens)
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    checkpoint = save(make_planner(), tmp_path / "c")
+    checkpoint = saved(make_planner(), tmp_path / "c")
     config = {**checkpoint.manifest.planner.config, "readout": {"num_tokens": 3, "dim": 8, "depth": 3, "num_heads": 2}}
     entry = checkpoint.manifest.planner.model_copy(update={"config": config})
     write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"planner": entry}))
@@ -214,7 +199,7 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
     loaded = backbone.get_decoder().layers[0].mlp.up_proj.weight
     assert torch.equal(loaded, model.get_decoder().layers[0].mlp.up_proj.weight)
     assert planner.plan(look()).tokens.shape == (2, 4)
-    checkpoint = save(planner, tmp_path / "checkpoint")
+    checkpoint = saved(planner, tmp_path / "checkpoint")
     for file in tmp_path.iterdir():
         if file.is_file():
             file.unlink()
@@ -226,6 +211,7 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
     ("config", "message"),
     [
         ({"backbone": "paligema", "architecture": SMALL}, "Did you mean 'paligemma'"),
+        ({"backbone": "florence2", "architecture": SMALL}, "is not supported: it is an encoder-decoder"),
         ({"backbone": "/nowhere/at/all"}, "could not be loaded"),
         ({"backbone": "paligemma", "architecture": SMALL, "exit_layer": 9}, "has 3 layers"),
     ],
@@ -245,7 +231,7 @@ def test_tokens_of_another_training_are_another_contract() -> None:
 
 
 def test_a_configuration_with_an_unknown_key_is_a_checkpoint_error(tmp_path: Path) -> None:
-    checkpoint = save(make_planner(), tmp_path / "c")
+    checkpoint = saved(make_planner(), tmp_path / "c")
     entry = checkpoint.manifest.planner
     entry = entry.model_copy(update={"config": {**entry.config, "surprise": 1}})
     write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"planner": entry}))

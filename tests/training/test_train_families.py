@@ -1,0 +1,91 @@
+"""Any family of vision-language models learns with an actor on the humanoid suite, swapped in by one option."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dualsys.app.train import main
+from dualsys.app.train_config import TrainConfig
+from dualsys.checkpoint import Checkpoint
+from dualsys.planner.tiny_architectures import LAYERS, TINY
+from dualsys.planner.vlm_planner import VLMPlanner
+from tests.training.training_parts import last_command, record_touch
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_touch(tmp_path_factory.mktemp("data") / "touch")
+
+
+@pytest.mark.parametrize("backbone", list(TINY))
+def test_ten_steps_end_to_end(dataset: Path, tmp_path: Path, backbone: str) -> None:
+    main(
+        TrainConfig(
+            data=(dataset,),
+            out=tmp_path,
+            backbone=backbone,
+            image_size=24,
+            steps=10,
+            batch_size=2,
+            validate_every=10,
+            warmup_steps=0,
+            learning_rate=3e-3,
+        )
+    )
+    planner = VLMPlanner.from_checkpoint(Checkpoint.open(tmp_path))
+    torch.manual_seed(0)  # as the training began
+    before = VLMPlanner.build(planner.config, planner.tokenizer).network.state_dict()
+    moved = {name for name, value in planner.network.state_dict().items() if not torch.equal(before[name], value)}
+    for part in (".vis", "layers.0.", "readout."):
+        assert any(part in name for name in moved), f"nothing of {part} has learned"
+    last = json.loads((tmp_path / "training/log.jsonl").read_text().splitlines()[-1])
+    assert all(math.isfinite(value) for value in last.values() if isinstance(value, float))
+    sent = last_command(tmp_path, "humanoid/touch")
+    assert sent.source == "actor"
+    assert sent.subgoal_sequence >= 0
+
+
+def test_a_backbone_that_is_kept_stays_as_it_was_and_its_readout_learns(dataset: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "steps": 2,
+        "validate_every": 2,
+        "batch_size": 2,
+        "image_size": 24,
+        "learning_rate": 3e-3,
+    }
+    main(TrainConfig(data=(dataset,), out=tmp_path, backbone="smolvlm", tune_layers=1, warmup_steps=0, **options))
+    planner = VLMPlanner.from_checkpoint(Checkpoint.open(tmp_path))
+    torch.manual_seed(0)
+    before = VLMPlanner.build(planner.config, planner.tokenizer).network.state_dict()
+    moved = {name for name, value in planner.network.state_dict().items() if not torch.equal(before[name], value)}
+    moved = {name for name in moved if "lm_head" not in name}  # nobody reads it, and it isn't saved
+    assert any(name.startswith("readout.") for name in moved)
+    backbone = {name for name in moved if name.startswith("backbone.")}
+    assert backbone
+    assert all(f".layers.{LAYERS - 1}." in name and "vision" not in name for name in backbone)
+
+
+def test_adapters_fit_a_family_of_another_kind(dataset: Path, tmp_path: Path) -> None:
+    shared: dict[str, Any] = {
+        "data": (dataset,),
+        "steps": 2,
+        "validate_every": 2,
+        "batch_size": 2,
+        "learning_rate": 3e-3,
+    }
+    main(TrainConfig(out=tmp_path / "base", backbone="qwen3_vl", image_size=24, warmup_steps=0, **shared))
+    main(TrainConfig(out=tmp_path / "tuned", init=str(tmp_path / "base"), lora_rank=2, warmup_steps=0, **shared))
+    base, tuned = (
+        VLMPlanner.from_checkpoint(Checkpoint.open(tmp_path / name)).network.state_dict() for name in ("base", "tuned")
+    )
+    assert base.keys() == tuned.keys()
+    moved = {name for name in base if not torch.equal(base[name], tuned[name])}
+    assert any(".visual." in name for name in moved)
+    assert any(".language_model.layers.0." in name for name in moved)
+    assert not any(name.endswith("norm.weight") for name in moved)

@@ -76,6 +76,8 @@ class TrainConfig:
     """Width of a subgoal's tokens."""
     actor: FlowActorConfig = field(default_factory=FlowActorConfig)
     """Shape of the action expert."""
+    normalization: Literal["mean-std", "min-max", "quantiles", "identity"] = "mean-std"
+    """How states and actions are brought to the range that the actor works in (docs/embodiments.md)."""
     max_prefix: int | None = None
     """Rows of a running motion that the actor learns to continue, for `--core.chunk-policy trained-prefix`. None: as
     many as before."""
@@ -168,7 +170,7 @@ class TrainConfig:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         usual = {field.name: field.default for field in fields(self)} | {"actor": FlowActorConfig()}
         names = ["backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
-        names += ["actor"] if self.init_parts == "both" else []
+        names += ["actor", "normalization"] if self.init_parts == "both" else []
         for name in names:
             if given[name] != usual[name]:
                 option = f"--{name.replace('_', '-')}"

@@ -302,5 +302,5 @@ class Supervisor:
 
 
 def overtime_s(seconds: float, tick: Status) -> float:
-    """How long a tick of so many seconds may take beyond them: one that has ended writes its log, which grows with it."""
+    """How long a tick of so many seconds may take beyond them: one that has ended writes its log, as long as it ran."""
     return _TICK_OVERTIME_S + (seconds if tick.get("ended") else 0.0)

@@ -12,7 +12,7 @@ from dualsys.actor.heads import Head, HeadSampler
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
-TOLERANCES = {"eager": 0.0, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "compiled on a GPU": 5e-2}
+TOLERANCES = {"eager": 0.0, "packed": 1e-4, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "compiled on a GPU": 5e-2}
 """Largest difference from eager that is accepted, as a share of the rows' own size: root mean square over root mean
 square, for the worst of the cases. Eight bits, and bfloat16's seven, are worth what they say here."""
 
@@ -39,10 +39,12 @@ def build_sampler(expert: FlowExpert | Head, backend: str) -> Sampler:
 
     Args:
         expert: What to sample; heads other than flow matching have `eager` alone.
-        backend: `eager`; `onnx`, `onnx-int8` (ONNX Runtime, one core; the extra `fast`); `compiled` (`torch.compile`).
+        backend: `eager`; `packed` (a processor's own order of weights); `onnx`, `onnx-int8` (ONNX Runtime, one core;
+            the extra `fast`); `compiled` (`torch.compile`).
 
     Raises:
-        ConfigError: an unknown name, or a sampler whose rows differ from eager's by more than its tolerance.
+        ConfigError: an unknown name, one that this expert or device doesn't have, or a sampler whose rows
+            differ from eager's by more than its tolerance.
         ExtraMissing: ONNX Runtime is not installed.
     """
     if isinstance(expert.config, HeadConfig):
@@ -114,10 +116,15 @@ def _make(expert: FlowExpert, backend: str) -> Sampler:
     match backend:
         case "eager":
             return EagerSampler(expert)
+        case "packed":
+            from dualsys.actor.packed_sampler import PackedSampler
+
+            return PackedSampler(expert)
         case "onnx" | "onnx-int8":
             if not isinstance(expert, ActionExpert):
                 raise ConfigError(
-                    f"actor backend {backend!r} has no graph of a {type(expert).__name__}; it has eager and compiled"
+                    f"actor backend {backend!r} has no graph of a {type(expert).__name__}; it has eager, "
+                    "packed and compiled"
                 )
             try:
                 from dualsys.actor.onnx_sampler import OnnxSampler
@@ -130,4 +137,4 @@ def _make(expert: FlowExpert, backend: str) -> Sampler:
             from dualsys.actor.compiled_sampler import CompiledSampler
 
             return CompiledSampler(expert)
-    raise ConfigError(unknown_name("actor backend", backend, ("eager", "onnx", "onnx-int8", "compiled")))
+    raise ConfigError(unknown_name("actor backend", backend, ("eager", "packed", "onnx", "onnx-int8", "compiled")))

@@ -50,7 +50,8 @@ def target(prediction: Prediction, data: Tensor, noise: Tensor, kept_B: Tensor) 
     kept = _spread(kept_B, data)
     if prediction == "epsilon":
         return noise
-    return data if prediction == "sample" else kept.sqrt() * noise - (1 - kept).sqrt() * data
+    velocity: Tensor = kept.sqrt() * noise - (1 - kept).sqrt() * data
+    return data if prediction == "sample" else velocity
 
 
 def believed_data(prediction: Prediction, x: Tensor, told: Tensor, kept: float) -> Tensor:

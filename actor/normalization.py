@@ -1,17 +1,34 @@
 """Statistics that map physical units to the range models like, and back. Saved with the weights, never recomputed.
 
-Mean and standard deviation by default (LeRobot's `MEAN_STD`). A dimension that never moved in the data (a finger held
-still) would be divided by nearly nothing, so deviations are floored.
+Four kinds, all of them `(values - offset) / scale` by dimension:
+
+    mean-std    to mean 0 and deviation 1 (LeRobot's `MEAN_STD`); the usual one
+    min-max     what was seen lies in [-1, 1] (LeRobot's `MIN_MAX`, GR00T)
+    quantiles   the middle 98 % lies in [-1, 1], as openpi: (x - q01) / (q99 - q01 + 1e-6) * 2 - 1
+    identity    as it is
+
+Nothing is clipped: a value beyond what was seen lies beyond [-1, 1], and comes back as it was. A dimension that never
+moved in the data (a finger held still) would be divided by nearly nothing, so deviations and ranges are floored when
+statistics are made; what an importer brings is taken as it is.
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from dualsys.data.summaries import column_statistics
+from dualsys.errors import DatasetError
 from dualsys.messages import FloatArray
 
 MIN_DEVIATION = 1e-2
+QUANTILE_ROOM = 1e-6
+"""Added to a range between quantiles, as openpi does."""
+Kind: TypeAlias = Literal["mean-std", "min-max", "quantiles", "identity"]
+_ENDS: dict[Kind, tuple[str, str]] = {"min-max": ("min", "max"), "quantiles": ("q01", "q99")}
+"""Names, in a dataset's `meta/stats.json`, of what becomes -1 and 1."""
 
 
 class Statistics(BaseModel):
@@ -21,6 +38,11 @@ class Statistics(BaseModel):
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    kind: Kind = "mean-std"
+    low: tuple[float, ...] = ()
+    """What becomes -1; only for `min-max` and `quantiles`."""
+    high: tuple[float, ...] = ()
+    """What becomes 1."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -28,24 +50,74 @@ class Statistics(BaseModel):
             raise ValueError(f"mean has {len(self.mean)} entries, std {len(self.std)}")
         if not all(np.isfinite([*self.mean, *self.std])) or min(self.std, default=1.0) <= 0:
             raise ValueError("statistics must be finite, deviations positive")
+        width = len(self.mean) if self.kind in _ENDS else 0
+        if (len(self.low), len(self.high)) != (width, width):
+            raise ValueError(
+                f"statistics of kind {self.kind!r} need {width} entries in low and high, got {len(self.low)} and "
+                f"{len(self.high)}"
+            )
+        if not all(np.isfinite([*self.low, *self.high])) or np.any(np.less_equal(self.high, self.low)):
+            raise ValueError("low and high must be finite, and low below high")
         return self
 
     @classmethod
-    def of(cls, values: FloatArray) -> Self:
+    def of(cls, values: FloatArray, kind: Kind = "mean-std") -> Self:
         """Of `(n, d)` values."""
-        std = np.maximum(values.std(axis=0, dtype=np.float64), MIN_DEVIATION)
-        mean = values.mean(axis=0, dtype=np.float64)
-        return cls(mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+        if kind in _ENDS:
+            return cls.of_summary(column_statistics(values), kind)
+        return cls.of_summary(
+            {"mean": values.mean(axis=0, dtype=np.float64), "std": values.std(axis=0, dtype=np.float64)}, kind
+        )
+
+    @classmethod
+    def of_summary(cls, summary: Mapping[str, npt.ArrayLike], kind: Kind = "mean-std") -> Self:
+        """Of a dataset's own statistics: one feature of LeRobot's `meta/stats.json`, or of `dualsys.data.summaries`.
+
+        Raises:
+            DatasetError: an entry that the kind needs is missing.
+        """
+        needed = ("mean", "std", *_ENDS.get(kind, ()))
+        missing = [name for name in needed if name not in summary]
+        if missing:
+            raise DatasetError(
+                f"normalisation {kind!r} needs {', '.join(missing)} of the dataset's statistics, which have "
+                f"{', '.join(sorted(summary)) or 'none'}; choose another kind, or make the statistics anew"
+            )
+        found = {name: np.asarray(summary[name], dtype=np.float64).reshape(-1) for name in needed}
+        low, high = _widened(*(found[name] for name in _ENDS[kind])) if kind in _ENDS else (np.zeros(0), np.zeros(0))
+        return cls(
+            kind=kind,
+            mean=_plain(found["mean"]),
+            std=_plain(np.maximum(found["std"], MIN_DEVIATION)),
+            low=_plain(low),
+            high=_plain(high),
+        )
+
+    @property
+    def width(self) -> int:
+        """`d`."""
+        return len(self.mean)
 
     def normalize(self, values: FloatArray) -> FloatArray:
         """Physical to normalised, over the last axis."""
-        scaled: FloatArray = (values - np.array(self.mean)) / np.array(self.std)
+        offset, scale = self._offset_and_scale()
+        scaled: FloatArray = (values - offset) / scale
         return scaled
 
     def denormalize(self, values: FloatArray) -> FloatArray:
         """Normalised to physical, over the last axis."""
-        physical: FloatArray = values * np.array(self.std) + np.array(self.mean)
+        offset, scale = self._offset_and_scale()
+        physical: FloatArray = values * scale + offset
         return physical
+
+    def _offset_and_scale(self) -> tuple[FloatArray, FloatArray]:
+        if self.kind == "mean-std":
+            return np.array(self.mean), np.array(self.std)
+        if self.kind == "identity":
+            return np.zeros(self.width), np.ones(self.width)
+        low, high = np.array(self.low), np.array(self.high)
+        half = (high - low + (QUANTILE_ROOM if self.kind == "quantiles" else 0.0)) / 2
+        return low + half, half
 
 
 class ControllerStatistics(BaseModel):
@@ -55,3 +127,14 @@ class ControllerStatistics(BaseModel):
 
     state: Statistics
     action: Statistics
+
+
+def _widened(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Ends at least two `MIN_DEVIATION` apart, about the same middle."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    narrow = half < MIN_DEVIATION
+    return np.where(narrow, middle - MIN_DEVIATION, low), np.where(narrow, middle + MIN_DEVIATION, high)
+
+
+def _plain(values: npt.NDArray[Any]) -> tuple[float, ...]:
+    return tuple(map(float, values))

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
-ActorBackend = Literal["eager", "onnx", "onnx-int8", "compiled"]
+ActorBackend = Literal["eager", "packed", "onnx", "onnx-int8", "compiled"]
 """What samples chunks: PyTorch as it stands; ONNX Runtime on one core, in float32 or with products in 8 bits;
 `torch.compile`, on a GPU in bfloat16 with CUDA graphs."""
 

@@ -60,6 +60,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.data_import:main",
         summary="Import demonstrations of LeRobot, ACT, robomimic, LIBERO and Diffusion Policy.",
     ),
+    "import": CommandEntry(
+        config="dualsys.app.import_checkpoint:ImportConfig",
+        function="dualsys.app.import_checkpoint:main",
+        summary="Import a published checkpoint of pi0, pi0.5, SmolVLA or GR00T as a controller.",
+    ),
     "train": CommandEntry(
         config="dualsys.app.train_config:TrainConfig",
         function="dualsys.app.train:main",

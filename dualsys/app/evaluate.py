@@ -48,7 +48,8 @@ class EvalConfig:
     actor: str = ""
     """Registered actor to use instead of the checkpoint's."""
     actor_backend: ActorBackend = "eager"
-    """What samples chunks: PyTorch (`eager`), ONNX Runtime on one core (`onnx`, `onnx-int8`), `torch.compile`."""
+    """What samples chunks: PyTorch (`eager`; `packed`: weights in the processor's order), ONNX Runtime on one core
+    (`onnx`, `onnx-int8`), `torch.compile`."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12

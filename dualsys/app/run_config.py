@@ -51,7 +51,8 @@ class RunConfig:
     actor: str = ""
     """Registered actor, or `package.module:attribute`, to use instead of the checkpoint's."""
     actor_backend: ActorBackend = "eager"
-    """What samples chunks: PyTorch (`eager`), ONNX Runtime on one core (`onnx`, `onnx-int8`), `torch.compile`."""
+    """What samples chunks: PyTorch (`eager`; `packed`: weights in the processor's order), ONNX Runtime on one core
+    (`onnx`, `onnx-int8`), `torch.compile`."""
     control_hz: float = 500.0
     """Rate of control ticks."""
     planner_hz: float = 5.0

@@ -242,8 +242,8 @@ def build_actor(
     """
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
     statistics = ControllerStatistics(
-        state=Statistics.of(data.states[rows].astype(np.float64)),
-        action=Statistics.of(data.actions[rows].astype(np.float64)),
+        state=Statistics.of(data.states[rows].astype(np.float64), config.normalization),
+        action=Statistics.of(data.actions[rows].astype(np.float64), config.normalization),
     )
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:

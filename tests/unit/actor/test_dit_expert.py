@@ -184,7 +184,7 @@ def test_frozen_rows_of_a_prefix_stay() -> None:
 
 
 def test_compiled_rows_need_a_graph_and_onnx_has_none() -> None:
-    with pytest.raises(ConfigError, match="'onnx' has no graph of a DiTExpert; it has eager and compiled"):
+    with pytest.raises(ConfigError, match="'onnx' has no graph of a DiTExpert; it has eager, packed and compiled"):
         actor().with_backend("onnx")
     np.testing.assert_array_equal(rows(actor().with_backend("eager"), subgoal()), rows(actor(), subgoal()))
 

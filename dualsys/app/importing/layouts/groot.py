@@ -10,13 +10,13 @@ things are not only renamed: keys' and values' projections are one here, and the
 shift before scale there, scale before shift here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from dualsys.app.importing.rules import Rule, rename
+from dualsys.app.importing.rules import Halves, Rule, find_recipes, without_prefix
 from dualsys.errors import CheckpointError
 
 Version: TypeAlias = Literal["n1_5", "n1_6", "n1_7"]
@@ -106,19 +106,24 @@ PLANNER_RULES: dict[Version, tuple[Rule, ...]] = {
 
 
 def split_groot(weights: Mapping[str, Tensor], version: Version) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The planner's weights and the actor's, under our names.
+    """The planner's weights and the actor's, under our names. Errors as of `plan_groot`."""
+    return plan_groot(weights, version).of(weights)
+
+
+def plan_groot(names: Iterable[str], version: Version) -> Halves:
+    """How the planner's weights and the actor's are made.
 
     Raises:
         CheckpointError: for a tensor that is of neither, and one whose counterpart is missing.
     """
-    halves: dict[str, dict[str, Tensor]] = {"backbone": {}, "action_head": {}}
-    for name, value in weights.items():
-        half, _, rest = name.removeprefix(PREFIX).partition(".")
+    halves: dict[str, dict[str, str]] = {"backbone": {}, "action_head": {}}
+    for name, source in without_prefix(names, PREFIX).items():
+        half, _, rest = name.partition(".")
         if half not in halves:
             raise CheckpointError(f"GR00T {version}: {name!r} is neither of the backbone nor of the action head")
-        halves[half][rest] = value
+        halves[half][rest] = source
     layout = f"GR00T {version}"
-    return (
-        rename(halves["backbone"], PLANNER_RULES[version], layout=f"{layout} backbone"),
-        rename(halves["action_head"], ACTOR_RULES, layout=f"{layout} action head"),
+    return Halves(
+        find_recipes(halves["backbone"], PLANNER_RULES[version], layout=f"{layout} backbone"),
+        find_recipes(halves["action_head"], ACTOR_RULES, layout=f"{layout} action head"),
     )

@@ -12,11 +12,11 @@ network of the flow time has two names, too: what one version calls `time_mlp_*`
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from torch import Tensor
 
-from dualsys.app.importing.rules import Rule, rename
+from dualsys.app.importing.rules import Halves, Rule, find_recipes, without_prefix
 
 PiVersion: TypeAlias = Literal["pi0", "pi05"]
 PREFIX = "model."
@@ -61,7 +61,8 @@ PLANNER_RULES: tuple[Rule, ...] = (
         name=r"model.multi_modal_projector.linear.\1",
     ),
     Rule(
-        pattern=rf"{_PALIGEMMA}\.model\.language_model\.(embed_tokens|layers|norm)\.(.+)",
+        # Transformers before 4.52 nested the two the other way round.
+        pattern=rf"{_PALIGEMMA}\.(?:model\.language_model|language_model\.model)\.(embed_tokens|layers|norm)\.(.+)",
         name=r"model.language_model.\1.\2",
     ),
 )
@@ -70,28 +71,39 @@ PLANNER_RULES: tuple[Rule, ...] = (
 def split_pi(
     weights: Mapping[str, Tensor], version: PiVersion | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The planner's weights and the actor's, under our names.
+    """The planner's weights and the actor's, under our names. Arguments and errors as of `plan_pi`."""
+    return plan_pi(weights, version).of(weights)
+
+
+def plan_pi(names: Iterable[str], version: PiVersion | None = None) -> Halves:
+    """How the planner's weights and the actor's are made.
 
     Args:
-        weights: A peer's, with or without LeRobot's prefix.
+        names: A peer's, with or without LeRobot's prefix.
         version: Which of them it is; None: told by its norms.
 
     Raises:
         CheckpointError: for a tensor that this layout doesn't have, and for two of one name.
     """
-    found = {name.removeprefix(PREFIX): value for name, value in weights.items()}
+    found = without_prefix(names, PREFIX)
     version = version or version_of(found)
-    head, embedding = (f"paligemma_with_expert.paligemma.{name}" for name in _TIED)
-    if head in found:
-        value = found.pop(head)
-        found.setdefault(embedding, value)
+    for head in _HEADS:
+        if f"{_MODEL}{head}" in found:
+            source = found.pop(f"{_MODEL}{head}")
+            if not any(f"{_MODEL}{embedding}" in found for embedding in _EMBEDDINGS):
+                found[f"{_MODEL}{_EMBEDDINGS[0]}"] = source
     actor_rules = (*ACTOR_RULES, *STATE_RULES[version])
-    planner = {name: value for name, value in found.items() if name.startswith("paligemma_with_expert.paligemma.")}
-    actor = {name: value for name, value in found.items() if name not in planner}
-    return rename(planner, PLANNER_RULES, layout=version), rename(actor, actor_rules, layout=version)
+    planner = {name: source for name, source in found.items() if name.startswith(_MODEL)}
+    actor = {name: source for name, source in found.items() if name not in planner}
+    return Halves(
+        find_recipes(planner, PLANNER_RULES, layout=version), find_recipes(actor, actor_rules, layout=version)
+    )
 
 
-_TIED = ("lm_head.weight", "model.language_model.embed_tokens.weight")
+_MODEL = "paligemma_with_expert.paligemma."
+_HEADS = ("lm_head.weight", "language_model.lm_head.weight")
+_EMBEDDINGS = ("model.language_model.embed_tokens.weight", "language_model.model.embed_tokens.weight")
+"""A head and an embedding that are one tensor: newer transformers' name first."""
 
 
 def version_of(names: Iterable[str]) -> PiVersion:
@@ -99,7 +111,10 @@ def version_of(names: Iterable[str]) -> PiVersion:
     return "pi05" if any(".input_layernorm.dense." in name for name in names) else "pi0"
 
 
-def installed_names(weights: Mapping[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
+Value = TypeVar("Value")
+
+
+def installed_names(weights: Mapping[str, Value], expected: Iterable[str]) -> dict[str, Value]:
     """A planner's weights as the installed transformers calls them: with `vision_model.` in the tower, or without."""
     names = set(expected)
     nested = {name.replace(".vision_tower.vision_model.", ".vision_tower."): name for name in names}

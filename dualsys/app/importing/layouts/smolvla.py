@@ -11,12 +11,12 @@ run; `num_layers` leaves them out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from dualsys.app.importing.layouts.pi import EXPERT_RULES, PREFIX
-from dualsys.app.importing.rules import Rule, rename
+from dualsys.app.importing.rules import Halves, Rule, find_recipes, without_prefix
 
 _VLM = r"vlm_with_expert\.vlm"
 _EXPERT = r"vlm_with_expert\.lm_expert"
@@ -38,25 +38,34 @@ _TEXT_LAYER = re.compile(rf"{_VLM}\.model\.text_model\.layers\.(\d+)\..+")
 def split_smolvla(
     weights: Mapping[str, Tensor], *, num_layers: int | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The planner's weights and the actor's, under our names.
+    """The planner's weights and the actor's, under our names. Arguments and errors as of `plan_smolvla`."""
+    return plan_smolvla(weights, num_layers=num_layers).of(weights)
+
+
+def plan_smolvla(names: Iterable[str], *, num_layers: int | None = None) -> Halves:
+    """How the planner's weights and the actor's are made.
 
     Args:
-        weights: LeRobot's, with or without its prefix.
+        names: LeRobot's, with or without its prefix.
         num_layers: Decoder layers that are run; those behind are left out. None: all of the file's.
 
     Raises:
         CheckpointError: for a tensor that this layout doesn't have, and for two of one name.
     """
-    found = {name.removeprefix(PREFIX): value for name, value in weights.items()}
+    found = without_prefix(names, PREFIX)
     head, embedding = _TIED
     if head in found:
-        value = found.pop(head)
-        found.setdefault(embedding, value)
+        source = found.pop(head)
+        found.setdefault(embedding, source)
     if num_layers is not None:
-        found = {name: value for name, value in found.items() if _layer(name) < num_layers}
-    planner = {name: value for name, value in found.items() if name.startswith(("vlm_with_expert.vlm.", "state_proj."))}
-    actor = {name: value for name, value in found.items() if name not in planner}
-    return rename(planner, PLANNER_RULES, layout="smolvla"), rename(actor, ACTOR_RULES, layout="smolvla")
+        found = {name: source for name, source in found.items() if _layer(name) < num_layers}
+    planner = {
+        name: source for name, source in found.items() if name.startswith(("vlm_with_expert.vlm.", "state_proj."))
+    }
+    actor = {name: source for name, source in found.items() if name not in planner}
+    return Halves(
+        find_recipes(planner, PLANNER_RULES, layout="smolvla"), find_recipes(actor, ACTOR_RULES, layout="smolvla")
+    )
 
 
 def _layer(name: str) -> int:

@@ -1,0 +1,226 @@
+"""From a published checkpoint to a controller's folder: planned on the meta device, then written in one pass."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from dualsys.actor.experts import build_expert
+from dualsys.actor.normalization import ControllerStatistics
+from dualsys.app.importing.family import Family, Modules, Published
+from dualsys.app.importing.layout_names import Layout
+from dualsys.app.importing.layouts.pi import installed_names
+from dualsys.app.importing.normalization import PublishedStatistics, convert
+from dualsys.app.importing.published_statistics import read_statistics
+from dualsys.app.importing.recognition import family_of
+from dualsys.app.importing.robot import Robot, find_robot
+from dualsys.app.importing.rules import Halves, make_all, require_fit
+from dualsys.app.importing.streamed import write_streamed
+from dualsys.checkpoint import (
+    FORMAT,
+    MANIFEST,
+    STATISTICS,
+    TOKENIZER,
+    Manifest,
+    ModuleEntry,
+    installed_versions,
+    write_manifest,
+)
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import CheckpointError, ConfigError
+from dualsys.files import written_or_said
+from dualsys.planner.feature_backbones import build_backbone
+from dualsys.planner.feature_config import FeaturePlannerConfig
+from dualsys.planner.prefix_config import PrefixPlannerConfig
+from dualsys.planner.prefix_network import PrefixNetwork
+from dualsys.planner.tokenization import load_tokenizer
+
+PLANNER_WEIGHTS, ACTOR_WEIGHTS = "planner.safetensors", "actor.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a user says beside the checkpoint."""
+
+    checkpoint: Path
+    layout: Layout = "auto"
+    embodiment: str = ""
+    cameras: tuple[str, ...] = ()
+    statistics: Path | None = None
+    statistics_prefix: str = ""
+    tag: str = ""
+    rate_hz: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that an import will write, checked: every tensor has its place and its shape."""
+
+    published: Published
+    family: Family
+    robot: Robot
+    told_statistics: PublishedStatistics
+    statistics: ControllerStatistics
+    modules: Modules
+    halves: Halves
+    subgoal: SubgoalSpec
+    rate_hz: float
+    rate_is_told: bool
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Tensors of the peer's that nothing is made of, tied ones aside."""
+        return tuple(sorted(self.published.weights.tensors.keys() - self.halves.read - set(self.modules.tied)))
+
+
+def plan_import(wish: Wish) -> Plan:
+    """Everything but the writing.
+
+    Raises:
+        CheckpointError: whatever doesn't fit: layout, tensors, statistics, robot.
+        ConfigError: options that mean nothing.
+    """
+    published = Published.open(wish.checkpoint)
+    family = family_of(published, wish.layout, wish.tag)
+    if wish.statistics is not None:
+        told = read_statistics(wish.statistics, wish.statistics_prefix)
+    else:
+        told = family.statistics(wish.statistics_prefix)
+    robot = find_robot(family.widths(told), wish.embodiment, wish.cameras, told, rigid=family.rigid)
+    statistics = convert(told, family.normalization(), states=robot.states, actions=robot.actions)
+    modules = family.modules(robot, statistics)
+    rate_hz = wish.rate_hz or 1 / float(getattr(modules.actor, "dt_s"))  # noqa: B009  # both kinds have it
+    actor = modules.actor.model_copy(update={"dt_s": 1 / rate_hz})
+    halves, subgoal = _fitted(modules, published, robot)
+    return Plan(
+        published=published,
+        family=family,
+        robot=robot,
+        told_statistics=told,
+        statistics=statistics,
+        modules=Modules(
+            planner_name=modules.planner_name,
+            planner=modules.planner,
+            actor_name=modules.actor_name,
+            actor=actor,
+            halves=halves,
+            tied=modules.tied,
+            notes=modules.notes,
+        ),
+        halves=halves,
+        subgoal=subgoal,
+        rate_hz=rate_hz,
+        rate_is_told=wish.rate_hz is not None,
+    )
+
+
+def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:
+    """The planner's: of a folder or of the hub, else the checkpoint's own, else the one that its publisher names.
+
+    Raises:
+        ConfigError: there is none, or it has more words than the model.
+    """
+    own = any((plan.published.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+    name = asked or (str(plan.published.folder) if own else plan.family.tokenizer())
+    try:
+        tokenizer = load_tokenizer(name)
+    except (CheckpointError, ImportError) as error:
+        raise ConfigError(
+            f"the planner's tokenizer, {name!r}, can't be loaded here (published checkpoints don't hold it): get its "
+            "folder and give it with --tokenizer FOLDER"
+        ) from error
+    words, known = len(tokenizer), _vocabulary(plan.modules.planner)
+    if words > known:
+        raise ConfigError(f"tokenizer {name!r} has {words} words, the model {known}: it is another model's")
+    if getattr(plan.modules.planner, "begin", False) and tokenizer.bos_token_id is None:
+        raise ConfigError(f"tokenizer {name!r} has no token for a prompt's beginning (bos), which the model needs")
+    return tokenizer
+
+
+def write_import(
+    plan: Plan, tokenizer: PreTrainedTokenizerBase, out: Path, progress: Callable[[int], Any] = lambda _: None
+) -> None:
+    """Write the controller's folder; the manifest comes last, so a folder with one is complete.
+
+    Raises:
+        ConfigError: something is there already.
+        CannotWrite: it cannot be written.
+    """
+    require_new(out)
+    with written_or_said(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(plan, tokenizer, out, progress)
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+
+
+def require_new(out: Path) -> None:
+    """Raise `ConfigError` where there is something at the place that is to be written."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out} exists and isn't empty; name a new folder")
+
+
+def _write(plan: Plan, tokenizer: PreTrainedTokenizerBase, out: Path, progress: Callable[[int], Any]) -> None:
+    source = plan.published.weights
+    write_streamed(out / PLANNER_WEIGHTS, plan.halves.planner, source, progress)
+    write_streamed(out / ACTOR_WEIGHTS, plan.halves.actor, source, progress)
+    (out / STATISTICS).write_text(plan.statistics.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(str(out / TOKENIZER))
+    modules = plan.modules
+    write_manifest(
+        out,
+        Manifest(
+            format=FORMAT,
+            name=out.name,
+            embodiment=plan.robot.embodiment,
+            subgoal=plan.subgoal,
+            planner=ModuleEntry(
+                name=modules.planner_name, config=modules.planner.model_dump(mode="json"), weights=PLANNER_WEIGHTS
+            ),
+            actor=ModuleEntry(
+                name=modules.actor_name, config=modules.actor.model_dump(mode="json"), weights=ACTOR_WEIGHTS
+            ),
+            versions=installed_versions(),
+            training={"imported": {"layout": plan.family.layout, "statistics": plan.told_statistics.where}},
+        ),
+    )
+    assert (out / MANIFEST).is_file()
+
+
+def _fitted(modules: Modules, published: Published, robot: Robot) -> tuple[Halves, SubgoalSpec]:
+    """Recipes under the installed names, every one checked on the meta device; and what crosses between the two."""
+    meta = published.weights.meta()
+    planner, subgoal = _planner_shapes(modules.planner)
+    halves = Halves(installed_names(modules.halves.planner, planner), modules.halves.actor)
+    require_fit(make_all(halves.planner, meta), planner, where="planner")
+    with torch.device("meta"):
+        expert = build_expert(modules.actor, embodiment=robot.embodiment, subgoal_spec=subgoal)  # type: ignore[arg-type]
+    require_fit(make_all(halves.actor, meta), expert.state_dict(), where="actor")
+    return halves, subgoal
+
+
+def _planner_shapes(config: Any) -> tuple[dict[str, torch.Tensor], SubgoalSpec]:
+    with torch.device("meta"):
+        if isinstance(config, PrefixPlannerConfig):
+            return PrefixNetwork(config).state_dict(), config.subgoal_spec
+        kept: FeaturePlannerConfig = config
+        backbone = build_backbone(kept.backbone, kept.attention)
+    spec = SubgoalSpec(
+        num_tokens=kept.num_tokens, dim=kept.backbone.width, max_age_s=kept.max_age_s, schema_id=kept.schema_id
+    )
+    return backbone.state_dict(), spec
+
+
+def _vocabulary(config: Any) -> int:
+    if isinstance(config, PrefixPlannerConfig):
+        return int(config.architecture["text_config"]["vocab_size"])
+    kept: FeaturePlannerConfig = config
+    backbone: Any = kept.backbone
+    text = backbone.text if backbone.kind == "eagle" else backbone.architecture["text_config"]
+    return int(text["vocab_size"])

@@ -1,0 +1,124 @@
+"""GR00T N1.5, N1.6 and N1.7, as NVIDIA publishes them: sharded, with statistics of every robot they were trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from dualsys.actor.normalization import ControllerStatistics
+from dualsys.app.importing.family import Modules, Published
+from dualsys.app.importing.groot_statistics import GrootRobot
+from dualsys.app.importing.layouts.groot import Version, plan_groot
+from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
+from dualsys.app.importing.layouts.groot_published import groot_planner_config
+from dualsys.app.importing.normalization import Normalization, PublishedStatistics
+from dualsys.app.importing.robot import Robot, Widths
+from dualsys.embodiment import CameraSpec
+from dualsys.errors import CheckpointError
+from dualsys.planner.feature_backbones import build_backbone
+from dualsys.planner.feature_config import FeaturePlannerConfig
+
+_ROOM_FOR_WORDS = 96
+_ROOM_AROUND_IMAGE = 8
+_TOKENIZERS: dict[Version, str] = {
+    "n1_5": "nvidia/Eagle2-2B",
+    "n1_6": "nvidia/Eagle-Block2A-2B-v2",
+    "n1_7": "nvidia/Cosmos-Reason2-2B",
+}
+_OWN_BACKBONE: dict[Version, tuple[str, ...]] = {
+    "n1_5": ("vision", "text"),
+    "n1_6": ("vision", "text"),
+    "n1_7": ("qwen3vl",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrootFamily:
+    """One of them."""
+
+    published: Published
+    version: Version
+    robot: GrootRobot
+
+    @property
+    def layout(self) -> str:
+        """As `--layout` names it."""
+        return f"groot-{self.version.replace('_', '.')}"
+
+    @property
+    def rigid(self) -> bool:
+        """One robot's of many, which its statistics tell."""
+        return False
+
+    def statistics(self, prefix: str) -> PublishedStatistics:
+        """Of its robot."""
+        return self.robot.statistics
+
+    def normalization(self) -> Normalization:
+        """By smallest and largest value."""
+        return Normalization(state="min-max", action="min-max", epsilon=1e-8, flat_is_zero=True)
+
+    def widths(self, statistics: PublishedStatistics) -> Widths:
+        """Of its robot's statistics."""
+        state, action = statistics.of("state", "min"), statistics.of("action", "min")
+        head = self._head
+        return Widths(
+            name=self.robot.tag or self.published.folder.resolve().name,
+            states=int(head.get("max_state_dim", 64)) if state is None else state.size,
+            actions=int(head.get("max_action_dim", head.get("action_dim", 32))) if action is None else action.size,
+            cameras=self.robot.cameras or (CameraSpec(name="head", height=256, width=256),),
+        )
+
+    def tokenizer(self) -> str:
+        """Of its vision-language model."""
+        return self.published.get("model_name", "") or _TOKENIZERS[self.version]
+
+    def modules(self, robot: Robot, statistics: ControllerStatistics) -> Modules:
+        """A planner of features and the transformer that reads them."""
+        if robot.missing:
+            raise CheckpointError(
+                f"GR00T looks through {', '.join(robot.cameras)}, of which {robot.embodiment.name!r} lacks "
+                f"{', '.join(robot.missing)}; say which of its cameras stand for them: --cameras NAME ..."
+            )
+        planner = self._planner(robot)
+        with torch.device("meta"):
+            backbone = build_backbone(planner.backbone, "sdpa")
+        side = planner.images.size
+        each = backbone.tokens_of(side, side)
+        room = each * len(robot.cameras) + _ROOM_FOR_WORDS + _ROOM_AROUND_IMAGE * len(robot.cameras)
+        planner = planner.model_copy(update={"num_tokens": room})
+        actor = groot_actor_config(
+            self._head,
+            self.version,
+            robot=self.robot.category,
+            num_subgoal_tokens=room,
+            num_image_tokens=each * len(robot.cameras),
+        )
+        names = self.published.weights.tensors
+        halves = plan_groot(names, self.version)
+        return Modules(
+            planner_name="features",
+            planner=planner,
+            actor_name="dit",
+            actor=actor,
+            halves=halves,
+            tied=tuple(sorted(name for name in names if "lm_head" in name and name not in halves.read)),
+            notes=(f"projectors of robot {self.robot.category} ({self.robot.tag or 'no tag'})", *self.robot.notes),
+        )
+
+    @property
+    def _head(self) -> Mapping[str, Any]:
+        head: Any = self.published.config.get("action_head_cfg") or self.published.config.get("head")
+        return cast(Mapping[str, Any], head if isinstance(head, Mapping) else self.published.config)
+
+    def _planner(self, robot: Robot) -> FeaturePlannerConfig:
+        """Of the published size, unless config.json describes the vision-language model itself."""
+        config = self.published.config
+        if not all(isinstance(config.get(name), Mapping) for name in _OWN_BACKBONE[self.version]):
+            return groot_planner_config(self.version, cameras=robot.cameras)
+        sees = groot_planner_config("n1_5" if self.version == "n1_6" else self.version, cameras=robot.cameras)
+        backbone = groot_backbone_config(config, self.version)
+        side = int(config["vision"].get("image_size", 224)) if self.version == "n1_5" else sees.images.size
+        images = sees.images.model_copy(update={"size": int(config.get("shown_size", side))})
+        return sees.model_copy(update={"backbone": backbone, "images": images, "schema_id": f"groot-{self.version}/1"})

@@ -1,0 +1,138 @@
+"""Published statistics as ours: mean-std, min-max and quantiles are each an offset and a scale a dimension.
+
+    mode         normalised value                        who
+    mean-std     (x - mean) / (std + eps)                pi0, SmolVLA
+    quantiles    2 (x - q01) / (q99 - q01 + eps) - 1     pi0.5
+    min-max      2 (x - min) / (max - min) - 1           GR00T; a dimension that never moved is 0
+    identity     x
+
+`eps` is the publisher's: 1e-8 in LeRobot, 1e-6 in openpi. Statistics that are missing, not finite, or kept under a name
+that matches nothing are errors: a policy that is fed unnormalised numbers moves, and moves wrongly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from dualsys.actor.normalization import ControllerStatistics, Statistics
+from dualsys.errors import CheckpointError
+from dualsys.messages import FloatArray
+
+Mode: TypeAlias = Literal["mean-std", "min-max", "quantiles", "quantiles-10", "identity"]
+Quantity: TypeAlias = Literal["state", "action"]
+_NEEDS: dict[Mode, tuple[str, str]] = {
+    "mean-std": ("mean", "std"),
+    "min-max": ("min", "max"),
+    "quantiles": ("q01", "q99"),
+    "quantiles-10": ("q10", "q90"),
+}
+STANDSTILL = 1e-6
+"""A scale below this is of a dimension that never moved in the data."""
+_DEAF = 1e12
+"""Scale of a state that is to be 0 whatever it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedStatistics:
+    """What a checkpoint, or a dataset, tells about state and action."""
+
+    numbers: Mapping[str, FloatArray]
+    """By quantity and kind, such as `state.mean`."""
+    unmatched: tuple[str, ...] = ()
+    """Names of statistics that are of neither."""
+    where: str
+    """What they were read from."""
+
+    def of(self, quantity: Quantity, kind: str) -> FloatArray | None:
+        """One kind, `(n,)`, or None."""
+        return self.numbers.get(f"{quantity}.{kind}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """How a publisher normalises."""
+
+    state: Mode
+    action: Mode
+    epsilon: float
+    """Added to a deviation; a range of nothing becomes this, or, `always_added`, has it added as any other."""
+    always_added: bool = False
+    """Whether it is added to every range (openpi), or stands for those of nothing (LeRobot)."""
+    flat_is_zero: bool = False
+    """Whether a state that never moved in the data is 0 whatever it is now (GR00T)."""
+
+
+def convert(published: PublishedStatistics, how: Normalization, *, states: int, actions: int) -> ControllerStatistics:
+    """Statistics of ours.
+
+    Raises:
+        CheckpointError: what is needed is missing, of another width, not finite, or falls under no known name.
+    """
+    state = _converted(published, "state", how.state, states, how)
+    action = _converted(published, "action", how.action, actions, how)
+    if published.unmatched and "identity" not in (how.state, how.action):
+        raise CheckpointError(_unmatched(published))
+    return ControllerStatistics(state=state, action=action)
+
+
+def _converted(
+    published: PublishedStatistics, quantity: Quantity, mode: Mode, width: int, how: Normalization
+) -> Statistics:
+    if mode == "identity":
+        return Statistics(mean=(0.0,) * width, std=(1.0,) * width)
+    one, other = (_required(published, quantity, kind, width, mode) for kind in _NEEDS[mode])
+    if mode == "mean-std":
+        if (other < 0).any():
+            raise CheckpointError(f"{published.where}: a deviation of the {quantity} is negative")
+        return _statistics(one, other + how.epsilon)
+    span = other - one
+    if (span < 0).any():
+        raise CheckpointError(
+            f"{published.where}: {' and '.join(_NEEDS[mode])} of the {quantity} are the wrong way round"
+        )
+    flat = span < 2 * STANDSTILL
+    scale = (span + how.epsilon if how.always_added else np.maximum(span, how.epsilon)) / 2
+    offset = one + scale
+    if how.flat_is_zero:
+        offset = np.where(flat, one, offset)
+        scale = np.where(flat, _DEAF if quantity == "state" else how.epsilon, scale)
+    return _statistics(offset, scale)
+
+
+def _statistics(offset: FloatArray, scale: FloatArray) -> Statistics:
+    return Statistics(mean=tuple(map(float, offset)), std=tuple(map(float, scale)))
+
+
+def _required(published: PublishedStatistics, quantity: Quantity, kind: str, width: int, mode: Mode) -> FloatArray:
+    found = published.of(quantity, kind)
+    if found is None:
+        if published.unmatched:
+            raise CheckpointError(_unmatched(published))
+        there = ", ".join(sorted(published.numbers)) or "none"
+        raise CheckpointError(
+            f"{published.where}: no statistics {quantity}.{kind}, which {mode} normalisation needs; there: {there}. "
+            "Give those of the data that it is to run on: --statistics FILE or DATASET"
+        )
+    if found.shape != (width,):
+        raise CheckpointError(
+            f"{published.where}: {quantity}.{kind} has {found.size} numbers, the robot has {width} {quantity}s"
+        )
+    if not np.isfinite(found).all():
+        raise CheckpointError(
+            f"{published.where}: {quantity}.{kind} is not finite, so it was never filled in. Give statistics of the "
+            "data that it is to run on: --statistics FILE or DATASET"
+        )
+    return found
+
+
+def _unmatched(published: PublishedStatistics) -> str:
+    names = published.unmatched
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    prefix = names[0].split("action")[0].split("observation")[0]
+    hint = f" If that is your robot: --statistics-prefix {prefix}" if prefix and prefix != names[0] else ""
+    return (
+        f"{published.where}: {len(names)} statistics are under names that match no state or action of this policy: "
+        f"{some}; its authors' code would pass numbers through unnormalised.{hint} Else: --statistics FILE or DATASET"
+    )

@@ -1,0 +1,120 @@
+"""Folders as publishers lay them out, around the fixtures' small weights; sizes that they name stand in config.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dualsys.planner.feature_config import EAGLE_PROMPT
+from dualsys.planner.tokenization import train_tokenizer
+
+FIXTURES = Path(__file__).parent / "fixtures"
+WORDS = ("put the red cube on the blue plate", "touch the green ball", *([EAGLE_PROMPT.before, EAGLE_PROMPT.after] * 9))
+WIDTH = 8
+
+
+def raw_weights(name: str) -> dict[str, Tensor]:
+    return load_file(FIXTURES / f"{name}.weights.safetensors")
+
+
+def told(name: str) -> dict[str, Any]:
+    return dict(json.loads((FIXTURES / f"{name}.json").read_text()))
+
+
+def numbers(seed: int) -> dict[str, np.ndarray]:
+    """Statistics of a quantity, none of them trivial."""
+    generator = np.random.default_rng(seed)
+    mean, std = generator.normal(size=WIDTH), generator.uniform(0.5, 2.0, WIDTH)
+    low, high = mean - 2 * std, mean + 3 * std
+    return {"mean": mean, "std": std, "min": low, "max": high, "q01": low + 0.1, "q99": high - 0.2}
+
+
+def tokenizer_folder(folder: Path, words: tuple[str, ...] = WORDS) -> Path:
+    train_tokenizer(words, vocabulary_size=360).save_pretrained(str(folder))
+    return folder
+
+
+def lerobot_folder(folder: Path, name: str, *, key: str = "") -> Path:
+    """As LeRobot writes one: `model.` in front, processors with statistics, pi's embedding under the head's name.
+
+    `key` stands before the statistics' names, as some published ones have it.
+    """
+    config = told(name)
+    folder.mkdir()
+    weights = raw_weights(name)
+    head = "paligemma_with_expert.paligemma.lm_head.weight"
+    if head in weights:
+        weights[head] = weights.pop("paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight")
+    save_file({f"model.{key}": value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
+    cameras = {f"observation.images.{camera}": {"type": "VISUAL", "shape": [3, 28, 28]} for camera in ("top", "wrist")}
+    state = {"observation.state": {"type": "STATE", "shape": [WIDTH]}}
+    action = {"action": {"type": "ACTION", "shape": [WIDTH]}}
+    described = {**config, "type": config["policy"], "input_features": {**cameras, **state}, "output_features": action}
+    (folder / "config.json").write_text(json.dumps({**described, **config.get("over", {})}))
+    _processors(folder, "QUANTILES" if config["policy"] == "pi05" else "MEAN_STD", key)
+    return folder
+
+
+def _processors(folder: Path, mode: str, key: str) -> None:
+    stored = {
+        f"{key}{feature}.{kind}": torch.from_numpy(value).float()
+        for feature, seed in (("observation.state", 1), ("action", 2))
+        for kind, value in numbers(seed).items()
+    }
+    modes = {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode}
+    for file, kind in (("preprocessor", "normalizer_processor"), ("postprocessor", "unnormalizer_processor")):
+        state_file = f"policy_{file}_step_2_{kind}.safetensors"
+        save_file(stored, folder / state_file)
+        step = {"registry_name": kind, "config": {"eps": 1e-8, "norm_map": modes}, "state_file": state_file}
+        words = {"registry_name": "tokenizer_processor", "config": {"max_length": 5, "tokenizer_name": "nowhere/none"}}
+        (folder / f"policy_{file}.json").write_text(json.dumps({"name": f"policy_{file}", "steps": [words, step]}))
+
+
+def openpi_folder(folder: Path, name: str) -> Path:
+    """As openpi's converter writes one."""
+    config = told(name)
+    (folder / "assets" / "robot").mkdir(parents=True)
+    save_file(raw_weights(name), folder / "model.safetensors")
+    sizes = {key: config[key] for key in ("vlm", "expert", "vision", "vocab")}
+    sizes |= {"action_dim": WIDTH, "action_horizon": config["chunk"], "steps": config["steps"]}
+    (folder / "config.json").write_text(json.dumps(sizes))
+    stats = {"state": numbers(1), "actions": numbers(2)}
+    plain = {what: {kind: value.tolist() for kind, value in kinds.items()} for what, kinds in stats.items()}
+    (folder / "assets" / "robot" / "norm_stats.json").write_text(json.dumps({"norm_stats": plain}))
+    return folder
+
+
+def groot_folder(folder: Path, name: str) -> Path:
+    """As NVIDIA publishes one: in shards with an index, statistics by robot and part."""
+    folder.mkdir()
+    names = sorted(weights := raw_weights(name))
+    half = len(names) // 2
+    places: dict[str, str] = {}
+    for index, some in enumerate((names[:half], names[half:]), start=1):
+        file = f"model-0000{index}-of-00002.safetensors"
+        save_file({key: weights[key] for key in some}, folder / file)
+        places |= dict.fromkeys(some, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "config.json").write_text(json.dumps({**told(name), "shown_size": 32 if "n1_7" in name else 28}))
+    parts = {}
+    for what, seed in (("state", 1), ("action", 2)):
+        kinds = numbers(seed)
+        arm, hand = slice(0, 6), slice(6, WIDTH)
+        parts[what] = {
+            part: {kind: value[where].tolist() for kind, value in kinds.items()}
+            for part, where in (("arm", arm), ("hand", hand))
+        }
+    if "n1_7" in name:
+        (folder / "statistics.json").write_text(json.dumps({"gr1": parts}))
+        (folder / "embodiment_id.json").write_text(json.dumps({"gr1": 1}))
+    else:
+        (folder / "experiment_cfg").mkdir()
+        video = {"video": {"head": {"resolution": [28, 28], "channels": 3, "fps": 20}}}
+        metadata = {"gr1": {"statistics": parts, "modalities": video}}
+        (folder / "experiment_cfg" / "metadata.json").write_text(json.dumps(metadata))
+        (folder / "embodiment_id.json").write_text(json.dumps({"gr1": 1}))
+    return folder

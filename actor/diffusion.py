@@ -59,7 +59,8 @@ def believed_data(prediction: Prediction, x: Tensor, told: Tensor, kept: float) 
     signal, noise = kept**0.5, (1 - kept) ** 0.5
     if prediction == "sample":
         return told
-    return (x - noise * told) / signal if prediction == "epsilon" else signal * x - noise * told
+    data: Tensor = (x - noise * told) / signal if prediction == "epsilon" else signal * x - noise * told
+    return data
 
 
 def step_back(x: Tensor, data: Tensor, kept: float, kept_next: float, eta: float, fresh: Tensor | None) -> Tensor:

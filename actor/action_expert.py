@@ -64,7 +64,7 @@ class FastVision(nn.Module):
         super().__init__()
         self.camera = config.camera
         layers: list[nn.Module] = []
-        previous = 3
+        self.num_channels = previous = config.num_channels
         for channels in config.channels:
             layers += [nn.Conv2d(previous, channels, 3, stride=2, padding=1), nn.GELU()]
             previous = channels

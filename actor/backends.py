@@ -92,13 +92,16 @@ def _cases(expert: FlowExpert) -> list[tuple[str, Array, Any, Moment]]:
     rng = np.random.default_rng(0)
     shape = expert.subgoal_shape
     count = shape[-2]
-    camera = None if expert.config.vision is None else expert.config.vision.camera
+    vision = expert.config.vision
 
     def normal(*shape: int) -> Array:
         return rng.standard_normal(shape).astype(np.float32)
 
     def moment(age_s: float) -> Moment:
-        image = None if camera is None else rng.uniform(-1, 1, (3, camera.height, camera.width)).astype(np.float32)
+        image = None
+        if vision is not None:
+            shape = (vision.num_channels, vision.camera.height, vision.camera.width)
+            image = rng.uniform(-1, 1, shape).astype(np.float32)
         noise = normal(expert.config.horizon, expert.num_actions)
         return Moment(noise, normal(expert.num_states), age_s, image)
 

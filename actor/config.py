@@ -16,6 +16,14 @@ class FastVisionConfig(BaseModel):
     """Camera it looks through."""
     channels: tuple[int, ...] = (32, 64, 96)
     """Output channels; each layer halves the image."""
+    goal: bool = False
+    """Whether it sees a picture of the goal, too (`Observation.goal_image`), stacked behind the present one as in Octo
+    (arXiv 2405.12213, section 3), and whether there is one."""
+
+    @property
+    def num_channels(self) -> int:
+        """Of what it is shown: a picture's three; with a goal that one's and a channel that is 1 where there is one."""
+        return 7 if self.goal else 3
 
 
 class FlowActorConfig(BaseModel):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dualsys.actor.backends import build_sampler, eager_sampler
 from dualsys.actor.experts import ExpertConfig, FlowExpert, build_expert, config_of, name_of
+from dualsys.actor.eye import shown_to_eye
 from dualsys.actor.guidance import Now, Running, sample_guided
 from dualsys.actor.head_config import HeadConfig
 from dualsys.actor.heads import Head
@@ -267,8 +268,7 @@ class FlowActor:
     def _image(self, observation: Observation) -> Array | None:
         if self.config.vision is None:
             return None
-        image: Array = image_to_tensor(observation.images[self.config.vision.camera.name]).contiguous().numpy()
-        return image
+        return shown_to_eye(observation, self.config.vision)
 
 
 def _widened(values: npt.NDArray[Any], width: int) -> Array:
@@ -276,8 +276,3 @@ def _widened(values: npt.NDArray[Any], width: int) -> Array:
     wide: Array = np.zeros((*values.shape[:-1], width), dtype=np.float32)
     wide[..., : values.shape[-1]] = values
     return wide
-
-
-def image_to_tensor(image: np.ndarray) -> Tensor:
-    """`(h, w, 3)` uint8 to `(3, h, w)` float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0

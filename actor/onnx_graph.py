@@ -167,7 +167,8 @@ def _look(
 ) -> tuple[Wire, Wire, Wire]:
     """Keys, values and bias with those of the actor's own eye behind the subgoal's."""
     camera = vision.camera
-    seen = graph.reshape(graph.input("image", (3, camera.height, camera.width)), (1, 3, camera.height, camera.width))
+    shape = (vision.num_channels, camera.height, camera.width)
+    seen = graph.reshape(graph.input("image", shape), (1, *shape))
     for layer in vision.layers:
         seen = _layer(graph, seen, layer)
     count = vision.position.shape[0]

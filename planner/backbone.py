@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         """Hidden states; with an exit layer those leaving that layer, else those after the decoder's last norm.
 
         Args:
-            pixels_BCHW: Squares of `image_size`, in [-1, 1].
+            pixels_BCHW: Squares of `image_size`, in [-1, 1]; `(B, I, C, H, W)` for several pictures a prompt.
             input_ids_BS: Prompts that begin as `prompt_head` does, padded behind.
             mask_BS: 0 where a prompt is padding.
         """
@@ -95,6 +95,8 @@ class Backbone(nn.Module):
         raise RuntimeError(f"decoder layer {self.exit_layer} was never reached")
 
     def _arguments(self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> dict[str, Any]:
+        if pixels_BCHW.ndim == 5:
+            pixels_BCHW = pixels_BCHW.flatten(0, 1)
         scaled_BCHW = pixels_BCHW * self.gain_C11 + self.offset_C11
         return {
             "input_ids": input_ids_BS,
@@ -103,12 +105,18 @@ class Backbone(nn.Module):
             **self.family.kinds(input_ids_BS == self.image_token_id),
         }
 
-    def prompt_head(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-        """Tokens of a prompt up to its words: the beginning, the picture's place, the family's marks.
+    def prompt_head(self, tokenizer: PreTrainedTokenizerBase, *, pictures: int = 1) -> list[int]:
+        """Tokens of a prompt up to its words: the beginning, the pictures' places, the family's marks.
 
         Raises:
             ConfigError: for a tokenizer without one of the marks.
         """
+        begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+        placed = self.picture_place(tokenizer) * pictures
+        return [*placed, *begin] if self.family.begins_behind_image else [*begin, *placed]
+
+    def picture_place(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """Tokens that stand for one picture, marks included. Raises as `prompt_head` does."""
         family, config = self.family, cast(Any, self.model).config
         row = [self.image_token_id] * self.image_side
         rows_end = [] if family.row_break is None else [_number(family.row_break, tokenizer, config)]
@@ -116,9 +124,7 @@ class Backbone(nn.Module):
         before, behind = (
             [_number(mark, tokenizer, config) for mark in marks] for marks in (family.before, family.behind)
         )
-        begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-        placed = [*before, *picture, *behind]
-        return [*placed, *begin] if family.begins_behind_image else [*begin, *placed]
+        return [*before, *picture, *behind]
 
     @property
     def num_layers(self) -> int:

@@ -38,6 +38,9 @@ class VLMPlannerConfig(BaseModel):
     Gemma 4, Mistral 3, LFM2-VL). None: the encoder's own, else 224, or 96 for a tiny architecture."""
     exit_layer: int | None = Field(default=None, gt=0)
     """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the norm."""
+    goal_image: bool = False
+    """Whether a picture of the goal stands behind the present one in the prompt (Octo, arXiv 2405.12213). Its place is
+    masked where an observation has none."""
     camera: str = "head"
     """Camera the planner looks through."""
     max_text_tokens: int = Field(default=32, gt=0)

@@ -59,12 +59,16 @@ class ReadoutBlock(nn.Module):
 class SubgoalReadout(nn.Module):
     """Hidden states `(B, S, D)` to subgoal tokens `(B, K, C)`, normalised: every planner speaks at one volume."""
 
-    def __init__(self, config: ReadoutConfig, *, hidden_width: int, num_image_tokens: int) -> None:
+    def __init__(
+        self, config: ReadoutConfig, *, hidden_width: int, num_image_tokens: int, goal_image: bool = False
+    ) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(config.num_tokens, config.width) * 0.5)
         self.context_in = nn.Sequential(nn.LayerNorm(hidden_width), nn.Linear(hidden_width, config.width))
         # The backbone knows where a patch is, but says it faintly after many layers; a subgoal is mostly a place.
         self.image_position = nn.Parameter(grid_embedding(num_image_tokens, config.width))
+        # Tells the goal's picture from the present one.
+        self.goal_mark = nn.Parameter(torch.randn(config.width) * 0.02) if goal_image else None
         self.blocks = nn.ModuleList(ReadoutBlock(config.width, config.num_heads) for _ in range(config.depth))
         self.out = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.dim))
         self.norm_out = nn.LayerNorm(config.dim)
@@ -73,16 +77,22 @@ class SubgoalReadout(nn.Module):
         """Subgoal tokens `(B, K, C)`; `mask` is 0 where a hidden state is padding."""
         context_BSW = self.context_in(hidden_BSD)
         # Image tokens come in raster order, the same number in every row of the batch.
-        position_NW = repeat(self.image_position, "p w -> (b p) w", b=hidden_BSD.shape[0])
+        position_NW = repeat(self._places(), "p w -> (b p) w", b=hidden_BSD.shape[0])
         # Under autocast the context is narrower than the parameters, and a sum of both is as wide as these.
         placed_NW = (context_BSW[is_image_BS] + position_NW).to(context_BSW.dtype)
         context_BSW = context_BSW.masked_scatter(is_image_BS[..., None], placed_NW)
         tokens_BKW = repeat(self.queries, "k w -> b k w", b=hidden_BSD.shape[0])
-        is_text_BS = mask_BS.bool() & ~is_image_BS
+        counts_BS = mask_BS.bool()
         for block in self.blocks:
-            tokens_BKW = block(tokens_BKW, context_BSW, is_text_BS, is_image_BS)
+            tokens_BKW = block(tokens_BKW, context_BSW, counts_BS & ~is_image_BS, counts_BS & is_image_BS)
         out: Tensor = self.norm_out(self.out(tokens_BKW))
         return out
+
+    def _places(self) -> Tensor:
+        """Of each image token of a prompt."""
+        if self.goal_mark is None:
+            return self.image_position
+        return torch.cat([self.image_position, self.image_position + self.goal_mark])
 
 
 def grid_embedding(num_tokens: int, width: int) -> Tensor:

@@ -44,7 +44,7 @@ class PlannerNetwork(nn.Module):
         return self.look(pixels_BCHW, prompt)[0]
 
     def look(self, pixels_BCHW: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Subgoal tokens `(B, K, C)`, and the hidden states of the image `(B, P, D)` for training's helpers.
+        """Subgoal tokens `(B, K, C)`, and the hidden states of the present image `(B, P, D)` for training's helpers.
 
         Raises:
             ConfigError: where there is no readout.
@@ -54,7 +54,8 @@ class PlannerNetwork(nn.Module):
         hidden_BSD = self.backbone(pixels_BCHW, prompt.input_ids_BS, prompt.mask_BS)
         is_image_BS = prompt.input_ids_BS == self.backbone.image_token_id
         tokens_BKC = self.readout(hidden_BSD, prompt.mask_BS, is_image_BS)
-        return tokens_BKC, rearrange(hidden_BSD[is_image_BS], "(b p) d -> b p d", b=hidden_BSD.shape[0])
+        seen_BPD = rearrange(hidden_BSD[is_image_BS], "(b p) d -> b p d", b=hidden_BSD.shape[0])
+        return tokens_BKC, seen_BPD[:, : self.backbone.num_image_tokens]
 
 
 class VLMPlanner:
@@ -64,7 +65,10 @@ class VLMPlanner:
         self.config = config
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self._head = network.backbone.prompt_head(tokenizer)
+        self._head = network.backbone.prompt_head(tokenizer, pictures=2 if config.goal_image else 1)
+        place = len(network.backbone.picture_place(tokenizer))
+        end = len(self._head) - (network.backbone.family.begins_behind_image and tokenizer.bos_token_id is not None)
+        self._goal_place = slice(end - place, end)
         self._longest = longest_prompt(self._head, tokenizer, config.max_text_tokens)
         self._spec = cuts.subgoal_spec(config, network.backbone, self._longest)
         self._prompts: dict[tuple[str, ...], Prompt] = {}
@@ -83,7 +87,10 @@ class VLMPlanner:
         readout = None
         if config.cut == "readout":
             readout = SubgoalReadout(
-                config.readout, hidden_width=backbone.width, num_image_tokens=backbone.num_image_tokens
+                config.readout,
+                hidden_width=backbone.width,
+                num_image_tokens=backbone.num_image_tokens,
+                goal_image=config.goal_image,
             )
         if config.architecture is None:  # a checkpoint of it then needs neither hub nor folder
             name, architecture = backbone.architecture()
@@ -136,14 +143,21 @@ class VLMPlanner:
         Raises:
             InvalidObservation: where the camera's image is missing or is not `(h, w, 3)` in any of them.
         """
-        backbone = self.network.backbone
         images = [self._image(observation) for observation in observations]
-        pixels_BCHW = torch.cat(
-            [images_to_pixels(image[None], backbone.image_size, backbone.device) for image in images]
-        )
+        pixels_BCHW = self._pixels(images)
+        goals: list[ImageArray | None] = [observation.goal_image for observation in observations]
+        if self.config.goal_image:
+            shown = [image if goal is None else goal for image, goal in zip(images, goals, strict=True)]
+            pixels_BCHW = torch.stack([pixels_BCHW, self._pixels(shown)], dim=1)
         prompt = self._prompt(tuple(observation.instruction for observation in observations))
+        if self.config.goal_image:
+            prompt = self.with_goals(prompt, torch.tensor([goal is not None for goal in goals]))
         latents = self._latents(pixels_BCHW, prompt)
         return [self._subgoal(latents, row, observation) for row, observation in enumerate(observations)]
+
+    def _pixels(self, images: Sequence[ImageArray]) -> Tensor:
+        backbone = self.network.backbone
+        return torch.cat([images_to_pixels(image[None], backbone.image_size, backbone.device) for image in images])
 
     def _latents(self, pixels_BCHW: Tensor, prompt: Prompt) -> cuts.Latents:
         if self.config.cut == "readout":
@@ -187,6 +201,12 @@ class VLMPlanner:
             known=self._texts,
         )
         return Prompt(prompt.input_ids_BS.to(backbone.device), prompt.mask_BS.to(backbone.device))
+
+    def with_goals(self, prompt: Prompt, has_goal_B: Tensor) -> Prompt:
+        """A prompt in which the goal's picture is masked where there is none."""
+        mask_BS = prompt.mask_BS.clone()
+        mask_BS[:, self._goal_place] *= has_goal_B.to(mask_BS)[:, None]
+        return Prompt(prompt.input_ids_BS, mask_BS)
 
     def _prompt(self, instructions: tuple[str, ...]) -> Prompt:
         if instructions not in self._prompts:

@@ -117,7 +117,10 @@ def build_learner(
     planner = build_planner(config, words, data, base, say)
     actor = build_actor(config, planner, data, rows_of(data, episodes), base, say)
     weights = LossWeights(
-        position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
+        position=config.position_weight,
+        subgoal_dropout=config.subgoal_dropout,
+        goal_dropout=config.goal_dropout,
+        image_noise=config.image_noise,
     )
     places = data.extras.get(BLOCK_POSITIONS, np.zeros((1, 0))).reshape(-1, 3)
     targets = data.extras.get(HAND_TARGETS, np.zeros((1, 3)))
@@ -175,6 +178,7 @@ def build_planner(
         exit_layer=config.exit_layer,
         camera=config.camera or usual_camera(data.cameras, data.cameras_left_out),
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
+        goal_image=config.goal_images,
         schema_id=schema_id,
     )
     tokenizer = train_tokenizer(words, marks=marks_of(family)) if fresh else None

@@ -53,6 +53,11 @@ class TrainConfig:
     """Delays between the planner's and the actor's view are drawn evenly up to this."""
     delay_log: Path | None = None
     """Log of a run (`dualsys run --log`) whose measured delays are drawn from instead."""
+    goal_images: bool = False
+    """Show the planner what each episode came to, its last frame, as Octo does; `--actor.vision.goal` shows it to the
+    actor's eye. Whoever runs the controller then gives `Observation.goal_image`, or none."""
+    goal_dropout: float = 0.3
+    """Probability of hiding the goal's picture, so that words alone go on to do."""
     subgoal_dropout: float = 0.1
     """Probability of training a moment with the null subgoal."""
     position_weight: float = 1.0
@@ -111,7 +116,7 @@ class TrainConfig:
         for name in ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
-        for name in ("subgoal_dropout", "validation_fraction", "average_decay"):
+        for name in ("subgoal_dropout", "goal_dropout", "validation_fraction", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(self, name)}")
         if self.tune_layers is not None and self.tune_layers < 0:
@@ -173,7 +178,7 @@ class TrainConfig:
         """Options that build a model anew say nothing about one that goes on."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         usual = {field.name: field.default for field in fields(self)} | {"actor": FlowActorConfig()}
-        names = ["backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
+        names = ["goal_images", "backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
         names += ["actor", "head", "normalization"] if self.init_parts == "both" else []
         for name in names:
             if given[name] != usual[name]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from dualsys import sim_envs
-from dualsys.actor.config import FlowActorConfig
+from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.app.train import main
 from dualsys.app.train_config import HeadName, TrainConfig
 from dualsys.checkpoint import Checkpoint
+from dualsys.embodiment import CameraSpec
 from dualsys.errors import ConfigError
 from dualsys.planner.vlm_planner import VLMPlanner
 from tests.training.training_parts import record_touch
@@ -55,3 +57,24 @@ def test_a_head_is_one_option(dataset: Path, tmp_path: Path, head: HeadName) -> 
 def test_a_prefix_is_flow_matching_s_alone(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only flow matching learns to continue rows"):
         main(options(dataset, tmp_path, "act", max_prefix=2))
+
+
+def test_goals_are_learned_from_what_episodes_came_to(dataset: Path, tmp_path: Path) -> None:
+    camera = CameraSpec(name="head", height=96, width=96)
+    eye = FastVisionConfig(camera=camera, channels=(8, 8, 8), goal=True)
+    shape = FlowActorConfig(horizon=8, width=32, depth=2, num_heads=2, vision=eye)
+    main(options(dataset, tmp_path / "goals", "flow", goal_images=True, actor=shape))
+    main(TrainConfig(data=(dataset,), out=tmp_path / "more", init=str(tmp_path / "goals"), train="actor", steps=2))
+    checkpoint = Checkpoint.open(tmp_path / "more")
+    planner, actor = VLMPlanner.from_checkpoint(checkpoint), FlowActor.from_checkpoint(checkpoint)
+    assert planner.config.goal_image
+    environment = sim_envs.make("humanoid/touch", seed=8000, images="on-demand")
+    seen = environment.observe()
+    environment.close()
+    shown = replace(seen, goal_image=np.full((96, 96, 3), 200, np.uint8))
+    assert not np.array_equal(planner.plan(seen).tokens, planner.plan(shown).tokens)
+    rows = []
+    for observation in (seen, shown):
+        actor.reset(seed=0)
+        rows.append(actor.act(observation, None).rows)
+    assert not np.array_equal(rows[0], rows[1])

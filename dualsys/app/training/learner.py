@@ -26,7 +26,7 @@ from dualsys.app.training.adapters import Adapters
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
 from dualsys.app.training.share import WHOLE, Share
-from dualsys.messages import FloatArray
+from dualsys.messages import FloatArray, ImageArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
 
@@ -44,6 +44,8 @@ class LossWeights:
     """Probability of the null subgoal for a moment."""
     image_noise: float
     """Strength of brightness, contrast and pixel noise on training images; 0: none."""
+    goal_dropout: float = 0.0
+    """Probability of hiding the goal's picture, for models that are shown one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +131,13 @@ class Learner(nn.Module):
         if augment:
             pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator, share)
         pixels_BCHW = pixels_BCHW.to(self.device)
+        prompt = self.planner.prompt(batch.instructions)
+        if self.planner.config.goal_image and batch.goal_images is not None:
+            goal_BCHW = images_to_pixels(batch.goal_images, self.network.backbone.image_size, generator.device)
+            pixels_BCHW = torch.stack([pixels_BCHW, goal_BCHW.to(self.device)], dim=1)
+            prompt = self.planner.with_goals(prompt, self._has_goal(len(batch.images), generator, share))
         with self._arithmetic():
-            tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, self.planner.prompt(batch.instructions))
+            tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, prompt)
         tokens_BKC, picture_BPD = tokens_BKC.float(), picture_BPD.float()
         flow = self._flow_loss(tokens_BKC, batch, generator, share)
         true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
@@ -168,7 +175,7 @@ class Learner(nn.Module):
             subgoal_BKC=subgoal_NKC,
             mask_BK=repeat(kept_N, "n -> n k", k=subgoal_NKC.shape[1]),
             age_B=self._here(batch.ages_s.reshape(-1)),
-            image_BCHW=self._actor_pixels(batch),
+            image_BCHW=self._actor_pixels(batch, generator, share),
             prefix_BA=given_NA,
         )
         is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
@@ -205,12 +212,27 @@ class Learner(nn.Module):
     def _here(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _actor_pixels(self, batch: Batch) -> Tensor | None:
-        """What the actor's own eye sees at each moment `(N, 3, h, w)` in [-1, 1]; None for an actor without one."""
+    def _has_goal(self, count: int, generator: torch.Generator, share: Share) -> Tensor:
+        """Which samples `(B,)` are shown their goal."""
+        drawn_B = share.of(torch.rand(share.whole(count), generator=generator, device=generator.device))
+        return (drawn_B >= self.weights.goal_dropout).to(self.device)
+
+    def _actor_pixels(self, batch: Batch, generator: torch.Generator, share: Share) -> Tensor | None:
+        """What the actor's own eye is shown at each moment `(N, C, h, w)` in [-1, 1]; None for an actor without one."""
         if batch.actor_images is None:
             return None
-        pixels_NHWC = self._here(rearrange(batch.actor_images, "b r h w c -> (b r) h w c")).float() / 127.5 - 1.0
-        return rearrange(pixels_NHWC, "n h w c -> n c h w")
+        moments = batch.actor_images.shape[1]
+        seen_NCHW = self._pictures(rearrange(batch.actor_images, "b r h w c -> (b r) h w c"))
+        if not self.actor.config.vision.goal or batch.actor_goal_images is None:
+            return seen_NCHW
+        has_B111 = self._has_goal(len(batch.actor_goal_images), generator, share).float()[:, None, None, None]
+        goal_BCHW = self._pictures(batch.actor_goal_images) * has_B111
+        present_B1HW = has_B111.expand(-1, 1, *goal_BCHW.shape[-2:])
+        goal_NCHW = repeat(torch.cat([goal_BCHW, present_B1HW], dim=1), "b c h w -> (b r) c h w", r=moments)
+        return torch.cat([seen_NCHW, goal_NCHW], dim=1)
+
+    def _pictures(self, images_NHWC: ImageArray) -> Tensor:
+        return rearrange(self._here(images_NHWC).float() / 127.5 - 1.0, "n h w c -> n c h w")
 
 
 def _flat(values: NDArray[np.float32]) -> FloatArray:

@@ -50,6 +50,8 @@ class TrainingData:
     dt_s: float
     actor_track: FrameTrack | None = None
     """What the actor's own camera saw; None for an actor without one."""
+    goals: bool = False
+    """Whether batches carry what an episode's last frame shows, as the goal it came to."""
     subgoals: NDArray[np.float32] | None = None
     """`(F, K, C)` of a planner that stays as it is, by frame; None where it is trained."""
 
@@ -114,6 +116,10 @@ class Batch:
     """`(B, R)`: age of the planner's view at the actor's moment."""
     actor_images: ImageArray | None = None
     """`(B, R, h, w, 3)` from the actor's own camera at its moments; None for an actor without one."""
+    goal_images: ImageArray | None = None
+    """`(B, h, w, 3)` the episode's last frame of the planner's camera; None where goals aren't asked for."""
+    actor_goal_images: ImageArray | None = None
+    """The same of the actor's camera."""
     subgoals: NDArray[np.float32] | None = None
     """`(B, K, C)` of a planner that stays as it is; None where it is trained."""
 
@@ -159,6 +165,8 @@ class BatchSampler:
             is_real=is_real,
             ages_s=ages.astype(np.float32),
             actor_images=self.data.actor_frames_at(moment),
+            goal_images=self.data.frames[self.data.frame_of_row[last[:, 0]]] if self.data.goals else None,
+            actor_goal_images=self.data.actor_frames_at(last[:, 0]) if self.data.goals else None,
             subgoals=None if self.data.subgoals is None else self.data.subgoals[frames],
         )
 

@@ -52,6 +52,12 @@ def _computed(planner: VLMPlanner, data: TrainingData, say: Callable[[str], None
         part = slice(start, min(start + FRAMES_AT_ONCE, len(tokens)))
         pixels = images_to_pixels(data.frames[part], network.backbone.image_size, network.backbone.device)
         prompt = planner.prompt([data.instructions[episode] for episode in episodes[part]])
+        if planner.config.goal_image:
+            last = data.episode_starts[episodes[part]] + data.episode_lengths[episodes[part]] - 1
+            goals = data.frames[data.frame_of_row[last]]
+            pixels = torch.stack(
+                [pixels, images_to_pixels(goals, network.backbone.image_size, network.backbone.device)], dim=1
+            )
         tokens[part] = network(pixels, prompt).float().cpu().numpy()
         if part.stop % _TELL_EVERY_FRAMES == 0 or part.stop == len(tokens):
             say(f"subgoals of {part.stop} of {len(tokens)} frames")

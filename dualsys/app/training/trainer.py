@@ -65,7 +65,9 @@ class Trainer:
         self._delays_rows = self._delays()
         # As they are, not as the options have them: a checkpoint that was started from brings its own.
         camera, vision = learner.planner.config.camera, learner.actor.config.vision
-        self._draw_from(TrainingData.of(data, camera, None if vision is None else vision.camera.name))
+        kept = TrainingData.of(data, camera, None if vision is None else vision.camera.name)
+        goals = learner.planner.config.goal_image or (vision is not None and vision.goal)
+        self._draw_from(replace(kept, goals=goals))
 
     def _draw_from(self, data: TrainingData) -> None:
         self.data = data

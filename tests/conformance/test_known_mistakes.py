@@ -95,7 +95,8 @@ def test_embeddings_that_are_scaled_twice_are_named(
 
     def twice(*given: Any, **told: Any) -> torch.Tensor:
         value: torch.Tensor = once(*given, **told)
-        return value * value.shape[-1] ** 0.5
+        scaled: torch.Tensor = value * value.shape[-1] ** 0.5
+        return scaled
 
     setattr(made.network, what, twice)
     refuse_planner(made, example, embodiment, "right in layer 0 and wrong from layer 1 on: .* scaled twice")

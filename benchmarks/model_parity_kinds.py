@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tests.parity import groot_fixtures, groot_outputs, pi_fixtures, pi_outputs
+from tests.parity import groot_fixtures, groot_outputs, head_outputs, pi_fixtures, pi_outputs
 
 Outputs = dict[str, Tensor]
 
@@ -37,12 +37,20 @@ def read_groot(name: str, folder: Path) -> Read:
     return Read({"lerobot": fixture.out}, lambda engine: groot_outputs.outputs(fixture, engine))
 
 
+def read_head(name: str, folder: Path) -> Read:
+    """LeRobot's ACT and Diffusion Policy: their networks have one engine."""
+    fixture = head_outputs.load(name, folder)
+    return Read({"lerobot": fixture.out}, lambda _: head_outputs.outputs(fixture))
+
+
 KINDS: dict[str, Callable[[str, Path], Read]] = {
     "pi0": read_pi,
     "pi05": read_pi,
     "smolvla": read_pi,
     "groot_n1_5": read_groot,
     "groot_n1_7": read_groot,
+    "act": read_head,
+    "diffusion unet": read_head,
 }
 
 

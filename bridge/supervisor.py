@@ -24,6 +24,7 @@ from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_ring import TapeRing
+from dualsys.bridge.tick_log import overtime_s
 from dualsys.bridge.tick_process import REPORT
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
@@ -34,7 +35,6 @@ _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
-_TICK_OVERTIME_S = 60.0
 _CHILDREN: Final = ("actor", "camera")
 """Whose hangs and restarts are the supervisor's own business."""
 
@@ -172,7 +172,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Look after all until the tick ends by itself."""
         tick = self._children["tick"]
-        began_s = monotonic()
+        began_s, seconds = monotonic(), self._config.seconds
         while tick.exit_status is None:
             self._look_after_all()
             self._look_for_hangs()
@@ -182,9 +182,7 @@ class Supervisor:
             self._progress("running", [])
             if self._is_over():
                 tick.stop(within_s=_STOP_TICK_WITHIN_S)
-            elif (over_s := monotonic() - began_s - self._config.seconds) > overtime_s(
-                self._config.seconds, self._status("tick")
-            ):
+            elif (over_s := monotonic() - began_s - seconds) > overtime_s(seconds, self._status("tick")):
                 self._note("fault", part="tick", detail=f"{over_s:.0f} s over its time")
                 raise BridgeError(f"the tick is {over_s:.0f} s over its time; it said:\n{tick.tail()}")
             sleep(_POLL_S)
@@ -299,8 +297,3 @@ class Supervisor:
                 step()
             except Exception:  # the others are to end all the same, and the run's own error to be seen
                 _LOGGER.exception("a step of the run's end failed")
-
-
-def overtime_s(seconds: float, tick: Status) -> float:
-    """How long a tick of so many seconds may take beyond them: one that has ended writes its log, as long as it ran."""
-    return _TICK_OVERTIME_S + (seconds if tick.get("ended") else 0.0)

@@ -1,6 +1,6 @@
 """A tick that has ended writes its log, and a long run's log takes long on a busy machine."""
 
-from dualsys.bridge.supervisor import overtime_s
+from dualsys.bridge.tick_log import overtime_s
 
 
 def test_a_tick_that_has_ended_has_as_long_as_it_ran_to_write() -> None:

@@ -43,6 +43,8 @@ class VLMPlannerConfig(BaseModel):
     masked where an observation has none."""
     camera: str = "head"
     """Camera the planner looks through."""
+    other_cameras: tuple[str, ...] = ()
+    """What it looks through on robots that have no camera of that name: the first that there is."""
     max_text_tokens: int = Field(default=32, gt=0)
     """Instructions are cut at this many tokens."""
     cut: Literal["readout", "features", "prefix"] = "readout"

@@ -235,7 +235,8 @@ class Learner(nn.Module):
             return None
         moments = batch.actor_images.shape[1]
         seen_NCHW = self._pictures(rearrange(batch.actor_images, "b r h w c -> (b r) h w c"))
-        if not self.actor.config.vision.goal or batch.actor_goal_images is None:
+        vision = self.actor.config.vision
+        if vision is None or not vision.goal or batch.actor_goal_images is None:
             return seen_NCHW
         has_B111 = self._has_goal(len(batch.actor_goal_images), generator, share).float()[:, None, None, None]
         goal_BCHW = self._pictures(batch.actor_goal_images) * has_B111

@@ -118,3 +118,34 @@ def groot_folder(folder: Path, name: str) -> Path:
         (folder / "experiment_cfg" / "metadata.json").write_text(json.dumps(metadata))
         (folder / "embodiment_id.json").write_text(json.dumps({"gr1": 1}))
     return folder
+
+
+def hollow_weights(file: Path, names: dict[str, Tensor], prefix: str = "") -> None:
+    """A file of full size whose numbers are holes: nothing of it is on the disk but the header."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, value in names.items():
+        begin, end = end, end + 2 * value.numel()
+        header[f"{prefix}{name}"] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with file.open("wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        out.truncate(8 + len(text) + end)
+
+
+def lerobot_words(policy: str, **more: Any) -> dict[str, Any]:
+    """config.json as LeRobot's hub folders have it: sizes by name alone."""
+    cameras = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+    seen = {f"observation.images.{camera}": {"type": "VISUAL", "shape": [3, 224, 224]} for camera in cameras}
+    return {
+        "type": policy,
+        "n_obs_steps": 1,
+        "input_features": {**seen, "observation.state": {"type": "STATE", "shape": [32]}},
+        "output_features": {"action": {"type": "ACTION", "shape": [32]}},
+        "chunk_size": 50,
+        "n_action_steps": 50,
+        "max_state_dim": 32,
+        "max_action_dim": 32,
+        "normalization_mapping": {"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"},
+        **more,
+    }

@@ -28,7 +28,9 @@ from tests.parity.published_folders import (
     WIDTH,
     WORDS,
     groot_folder,
+    hollow_weights,
     lerobot_folder,
+    lerobot_words,
     numbers,
     openpi_folder,
     tokenizer_folder,
@@ -234,6 +236,47 @@ def test_config_and_tensors_that_contradict_are_refused(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "use_relative_actions": True}))
     with pytest.raises(CheckpointError, match="use_relative_actions"):
         plan_import(Wish(checkpoint=folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_features", [1]), ("chunk_size", "x"), ("vision", {"a": 1}), ("vlm", {}), ("vocab", -1)]
+)
+def test_values_that_make_no_sense_are_said_in_a_line(
+    name: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, name: value}))
+    refused(folder, capsys)
+
+
+GEMMAS = {"paligemma_variant": "gemma_2b", "action_expert_variant": "gemma_300m"}
+FULL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lerobot-pi0": ("lerobot_pi0", "model.", lerobot_words("pi0", **GEMMAS)),
+    "lerobot-pi05": ("lerobot_pi05", "model.", lerobot_words("pi05", **GEMMAS)),
+    "openpi-pi0": ("openpi_pi0", "", {"action_dim": 32, "action_horizon": 50, "precision": "bfloat16", **GEMMAS}),
+    "lerobot-smolvla": ("lerobot_smolvla", "model.", lerobot_words("smolvla", num_steps=10, num_vlm_layers=16)),
+    "groot-n1.5": ("lerobot_groot_n1_5", "", {"action_head_cfg": groot_fixtures.FULL_HEADS["n1_5"]}),
+    "groot-n1.7": ("lerobot_groot_n1_7", "", groot_fixtures.FULL_HEADS["n1_7"]),
+}
+
+
+@pytest.mark.parametrize("layout", FULL)
+def test_a_folder_of_full_size_is_understood_from_its_headers(layout: str, tmp_path: Path) -> None:
+    """As on the hub: sizes told by name, statistics of another file, every tensor's place and shape checked."""
+    name, prefix, config = FULL[layout]
+    folder = tmp_path / "published"
+    folder.mkdir()
+    hollow_weights(folder / "model.safetensors", pi_fixtures.published(name), prefix)
+    (folder / "config.json").write_text(json.dumps(config))
+    numbers = {kind: [float(at)] * 32 for at, kind in enumerate(("min", "q01", "mean", "std", "q99", "max"))}
+    stats = {"observation.state": numbers, "action": numbers}
+    (tmp_path / "stats.json").write_text(json.dumps(stats))
+    plan = plan_import(Wish(checkpoint=folder, statistics=tmp_path / "stats.json"))
+    assert plan.family.layout == layout
+    unread = [name for name in plan.unread if not name.endswith("gemma_expert.lm_head.weight")]
+    assert unread == []
+    assert plan.published.files.nbytes > (0.8e9 if "smolvla" in layout else 4e9)
 
 
 STREAM = """

@@ -1,12 +1,14 @@
 """From a published checkpoint to a controller's folder: planned on the meta device, then written in one pass."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.actor.experts import build_expert
@@ -31,7 +33,7 @@ from dualsys.checkpoint import (
     write_manifest,
 )
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, ConfigError
+from dualsys.errors import CheckpointError, ConfigError, DualsysError
 from dualsys.files import written_or_said
 from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
@@ -85,6 +87,11 @@ def plan_import(wish: Wish) -> Plan:
         ConfigError: options that mean nothing.
     """
     published = Published.open(wish.checkpoint)
+    with _understood(published.folder):
+        return _planned(published, wish)
+
+
+def _planned(published: Published, wish: Wish) -> Plan:
     family = family_of(published, wish.layout, wish.tag)
     if wish.statistics is not None:
         told = read_statistics(wish.statistics, wish.statistics_prefix)
@@ -116,6 +123,24 @@ def plan_import(wish: Wish) -> Plan:
         rate_hz=rate_hz,
         rate_is_told=wish.rate_hz is not None,
     )
+
+
+@contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Raise `CheckpointError` for whatever else is raised on the way.
+
+    Files of others are handed to classes of others, which raise what they like where a value makes no sense.
+    """
+    try:
+        yield
+    except (DualsysError, ValidationError, OSError):
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split()) or "no word why"
+        raise CheckpointError(
+            f"{folder}: its configuration can't be understood ({type(error).__name__}: {told}); copy the original "
+            "folder again"
+        ) from error
 
 
 def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:

@@ -140,9 +140,12 @@ class LerobotFolder:
 
     def widths(self) -> Widths:
         """Raises `CheckpointError` where config.json doesn't tell the robot's."""
+        features = self._features("input_features")
+        if any(len(shape) != 3 for name, shape in features.items() if name.startswith(_VISUAL)):
+            raise CheckpointError(f"{self.published.folder}/config.json: a picture's shape isn't (3, height, width)")
         cameras = tuple(
             CameraSpec(name=name.removeprefix(_VISUAL), height=shape[1], width=shape[2])
-            for name, shape in self._features("input_features").items()
+            for name, shape in features.items()
             if name.startswith(_VISUAL) and not name.removeprefix(_VISUAL).startswith("empty_camera")
         )
         state = self._width("input_features", "observation.state")

@@ -4,6 +4,7 @@ Nothing is ever unpickled: a folder that holds nothing but pickles is refused wi
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,13 @@ def _dtype(name: str, stored: StoredTensor) -> torch.dtype:
             f"{name} is stored as {stored.dtype}; only {', '.join(_DTYPES)} can be imported. Save the checkpoint "
             "unquantised"
         )
-    return _DTYPES[stored.dtype]
+    dtype = _DTYPES[stored.dtype]
+    if stored.nbytes != math.prod(stored.shape) * dtype.itemsize:
+        raise CheckpointError(
+            f"{stored.file.name}: {name} is said to be {stored.dtype} {stored.shape}, but has {stored.nbytes} bytes; "
+            "copy it again"
+        )
+    return dtype
 
 
 def _indexed(index: Path) -> dict[str, StoredTensor]:

@@ -1,12 +1,14 @@
 """Which engine samples: a sampler by its name, checked against the reference before anybody gets it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from dualsys.actor.action_expert import ActionExpert
 from dualsys.actor.experts import FlowExpert
+from dualsys.actor.head_config import HeadConfig
+from dualsys.actor.heads import Head, HeadSampler
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
@@ -25,11 +27,18 @@ class Parity:
     """The case that has it."""
 
 
-def build_sampler(expert: FlowExpert, backend: str) -> Sampler:
+def eager_sampler(expert: FlowExpert | Head) -> Sampler:
+    """The reference: PyTorch as it stands."""
+    if isinstance(expert.config, HeadConfig):
+        return HeadSampler(cast(Head, expert))
+    return EagerSampler(cast(FlowExpert, expert))
+
+
+def build_sampler(expert: FlowExpert | Head, backend: str) -> Sampler:
     """A sampler that was checked.
 
     Args:
-        expert: What to sample.
+        expert: What to sample; heads other than flow matching have `eager` alone.
         backend: `eager`; `packed` (a processor's own order of weights); `onnx`, `onnx-int8` (ONNX Runtime, one core;
             the extra `fast`); `compiled` (`torch.compile`).
 
@@ -38,6 +47,11 @@ def build_sampler(expert: FlowExpert, backend: str) -> Sampler:
             differ from eager's by more than its tolerance.
         ExtraMissing: ONNX Runtime is not installed.
     """
+    if isinstance(expert.config, HeadConfig):
+        if backend != "eager":
+            raise ConfigError(f"actor backend {backend!r} samples flow matching; a {type(expert).__name__} has eager")
+        return eager_sampler(expert)
+    expert = cast(FlowExpert, expert)
     sampler = _make(expert, backend)
     gpu = backend == "compiled" and expert.device.type == "cuda"
     require_parity(sampler, expert, backend, tolerance=TOLERANCES["compiled on a GPU" if gpu else backend])

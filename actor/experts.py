@@ -10,28 +10,36 @@ A field is taken apart by what each part depends on, so that nothing is computed
 Shape legend: B batch, A action rows, U actions, X states, K tokens of a subgoal, E all that a flow time does.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.dit_config import DiTConfig
+from dualsys.actor.head_config import (
+    ActConfig,
+    AnyHeadConfig,
+    DiffusionConfig,
+    HeadConfig,
+    RegressionConfig,
+    TokensConfig,
+)
 from dualsys.actor.joint_config import JointExpertConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch, unknown_name
 
-if TYPE_CHECKING:
-    from dualsys.actor.action_expert import ActionExpert
-    from dualsys.actor.dit_expert import DiTExpert
-    from dualsys.actor.joint_expert import JointExpert
+FlowConfig: TypeAlias = FlowActorConfig | JointExpertConfig | DiTConfig
+ExpertConfig: TypeAlias = FlowConfig | AnyHeadConfig
 
-ExpertConfig: TypeAlias = FlowActorConfig | JointExpertConfig | DiTConfig
-
-CONFIGS: dict[str, type[FlowActorConfig] | type[JointExpertConfig] | type[DiTConfig]] = {
+CONFIGS: dict[str, type[ExpertConfig]] = {
     "flow": FlowActorConfig,
     "joint": JointExpertConfig,
     "dit": DiTConfig,
+    "regression": RegressionConfig,
+    "diffusion": DiffusionConfig,
+    "act": ActConfig,
+    "tokens": TokensConfig,
 }
 """By the name that a checkpoint and the registry know them under."""
 
@@ -86,7 +94,7 @@ class FlowExpert(Protocol):
         ...
 
 
-def config_of(name: str) -> type[FlowActorConfig] | type[JointExpertConfig] | type[DiTConfig]:
+def config_of(name: str) -> type[ExpertConfig]:
     """Class of an expert's configuration. Raises `CheckpointError` for an unknown name."""
     if name not in CONFIGS:
         raise CheckpointError(unknown_name("action expert", name, CONFIGS))
@@ -98,10 +106,17 @@ def name_of(config: ExpertConfig) -> str:
     return next(name for name, kind in CONFIGS.items() if isinstance(config, kind))
 
 
-def build_expert(
-    config: ExpertConfig, *, embodiment: EmbodimentSpec, subgoal_spec: SubgoalSpec
-) -> "ActionExpert | JointExpert | DiTExpert":
-    """With fresh weights. Raises `SpecMismatch` where robot or subgoals don't fit the configuration."""
+def build_expert(config: ExpertConfig, *, embodiment: EmbodimentSpec, subgoal_spec: SubgoalSpec) -> nn.Module:
+    """A `FlowExpert` or a `Head`, with fresh weights.
+
+    Raises:
+        SpecMismatch: robot or subgoals don't fit the configuration.
+    """
+    if isinstance(config, HeadConfig):
+        from dualsys.actor.head_building import build_head
+
+        _require_tokens(subgoal_spec)
+        return build_head(config, embodiment=embodiment, subgoal_spec=subgoal_spec)
     if isinstance(config, JointExpertConfig):
         from dualsys.actor.joint_expert import JointExpert
 
@@ -125,8 +140,7 @@ def build_expert(
         return DiTExpert(config)
     from dualsys.actor.action_expert import ActionExpert
 
-    if subgoal_spec.dim == 0:
-        raise SpecMismatch(f"the expert reads tokens, subgoals carry none: {subgoal_spec!r}")
+    _require_tokens(subgoal_spec)
     return ActionExpert(
         config,
         num_actions=embodiment.num_actions,
@@ -134,6 +148,11 @@ def build_expert(
         num_subgoal_tokens=subgoal_spec.num_tokens,
         subgoal_dim=subgoal_spec.dim,
     )
+
+
+def _require_tokens(subgoal_spec: SubgoalSpec) -> None:
+    if subgoal_spec.dim == 0:
+        raise SpecMismatch(f"the expert reads tokens, subgoals carry none: {subgoal_spec!r}")
 
 
 def _require_room(config: JointExpertConfig | DiTConfig, embodiment: EmbodimentSpec) -> None:

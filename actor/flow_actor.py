@@ -1,4 +1,4 @@
-"""`FlowActor`: the actor protocol over an action expert."""
+"""`FlowActor`: the actor protocol over a flow-matching expert, or over another head (`heads.py`) for comparison."""
 
 import logging
 from dataclasses import replace
@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dualsys.actor.backends import build_sampler
+from dualsys.actor.backends import build_sampler, eager_sampler
 from dualsys.actor.experts import ExpertConfig, FlowExpert, build_expert, config_of, name_of
 from dualsys.actor.guidance import Now, Running, sample_guided
+from dualsys.actor.head_config import HeadConfig
+from dualsys.actor.heads import Head
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler, SubgoalCache, on_device
 from dualsys.actor.smoothing import smoothing_matrix
@@ -29,11 +31,11 @@ WEIGHTS = "actor.safetensors"
 
 
 class FlowActor:
-    """Samples chunks from a flow-matching expert. Same seed, state and subgoal give the same chunk to the bit."""
+    """Samples chunks from an expert. Same seed, state and subgoal give the same chunk to the bit."""
 
     def __init__(
         self,
-        expert: FlowExpert,
+        expert: FlowExpert | Head,
         *,
         embodiment: EmbodimentSpec,
         subgoal_spec: SubgoalSpec,
@@ -42,16 +44,16 @@ class FlowActor:
     ) -> None:
         cast(nn.Module, expert).eval()
         self.expert: Any = expert
-        """A `FlowExpert`; training calls it as its own class wants to be called."""
+        """A `FlowExpert` or a `Head`; training calls it as its own class wants to be called."""
         self.config: Any = expert.config
         self.statistics = statistics
         self._embodiment = embodiment
         self._subgoal_spec = subgoal_spec
         self._arrays = SubgoalArrays(subgoal_spec)
-        self._sampler: Sampler = EagerSampler(self.expert) if sampler is None else sampler
+        self._eager: Sampler = eager_sampler(self.expert)
+        self._sampler: Sampler = self._eager if sampler is None else sampler
         self._memories = SubgoalCache(self._sampler.remember)
-        self._eager = EagerSampler(self.expert)
-        is_eager = isinstance(self._sampler, EagerSampler)
+        is_eager = isinstance(self._sampler, type(self._eager))
         self._guided_memories = self._memories if is_eager else SubgoalCache(self._eager.remember)
         self._guides = False
         """Whether any chunk was guided yet: then most will be."""
@@ -74,7 +76,8 @@ class FlowActor:
                 f"embodiment {embodiment.name!r} has {embodiment.num_states} and {embodiment.num_actions}"
             )
         expert = build_expert(config, embodiment=embodiment, subgoal_spec=subgoal_spec)
-        return cls(expert.to(model_device()), embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
+        placed: Any = expert.to(model_device())
+        return cls(placed, embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -98,7 +101,7 @@ class FlowActor:
     def with_expert(self, expert: nn.Module) -> Self:
         """The same actor over other weights of the same architecture."""
         return type(self)(
-            cast(FlowExpert, expert),
+            cast(FlowExpert | Head, expert),
             embodiment=self._embodiment,
             subgoal_spec=self._subgoal_spec,
             statistics=self.statistics,
@@ -148,7 +151,9 @@ class FlowActor:
 
     @property
     def guidances(self) -> frozenset[Guidance]:
-        """Ways in which it continues the rows of a `prefix`."""
+        """Ways in which it continues the rows of a `prefix`; most change a flow while it is integrated."""
+        if isinstance(self.config, HeadConfig):
+            return frozenset({"roll-forward"})
         learned: frozenset[Guidance] = frozenset({"trained-prefix"} if self.config.max_prefix else ())
         return learned | {"identity", "jacobian", "freeze-and-ramp", "roll-forward"}
 

@@ -67,8 +67,11 @@ def velocity_target(noise: Tensor, data: Tensor) -> Tensor:
 def flow_loss(velocity: Tensor, noise: Tensor, data: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared error to the target velocity. `mask` (broadcastable, 1 = counts) leaves padding out of the mean."""
     error = (velocity - velocity_target(noise, data)).square()
-    if mask is None:
-        return error.mean()
+    return error.mean() if mask is None else masked_mean(error, mask)
+
+
+def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
+    """Mean where `mask` (broadcastable, 1 = counts) says so; 0 where it says so nowhere."""
     weight = mask.to(error.dtype).expand_as(error)
     return (error * weight).sum() / weight.sum().clamp(min=1.0)
 

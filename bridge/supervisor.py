@@ -24,6 +24,7 @@ from dualsys.bridge.reporter import Reporter, Status
 from dualsys.bridge.system import SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_ring import TapeRing
+from dualsys.bridge.tick_log import overtime_s
 from dualsys.bridge.tick_process import REPORT
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
@@ -34,7 +35,6 @@ _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.05
 _STOP_TICK_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
-_TICK_OVERTIME_S = 60.0
 _CHILDREN: Final = ("actor", "camera")
 """Whose hangs and restarts are the supervisor's own business."""
 
@@ -172,7 +172,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Look after all until the tick ends by itself."""
         tick = self._children["tick"]
-        limit_s = monotonic() + self._config.seconds + _TICK_OVERTIME_S
+        began_s, seconds = monotonic(), self._config.seconds
         while tick.exit_status is None:
             self._look_after_all()
             self._look_for_hangs()
@@ -182,9 +182,9 @@ class Supervisor:
             self._progress("running", [])
             if self._is_over():
                 tick.stop(within_s=_STOP_TICK_WITHIN_S)
-            elif monotonic() > limit_s:
-                self._note("fault", part="tick", detail=f"{_TICK_OVERTIME_S:.0f} s over its time")
-                raise BridgeError(f"the tick is {_TICK_OVERTIME_S:.0f} s over its time; it said:\n{tick.tail()}")
+            elif (over_s := monotonic() - began_s - seconds) > overtime_s(seconds, self._status("tick")):
+                self._note("fault", part="tick", detail=f"{over_s:.0f} s over its time")
+                raise BridgeError(f"the tick is {over_s:.0f} s over its time; it said:\n{tick.tail()}")
             sleep(_POLL_S)
 
     def _look_after_all(self) -> None:

@@ -1,6 +1,6 @@
 """The tick's part of the run log: its commands and what happened between them, written when it is over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
 from pathlib import Path
@@ -11,6 +11,7 @@ from dualsys.recorder import CommandRecorder
 from dualsys.telemetry import RunLog
 
 COMMANDS = "commands.jsonl"
+_OVERTIME_S = 60.0
 _ENDS = ("episode_end", "end")
 
 
@@ -21,6 +22,11 @@ class LogEvent:
     stamp_s: float
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
+
+
+def overtime_s(seconds: float, tick: Mapping[str, Any]) -> float:
+    """How long a tick of so many seconds may take beyond them: one that has ended writes its log, as long as it ran."""
+    return _OVERTIME_S + (seconds if tick.get("ended") else 0.0)
 
 
 def write_tick_log(folder: Path, commands: CommandRecorder, events: list[LogEvent]) -> None:

@@ -13,12 +13,14 @@ from transformers import PreTrainedTokenizerBase
 
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.head_config import HeadConfig
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
 from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections, split_dataset
+from dualsys.app.training.head_choice import head_config
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
@@ -245,9 +247,13 @@ def build_actor(
     )
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
+        if config.head != "flow" or isinstance(shape, HeadConfig):
+            raise ConfigError("--max-prefix: only flow matching learns to continue rows; leave it out, or --head")
         if config.max_prefix >= shape.horizon:
             raise ConfigError(f"--max-prefix {config.max_prefix} leaves no row of a chunk of {shape.horizon} to sample")
         shape = FlowActorConfig.model_validate(shape.model_dump() | {"max_prefix": config.max_prefix})
+    if known is None:
+        shape = head_config(config.head, shape, statistics.action, data, rows)
     assert data.embodiment is not None  # `build_learner` has looked
     robot = data.embodiment if known is None else known.embodiment  # whose order of cameras it has
     eyes = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())

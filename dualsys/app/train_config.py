@@ -8,6 +8,7 @@ from typing import Any, Literal
 from dualsys.actor.config import FlowActorConfig
 from dualsys.errors import ConfigError
 
+HeadName = Literal["flow", "regression", "diffusion", "unet", "act", "bins", "fast"]
 PATCH_PX = 12
 """Of the small backbones: what a token sees."""
 
@@ -76,6 +77,9 @@ class TrainConfig:
     """Width of a subgoal's tokens."""
     actor: FlowActorConfig = field(default_factory=FlowActorConfig)
     """Shape of the action expert."""
+    head: HeadName = "flow"
+    """How the actor makes rows: flow matching, or another of that shape, for comparison: all at once (`regression`),
+    denoised (`diffusion`, `unet`), ACT's autoencoder (`act`), or word for word (`bins`, `fast`)."""
     normalization: Literal["mean-std", "min-max", "quantiles", "identity"] = "mean-std"
     """How states and actions are brought to the range that the actor works in (docs/embodiments.md)."""
     max_prefix: int | None = None
@@ -170,7 +174,7 @@ class TrainConfig:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         usual = {field.name: field.default for field in fields(self)} | {"actor": FlowActorConfig()}
         names = ["backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
-        names += ["actor", "normalization"] if self.init_parts == "both" else []
+        names += ["actor", "head", "normalization"] if self.init_parts == "both" else []
         for name in names:
             if given[name] != usual[name]:
                 option = f"--{name.replace('_', '-')}"

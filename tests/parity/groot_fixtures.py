@@ -42,14 +42,21 @@ class Fixture(NamedTuple):
         return Features(tokens, self.given["attention_mask"].bool(), self.given["input_ids"] == image_token)
 
 
-@cache
 def load(version: Version) -> Fixture:
-    base = HERE / "fixtures" / f"lerobot_groot_{version}"
+    return load_named(f"lerobot_groot_{version}", HERE / "fixtures")
+
+
+@cache
+def load_named(name: str, folder: Path) -> Fixture:
+    """A fixture of either version in any folder."""
+    base = folder / name
+    config = json.loads(Path(f"{base}.json").read_text())
+    version: Version = config["policy"].removeprefix("groot_")
     io = load_file(f"{base}.io.safetensors")
     planner, actor = split_groot(load_file(f"{base}.weights.safetensors"), version)
     return Fixture(
         version=version,
-        config=json.loads(Path(f"{base}.json").read_text()),
+        config=config,
         given={name[3:]: value for name, value in io.items() if name.startswith("in.")},
         out={name[4:]: value for name, value in io.items() if name.startswith("out.")},
         planner_weights=planner,

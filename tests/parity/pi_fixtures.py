@@ -57,11 +57,11 @@ class Fixture(NamedTuple):
 
 
 @cache
-def load(name: str) -> Fixture:
-    config = json.loads((FOLDER / f"{name}.json").read_text())
-    io = load_file(FOLDER / f"{name}.io.safetensors")
-    weights = load_file(FOLDER / f"{name}.weights.safetensors")
-    other = FOLDER / f"{name.replace('lerobot', 'openpi')}.out.safetensors"
+def load(name: str, folder: Path = FOLDER) -> Fixture:
+    config = json.loads((folder / f"{name}.json").read_text())
+    io = load_file(folder / f"{name}.io.safetensors")
+    weights = load_file(folder / f"{name}.weights.safetensors")
+    other = folder / f"{name.replace('lerobot', 'openpi')}.out.safetensors"
     split = split_smolvla if config["policy"] == "smolvla" else split_pi
     planner, actor = split(weights)
     return Fixture(

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.dit_expert import Begun, DiTExpert, Features, masked_flow_loss, sampling_buckets
-from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
-from dualsys.actor.guidance import Running, released, seeded
+from dualsys.actor.dit_expert import DiTExpert, Features
 from dualsys.actor.sampling import EagerSampler, Moment
 from dualsys.app.importing.layouts.groot import Version, split_groot
 from dualsys.app.importing.layouts.groot_published import EAGLE_BLOCK2A, groot_planner_config
@@ -31,6 +29,7 @@ from tests.parity.groot_fixtures import (
     published,
     published_n1_6,
 )
+from tests.parity.groot_outputs import continued, losses, sample
 
 
 @pytest.fixture(params=VERSIONS)
@@ -40,24 +39,6 @@ def fixture(request: pytest.FixtureRequest) -> Fixture:
 
 def assert_near(found: Tensor, expected: Tensor, bound: float = BOUND) -> None:
     torch.testing.assert_close(found, expected, atol=bound, rtol=0.0)
-
-
-def field(model: DiTExpert, fixture: Fixture, features: Features) -> VelocityField:
-    """As sampling takes the expert apart."""
-    robot = fixture.given["embodiment_id"]
-    begun = Begun(model.keep(features), model.state_token(fixture.given["state"].flatten(1), robot))
-    buckets = iter([torch.full_like(robot, bucket) for bucket in sampling_buckets(model.config)])
-
-    def velocity(x_BAU: Tensor, t_B: Tensor) -> Tensor:
-        del t_B
-        bucket = next(buckets)
-        return model.velocity(x_BAU, bucket, model.transformer.modulations(bucket), begun, robot)
-
-    return velocity
-
-
-def sample(model: DiTExpert, fixture: Fixture, features: Features) -> Tensor:
-    return integrate(field(model, fixture, features), fixture.given["noise"], model.config.num_inference_steps)
 
 
 @torch.no_grad()
@@ -79,11 +60,7 @@ def test_features_and_state_are_processed_as_the_peers(fixture: Fixture) -> None
 
 @torch.no_grad()
 def test_the_loss_is_the_peers(fixture: Fixture) -> None:
-    given = fixture.given
-    x = interpolate(given["noise"], given["action"], given["t"])
-    state = given["state"].flatten(1)
-    velocity = expert(fixture)(x, given["t"], fixture.features, state, given["embodiment_id"])
-    loss, errors = masked_flow_loss(velocity, given["noise"], given["action"], given["action_mask"])
+    loss, errors = losses(expert(fixture), fixture, fixture.features)
     assert_near(loss[None], fixture.out["loss"].reshape(1))
     if "action_loss" in fixture.out:
         assert_near(errors, fixture.out["action_loss"])
@@ -103,13 +80,7 @@ def test_samples_are_the_peers_from_its_features_and_from_ours(fixture: Fixture)
 @torch.no_grad()
 def test_real_time_chunking_is_the_peers() -> None:
     fixture = load("n1_7")
-    options, model = fixture.config["rtc"], expert(fixture)
-    end, overlap = options["action_horizon"], options["rtc_overlap_steps"]
-    old = fixture.given["action"][:, end - overlap : end]
-    rows = torch.cat([old, old[:, -1:].expand(-1, model.config.horizon - overlap, -1)], dim=1)
-    running = Running(rows_BAU=rows, told=overlap, delay=options["rtc_frozen_steps"])
-    guided = released(field(model, fixture, fixture.features), running, rate=options["rtc_ramp_rate"])
-    found = integrate(guided, seeded(fixture.given["noise"], running), model.config.num_inference_steps)
+    found = continued(expert(fixture), fixture, fixture.features)
     assert_near(found, fixture.out["actions_rtc"])
 
 

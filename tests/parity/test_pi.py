@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.flow_matching import flow_loss, integrate, interpolate
-from dualsys.actor.joint_expert import Begun, JointExpert
-from dualsys.actor.layers import sinusoidal_embedding
-from dualsys.actor.sampling import time_conditions
+from dualsys.actor.flow_matching import flow_loss, interpolate
+from dualsys.actor.joint_expert import JointExpert
 from dualsys.app.importing.layouts.pi import installed_names, split_pi, version_of
 from dualsys.app.importing.layouts.pi_config import pi_actor_config, pi_planner_config
 from dualsys.app.importing.layouts.smolvla import split_smolvla
@@ -17,7 +15,7 @@ from dualsys.app.importing.layouts.smolvla_config import smolvla_actor_config, s
 from dualsys.app.importing.rules import require_fit
 from dualsys.errors import CheckpointError
 from dualsys.planner.prefix_config import StateConfig
-from dualsys.planner.prefix_network import Prefix, PrefixNetwork
+from dualsys.planner.prefix_network import PrefixNetwork
 from tests.parity.pi_fixtures import (
     BETWEEN_ENGINES,
     BOUND,
@@ -31,6 +29,7 @@ from tests.parity.pi_fixtures import (
     published,
     stacked,
 )
+from tests.parity.pi_outputs import loop, loss_of, sample, suffix, wave
 
 STATE = StateConfig(offset=(0.0,), scale=(1.0,), padded=32)
 
@@ -43,27 +42,6 @@ def close(ours: Tensor, theirs: Tensor, bound: float = BOUND) -> None:
 @pytest.fixture(params=NAMES, scope="module")
 def fixture(request: pytest.FixtureRequest) -> Fixture:
     return load(request.param)
-
-
-def loss_of(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
-    """Squared error of each element. The peers count time from data, so what they call `time` is `1 - t`."""
-    given = fixture.given
-    t64_B = 1.0 - given["time"].double()
-    x_BAU = interpolate(given["noise"], given["actions"], t64_B.float())
-    begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), given["state"])
-    error: Tensor = made.step(x_BAU, made.tell(t64_B), begun) - (given["actions"] - given["noise"])
-    return error.square()
-
-
-def sample(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
-    begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), fixture.given["state"])
-    return loop(made, begun, fixture.given["noise"])
-
-
-def loop(made: JointExpert, begun: Begun, noise: Tensor) -> Tensor:
-    """As samplers run it: what is made of the flow times is made before."""
-    told = iter(time_conditions(made))
-    return integrate(lambda x, _: made.step(x, next(told), begun), noise, made.config.num_inference_steps)
 
 
 def test_the_prefix_is_the_peers(fixture: Fixture) -> None:
@@ -109,17 +87,10 @@ def test_samples_are_the_peers(fixture: Fixture) -> None:
 
 @torch.no_grad()
 def test_rows_before_the_expert_are_the_peers(fixture: Fixture) -> None:
-    made, given = expert(fixture), fixture.given
-    rows = made.rows(given["noise"], made.tell(1.0 - given["time"].double()))
-    close(rows, fixture.out["suffix_embs"][:, -rows.shape[1] :])
-    if made.state_in is not None:
-        close(made.state_in(given["state"]), fixture.out["suffix_embs"][:, 0])
+    made = expert(fixture)
+    close(suffix(fixture, made), fixture.out["suffix_embs"])
     if "adarms_cond" in fixture.out:
-        config = made.config
-        wave = sinusoidal_embedding(
-            given["time"], config.width, min_period=config.min_period, max_period=config.max_period
-        )
-        close(made.condition(wave), fixture.out["adarms_cond"])
+        close(made.condition(wave(fixture, made)), fixture.out["adarms_cond"])
 
 
 @torch.no_grad()

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_actor import FlowActor
-from dualsys.actor.flow_matching import flow_loss, interpolate, sample_time
+from dualsys.actor.flow_matching import flow_loss, interpolate, masked_mean, sample_time
+from dualsys.actor.head_config import HeadConfig
+from dualsys.actor.heads import Draws
 from dualsys.app.training.adapters import Adapters
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
@@ -169,8 +171,13 @@ class Learner(nn.Module):
             image_BCHW=self._actor_pixels(batch),
             prefix_BA=given_NA,
         )
-        noisy_NAU = interpolate(noise_NAU, actions_NAU, time_N)
         is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
+        if isinstance(self.actor.config, HeadConfig):
+            level_N = share.of(torch.rand(count, generator=generator, device=where)).to(self.device)
+            with self._arithmetic():
+                loss_NAU = self.expert.loss(actions_NAU, condition, Draws(noise_NAU, level_N))
+            return share.part_of_mean(masked_mean(loss_NAU.float(), is_real_NA1), is_real_NA1.sum())
+        noisy_NAU = interpolate(noise_NAU, actions_NAU, time_N)
         if given_NA is not None:
             noisy_NAU = torch.where(given_NA[..., None], actions_NAU, noisy_NAU)
             is_real_NA1 = is_real_NA1 & ~given_NA[..., None]

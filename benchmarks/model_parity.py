@@ -1,0 +1,133 @@
+"""Do our modules give what their authors' code gives on the same weights?
+
+    python -m benchmarks.model_parity --fixtures tests/parity/fixtures
+
+Takes any folder of fixtures: NAME.json (sizes), NAME.weights.safetensors (in the peer's layout), NAME.io.safetensors
+(inputs and the peer's outputs). Every output that is kept there is made by ours in float32 with eager attention and
+compared: within 1e-5, and a tenth of that for each unit of a larger number, float32's own error there. SDPA is held to
+eager in the same way, within 1e-4. An output that ours doesn't make, or a fixture of unknown kind, fails too.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.model_parity_kinds import KINDS, kind_of
+from benchmarks.report import exit_unless, write_report
+
+BOUND, BETWEEN_ENGINES = 1e-5, 1e-4
+ENGINES = ("eager", "sdpa")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParityConfig:
+    """Compares with peers' outputs."""
+
+    fixtures: Path
+    """Folder of fixtures."""
+    json: Path | None = None
+    """File for the result instead of `benchmarks/results/model_parity.json`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One output, ours beside what it is held to."""
+
+    fixture: str
+    output: str
+    held_to: str
+    difference: float | None
+    """Largest absolute one; None: there is none of ours, or of another shape."""
+    largest: float
+    """Of what it is held to."""
+    bound: float
+    share: float | None
+    """Of what is allowed that the worst number uses; above 1 it is over."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is within the bound."""
+        return self.share is not None and self.share <= 1
+
+
+def main(config: ModelParityConfig) -> None:
+    """Compare, print, write, and end with status 1 where one is over."""
+    torch.manual_seed(0)
+    console = Console()
+    names = fixture_names(config.fixtures)
+    unknown = {name: kind for name in names if (kind := kind_of(name, config.fixtures)) not in KINDS}
+    rows = [row for name in names if name not in unknown for row in compare(name, config.fixtures)]
+    print_table(console, rows)
+    for name, kind in unknown.items():
+        console.print(f"{name}: kind {kind!r} is none of {', '.join(KINDS)}", markup=False)
+    verdict: dict[str, bool | None] = {
+        "there are fixtures": bool(rows),
+        "every fixture is of a known kind": not unknown,
+        "every output within 1e-5 of its peer's": all(row.holds for row in rows if row.bound == BOUND),
+        "SDPA within 1e-4 of eager": all(row.holds for row in rows if row.bound == BETWEEN_ENGINES),
+    }
+    figures = {"fixtures": len(names), "results": [asdict(row) for row in rows], "verdict": verdict}
+    console.print(str(write_report("model_parity", figures, config.json)))
+    exit_unless(verdict)
+
+
+def fixture_names(folder: Path) -> list[str]:
+    """Fixtures of a folder, by name."""
+    return sorted(path.stem for path in folder.glob("*.json") if (folder / f"{path.stem}.io.safetensors").is_file())
+
+
+def compare(name: str, folder: Path) -> Iterable[Comparison]:
+    """Every output of a fixture: with each peer's, and between our engines."""
+    fixture = KINDS[kind_of(name, folder)](name, folder)
+    eager, sdpa = (fixture.ours(engine) for engine in ENGINES)
+    for peer, expected in fixture.peers.items():
+        yield from _compared(name, peer, eager, expected, BOUND)
+    yield from _compared(name, "eager", sdpa, eager, BETWEEN_ENGINES)
+
+
+def _compared(
+    name: str, held_to: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor], bound: float
+) -> Iterable[Comparison]:
+    for output, told in sorted(expected.items()):
+        ours, theirs = found.get(output), told.double()
+        difference = None if ours is None or ours.shape != theirs.shape else (ours.double() - theirs).abs()
+        share = None if difference is None else float((difference / (bound + bound / 10 * theirs.abs())).max())
+        yield Comparison(
+            fixture=name,
+            output=output,
+            held_to=held_to,
+            difference=None if difference is None else float(difference.max()),
+            largest=float(theirs.abs().max()),
+            bound=bound,
+            # Where ours is no number there is nothing to compare.
+            share=share if share is not None and math.isfinite(share) else None,
+        )
+
+
+def print_table(console: Console, rows: Iterable[Comparison]) -> None:
+    """A table for each fixture, a line for each output."""
+    for name, some in groupby(rows, key=lambda row: row.fixture):
+        table = Table(
+            "output", "held to", "difference", "numbers up to", "of the bound", title=name, title_justify="left"
+        )
+        for row in some:
+            table.add_row(
+                row.output,
+                row.held_to,
+                "none to compare" if row.difference is None else f"{row.difference:.1e}",
+                f"{row.largest:.2g}",
+                f"{'-' if row.share is None else f'{row.share:.0%}'}{'' if row.holds else ' [bold red]OVER[/]'}",
+            )
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(ModelParityConfig, description=__doc__))

@@ -1,0 +1,74 @@
+"""What our modules give where a fixture of the pi family or SmolVLA holds a peer's output, under the peer's names."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dualsys.actor.flow_matching import integrate, interpolate
+from dualsys.actor.joint_expert import Begun, JointExpert
+from dualsys.actor.layers import sinusoidal_embedding
+from dualsys.actor.sampling import time_conditions
+from dualsys.planner.prefix_network import Prefix
+from tests.parity.pi_fixtures import Fixture, expert, network, prefix_inputs, stacked
+
+
+def outputs(fixture: Fixture, engine: str) -> dict[str, Tensor]:
+    """All of them, on an engine of attention; gradients are those of the mean loss."""
+    planner, made = network(fixture, engine), expert(fixture, engine)
+    embedded = planner.embed(*prefix_inputs(fixture))
+    prefix = planner.decode(embedded)
+    loss = loss_of(fixture, made, prefix)
+    torch.autograd.backward(loss.mean())
+    model: Any = planner.model
+    text = model.text_model if fixture.policy == "smolvla" else model.language_model
+    found = {
+        "prefix_embs": embedded.embedding_BSD,
+        "prefix_hidden": prefix.hidden_BSD,
+        "kv_keys": torch.stack(prefix.keys_LBNSH),
+        "kv_values": torch.stack(prefix.values_LBNSH),
+        "loss": loss,
+        "suffix_embs": suffix(fixture, made),
+        "actions": sample(fixture, made, prefix),
+        "grad_action_in_proj_weight": made.action_in.weight.grad,
+        "grad_vlm_q0": text.layers[0].self_attn.q_proj.weight.grad,
+    }
+    if made.config.time == "adaptive":
+        found["adarms_cond"] = made.condition(wave(fixture, made))
+    return {name: value.detach() for name, value in found.items() if value is not None}
+
+
+def suffix(fixture: Fixture, made: JointExpert) -> Tensor:
+    """Tokens before the expert, the state's included where it is the actor's."""
+    given = fixture.given
+    rows = made.rows(given["noise"], made.tell(1.0 - given["time"].double()))
+    return rows if made.state_in is None else torch.cat([made.state_in(given["state"])[:, None], rows], dim=1)
+
+
+def wave(fixture: Fixture, made: JointExpert) -> Tensor:
+    """Embedding of the fixture's flow times."""
+    config = made.config
+    return sinusoidal_embedding(
+        fixture.given["time"], config.width, min_period=config.min_period, max_period=config.max_period
+    )
+
+
+def loss_of(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
+    """Squared error of each element. The peers count time from data, so what they call `time` is `1 - t`."""
+    given = fixture.given
+    t64_B = 1.0 - given["time"].double()
+    x_BAU = interpolate(given["noise"], given["actions"], t64_B.float())
+    begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), given["state"])
+    error: Tensor = made.step(x_BAU, made.tell(t64_B), begun) - (given["actions"] - given["noise"])
+    return error.square()
+
+
+def sample(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
+    begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), fixture.given["state"])
+    return loop(made, begun, fixture.given["noise"])
+
+
+def loop(made: JointExpert, begun: Begun, noise: Tensor) -> Tensor:
+    """As samplers run it: what is made of the flow times is made before."""
+    told = iter(time_conditions(made))
+    return integrate(lambda x, _: made.step(x, next(told), begun), noise, made.config.num_inference_steps)

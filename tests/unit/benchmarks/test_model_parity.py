@@ -1,0 +1,62 @@
+"""The table of parity fails where a number is off, and where an output or a kind is not known."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks.model_parity import ModelParityConfig, main
+from tests.parity.pi_fixtures import HERE
+
+NAME = "lerobot_pi05"
+
+
+@pytest.fixture
+def fixtures(tmp_path: Path) -> Path:
+    """One fixture under another name, alone in its folder: what it is stands in its JSON alone."""
+    folder = tmp_path / "fixtures"
+    folder.mkdir()
+    for part in ("json", "io.safetensors", "weights.safetensors"):
+        shutil.copy(HERE / "fixtures" / f"{NAME}.{part}", folder / f"held_back.{part}")
+    return folder
+
+
+def failure(folder: Path) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(ModelParityConfig(fixtures=folder, json=folder.parent / "result.json"))
+    return str(end.value)
+
+
+def test_a_fixture_of_any_name_is_compared(fixtures: Path) -> None:
+    result = fixtures.parent / "result.json"
+    main(ModelParityConfig(fixtures=fixtures, json=result))
+    rows = json.loads(result.read_text())["results"]
+    expected = {
+        name.removeprefix("out.") for name in load_file(fixtures / "held_back.io.safetensors") if "out." in name
+    }
+    assert {row["output"] for row in rows if row["held_to"] == "lerobot"} == expected
+    assert all(row["share"] <= 1 for row in rows)
+
+
+def test_what_is_off_or_unknown_fails(fixtures: Path) -> None:
+    io_file = fixtures / "held_back.io.safetensors"
+    io = load_file(io_file)
+    off = io["out.actions"].clone()
+    off[0, 0, 0] += 2e-5
+    save_file(io | {"out.actions": off}, io_file)
+    assert failure(fixtures) == "failed: every output within 1e-5 of its peer's"
+    config = json.loads((fixtures / "held_back.json").read_text())
+    (fixtures / "held_back.json").write_text(json.dumps(config | {"policy": "another"}))
+    assert "every fixture is of a known kind" in failure(fixtures)
+
+
+def test_an_output_that_ours_does_not_make_fails(fixtures: Path) -> None:
+    io_file = fixtures / "held_back.io.safetensors"
+    io = load_file(io_file)
+    save_file(io | {"out.surprise": torch.zeros(1)}, io_file)
+    assert "every output within 1e-5" in failure(fixtures)
+    result = json.loads((fixtures.parent / "result.json").read_text())
+    assert [row["output"] for row in result["results"] if row["share"] is None] == ["surprise"]

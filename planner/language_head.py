@@ -106,7 +106,7 @@ class LanguageHead(nn.Module):
             ids.append(int(logits_V.argmax()))
             if ids[-1] == self._end:
                 break
-        return str(self.tokenizer.decode(ids[1:], skip_special_tokens=True)).strip()
+        return self._text(ids[1:])
 
     @torch.inference_mode()
     def progress(
@@ -124,6 +124,13 @@ class LanguageHead(nn.Module):
 
     def _read(self, reading: Reading) -> Tensor:
         return self.words.read(self.words_VE[reading.ids_BS], reading.kind_BS, reading.place_BS)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """Words of some ids. An added token has swallowed the space before it, and `decode` doesn't give it back."""
+        added = self.tokenizer.added_tokens_decoder
+        special = {self._begin, self._end, self._pad}
+        pieces = [f" {added[i].content}" if i in added else self.tokenizer.decode([i]) for i in ids if i not in special]
+        return " ".join("".join(map(str, pieces)).split())
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text.strip(), add_special_tokens=False) if text.strip() else []

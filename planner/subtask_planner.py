@@ -57,7 +57,14 @@ class SubtaskPlanner:
         """Steps of the present instruction so far, in order."""
         self.late_words = 0
         """Words dropped because they took longer than `SubtaskConfig.max_seconds`."""
-        self._forget("")
+        self._instruction = ""
+        self._is_last = False
+        self._since_s: float | None = None
+        """Stamp of the first observation that was planned with the step's words."""
+        self._sure_in_a_row = 0
+        self._progress = 0.0
+        self._thought: _Thought | None = None
+        self._before: _Thought | None = None
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -153,10 +160,8 @@ class SubtaskPlanner:
         self._instruction = instruction
         self.steps_said = []
         self._is_last = False
-        self._since_s: float | None = None
-        self._sure_in_a_row, self._progress = 0, 0.0
-        self._thought: _Thought | None = None
-        self._before: _Thought | None = None
+        self._since_s, self._sure_in_a_row, self._progress = None, 0, 0.0
+        self._thought = self._before = None
 
 
 def fresh_head(config: SubtaskConfig, planner: VLMPlanner) -> LanguageHead:

@@ -14,6 +14,7 @@ from dualsys.messages import FloatArray, Observation, TokenArray
 from dualsys.planner.language_head import LanguageHead
 from dualsys.planner.subtask_config import SubtaskConfig
 from dualsys.planner.subtask_planner import HEAD_CONFIG, HEAD_WEIGHTS, SubtaskPlanner, config_for, save_head
+from dualsys.planner.tokenization import extended_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
 from dualsys.testing import check_planner
 from tests.unit.planner.saved import saved
@@ -94,6 +95,14 @@ def test_words_are_bounded_in_number_and_in_time(planner: VLMPlanner) -> None:
     assert said is not None
     assert len(planner.tokenizer.encode(said, add_special_tokens=False)) <= 6
     assert head_for(planner, max_seconds=1e-9).next_step(LONG, "") is None
+
+
+def test_words_come_back_from_their_tokens(planner: VLMPlanner) -> None:
+    """Of words that a tokenizer learned later, too: such a token swallows the space before it."""
+    head = head_for(planner)
+    head.tokenizer = extended_tokenizer(planner.tokenizer, ["pick up the crate"])
+    for text in (*STEPS, "pick up the red crate"):
+        assert head._text(head._ids(text)) == text
 
 
 class Script(LanguageHead):

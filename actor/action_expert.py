@@ -33,6 +33,8 @@ class Condition(NamedTuple):
     """In [-1, 1]; only for experts with fast vision."""
     prefix_BA: Tensor | None = None
     """True where a row is given and free of noise; only for experts that have learned it."""
+    robot_B: Tensor | None = None
+    """Number of the robot each sample is of; only for experts of several."""
 
 
 class Memory(NamedTuple):
@@ -116,12 +118,8 @@ class ActionExpert(nn.Module):
         Sampling takes it apart by what each part depends on: `remember` once for a subgoal, `look`, `state_token` and
         `age_condition` once for a chunk, then `velocity` in each flow step.
         """
-        context_BSD, mask_BS = self._context(condition)
-        condition_BD = self.time_condition(t_B) + self.age_condition(condition.age_B, condition.mask_BK.any(dim=-1))
-        tokens_BTD = self._tokens(x_BAU, self.state_token(condition.state_BX), condition.prefix_BA)
-        for block in self.blocks:
-            tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
-        out: Tensor = self.action_out(self.norm_out(tokens_BTD, condition_BD)[:, 1:])
+        tokens_BTD = self._tokens(self.action_in(x_BAU), self.state_token(condition.state_BX), condition.prefix_BA)
+        out: Tensor = self.action_out(self._through(tokens_BTD, t_B, condition))
         return out
 
     def remember(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> Memory:
@@ -198,7 +196,7 @@ class ActionExpert(nn.Module):
         prefix_BA: Tensor | None = None,
     ) -> Tensor:
         """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
-        tokens_BTD = self._tokens(x_BAU, state_B1D, prefix_BA)
+        tokens_BTD = self._tokens(self.action_in(x_BAU), state_B1D, prefix_BA)
         kept = iter(zip(memory.keys_LBNKH, memory.values_LBNKH, strict=True))
         for block in self._blocks():
             tokens_BTD = block.advance(tokens_BTD, condition_BD, next(kept) if block.cross else None, memory.mask_BK)
@@ -208,8 +206,16 @@ class ActionExpert(nn.Module):
     def _blocks(self) -> list[Block]:
         return [cast(Block, block) for block in self.blocks]
 
-    def _tokens(self, x_BAU: Tensor, state_B1D: Tensor, prefix_BA: Tensor | None = None) -> Tensor:
-        rows_BAD: Tensor = self.action_in(x_BAU)
+    def _through(self, tokens_BTD: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
+        """Rows `(B, A, D)` after all blocks, of tokens as `_tokens` puts them together."""
+        context_BSD, mask_BS = self._context(condition)
+        condition_BD = self.time_condition(t_B) + self.age_condition(condition.age_B, condition.mask_BK.any(dim=-1))
+        for block in self.blocks:
+            tokens_BTD = block(tokens_BTD, condition_BD, context_BSD, mask_BS)
+        rows_BAD: Tensor = self.norm_out(tokens_BTD, condition_BD)[:, 1:]
+        return rows_BAD
+
+    def _tokens(self, rows_BAD: Tensor, state_B1D: Tensor, prefix_BA: Tensor | None = None) -> Tensor:
         if prefix_BA is not None:
             if self.prefix_mark is None:
                 raise ValueError("this expert has not learned to continue a prefix")

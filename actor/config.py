@@ -46,6 +46,9 @@ class FlowActorConfig(BaseModel):
     """Rows of a running motion that it has learned to continue, at most (`trained-prefix`); 0: none."""
     vision: FastVisionConfig | None = None
     """Optional fast vision; None: proprioception and subgoal only."""
+    robots: tuple[tuple[str, int, int], ...] = ()
+    """Name, states and actions of each robot, where one expert is of several (`actor/many_robots.py`); training on data
+    of several writes it. None: of one."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -56,4 +59,7 @@ class FlowActorConfig(BaseModel):
         window = self.smoothing_window
         if window and (window % 2 == 0 or not 2 < window <= self.horizon):
             raise ValueError(f"smoothing_window must be 0 or odd from 3 to the horizon {self.horizon}, got {window}")
+        names = [name for name, _, _ in self.robots]
+        if len(set(names)) != len(names) or any(min(sizes) < 1 for _, *sizes in self.robots):
+            raise ValueError(f"robots must have names of their own, states and actions; got {self.robots}")
         return self

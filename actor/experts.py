@@ -140,6 +140,8 @@ def build_expert(config: ExpertConfig, *, embodiment: EmbodimentSpec, subgoal_sp
         return DiTExpert(config)
     from dualsys.actor.action_expert import ActionExpert
 
+    if config.robots:
+        raise SpecMismatch(f"the expert is of {len(config.robots)} robots, not of one; build a ManyRobotActor")
     _require_tokens(subgoal_spec)
     return ActionExpert(
         config,

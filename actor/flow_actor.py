@@ -83,8 +83,13 @@ class FlowActor:
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
         manifest = checkpoint.manifest
+        config = checkpoint.parse(config_of(manifest.actor.name), manifest.actor.config, where="actor.config")
+        if manifest.robots:
+            from dualsys.actor.many_robots_actor import ManyRobotActor
+
+            return cast(Self, ManyRobotActor.from_checkpoint(checkpoint).for_robot(manifest.embodiment.name))
         actor = cls.build(
-            checkpoint.parse(config_of(manifest.actor.name), manifest.actor.config, where="actor.config"),
+            config,
             embodiment=manifest.embodiment,
             subgoal_spec=manifest.subgoal,
             statistics=checkpoint.parse(ControllerStatistics, checkpoint.read_text(STATISTICS), where=STATISTICS),

@@ -13,7 +13,7 @@ statistics are made; what an importer brings is taken as it is.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,49 @@ class ControllerStatistics(BaseModel):
 
     state: Statistics
     action: Statistics
+
+    def normalized(self, states_NX: FloatArray, actions_NAU: FloatArray) -> "Normalized":
+        """A training batch in the range that models like."""
+        return Normalized(
+            self.state.normalize(states_NX).astype(np.float32), self.action.normalize(actions_NAU).astype(np.float32)
+        )
+
+
+class StatisticsByRobot(BaseModel):
+    """What a checkpoint of several robots keeps as `statistics.json`: each robot's own, by name, in their order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    robots: dict[str, ControllerStatistics]
+
+    def normalized(
+        self, states_NX: FloatArray, actions_NAU: FloatArray, robot_N: npt.NDArray[np.int64]
+    ) -> "Normalized":
+        """A training batch of several robots, each scaled by its own; padded places are zero and don't count.
+
+        Args:
+            states_NX: Padded behind to the widest robot.
+            actions_NAU: The same.
+            robot_N: Number of the robot that each sample is of.
+        """
+        states, actions = np.zeros_like(states_NX, np.float32), np.zeros_like(actions_NAU, np.float32)
+        counts_NU = np.zeros((len(actions), actions.shape[-1]), dtype=bool)
+        for number, own in enumerate(self.robots.values()):
+            mine = robot_N == number
+            part = own.normalized(states_NX[mine, : own.state.width], actions_NAU[mine, :, : own.action.width])
+            states[mine, : own.state.width] = part.states_NX
+            actions[mine, :, : own.action.width] = part.actions_NAU
+            counts_NU[mine, : own.action.width] = True
+        return Normalized(states, actions, counts_NU)
+
+
+class Normalized(NamedTuple):
+    """States and rows of a training batch, scaled, float32."""
+
+    states_NX: npt.NDArray[np.float32]
+    actions_NAU: npt.NDArray[np.float32]
+    counts_NU: npt.NDArray[np.bool_] | None = None
+    """False where a row is padding; None: nowhere."""
 
 
 def _widened(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:

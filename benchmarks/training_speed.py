@@ -35,8 +35,9 @@ from benchmarks.report import write_report
 from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
-from dualsys.app.train import build_actor, rows_of, usual_camera
+from dualsys.app.train import build_actor, usual_camera
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.actor_of_robots import rows_of
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.learner import Learner, LossWeights

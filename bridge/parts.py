@@ -66,7 +66,7 @@ def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSp
         ConfigError: it has no such backend, or the backend gives other rows than eager.
         ExtraMissing: what the backend needs is not installed.
     """
-    actor: Actor = _on_its_backend(_build(part, "actors"), part)
+    actor: Actor = _on_its_backend(_build(part, "actors", robot=embodiment.name), part)
     actor.embodiment.require_same(embodiment, ours=f"actor {part.name!r}", theirs="the robot")
     subgoal.require_same(actor.subgoal_spec, ours="the planner", theirs=f"actor {part.name!r}")
     return actor
@@ -77,12 +77,14 @@ def build_environment(part: PartConfig) -> Any:
     return _import(part.name)(**part.options)
 
 
-def _build(part: PartConfig, kind: Literal["planners", "actors"]) -> Any:
+def _build(part: PartConfig, kind: Literal["planners", "actors"], *, robot: str = "") -> Any:
+    """`robot`: which, where the checkpoint is of several; empty: its first."""
     if part.checkpoint is None:
         if not part.name:
             raise ConfigError(f"{kind}: neither a name nor a checkpoint is given; give --checkpoint or a name")
         return _call(_resolve(part.name, kind), part, kind)
     checkpoint = Checkpoint.open(part.checkpoint)
+    checkpoint = checkpoint.of_robot(robot) if robot else checkpoint
     entry = checkpoint.manifest.planner if kind == "planners" else checkpoint.manifest.actor
     target = _resolve(part.name or entry.name, kind)
     from_checkpoint = getattr(target, "from_checkpoint", None)

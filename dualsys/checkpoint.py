@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -60,6 +60,9 @@ class Manifest(BaseModel):
     kind: Literal["dualsys-controller"] = "dualsys-controller"
     name: str
     embodiment: EmbodimentSpec
+    """The robot; of several, the one that it is opened for, the first where none is asked for."""
+    robots: tuple[EmbodimentSpec, ...] = ()
+    """All of them, where it is of several."""
     subgoal: SubgoalSpec
     planner: ModuleEntry
     actor: ModuleEntry
@@ -90,8 +93,31 @@ class Checkpoint:
                 check_safetensors(folder / entry.weights)
         checkpoint = cls(folder=folder, manifest=manifest)
         if embodiment is not None:
+            checkpoint = checkpoint.of_robot(embodiment.name)
             checkpoint.require_for(embodiment)
         return checkpoint
+
+    @property
+    def robots(self) -> tuple[EmbodimentSpec, ...]:
+        """What it can drive, one or several."""
+        return self.manifest.robots or (self.manifest.embodiment,)
+
+    def of_robot(self, name: str) -> Self:
+        """The checkpoint for one of its robots; one of a single robot is given as it is.
+
+        Raises:
+            CheckpointError: it is of several, and this is none of them.
+        """
+        if not self.manifest.robots:
+            return self
+        chosen = [robot for robot in self.manifest.robots if robot.name == name]
+        if not chosen:
+            known = ", ".join(map(_told, self.manifest.robots))
+            raise CheckpointError(
+                f"checkpoint {self.folder.name!r} is of several robots, and {name!r} is none of them: {known}. Use a "
+                "checkpoint trained for it, or train one: dualsys train --help"
+            )
+        return replace(self, manifest=self.manifest.model_copy(update={"embodiment": chosen[0]}))
 
     def require_for(self, embodiment: EmbodimentSpec) -> None:
         """Raise `CheckpointError` where it is for another robot."""

@@ -40,6 +40,8 @@ class VLMPlannerConfig(BaseModel):
     """Read the hidden states after this many decoder layers and skip the rest; None: run all, read after the norm."""
     camera: str = "head"
     """Camera the planner looks through."""
+    other_cameras: tuple[str, ...] = ()
+    """What it looks through on robots that have no camera of that name: the first that there is."""
     max_text_tokens: int = Field(default=32, gt=0)
     """Instructions are cut at this many tokens."""
     cut: Literal["readout", "features", "prefix"] = "readout"

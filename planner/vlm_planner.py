@@ -151,8 +151,12 @@ class VLMPlanner:
         cut = cuts.features if self.config.cut == "features" else cuts.prefix
         return cut(self.network.backbone, pixels_BCHW, prompt, self._longest)
 
+    def _camera(self, observation: Observation) -> str:
+        eyes = (self.config.camera, *self.config.other_cameras)
+        return next((name for name in eyes if name in observation.images), self.config.camera)
+
     def _image(self, observation: Observation) -> ImageArray:
-        camera = self.config.camera
+        camera = self._camera(observation)
         if camera not in observation.images:
             raise InvalidObservation(
                 f"the planner looks through {camera!r}; the observation has {sorted(observation.images)}"
@@ -163,7 +167,7 @@ class VLMPlanner:
         return image
 
     def _subgoal(self, latents: cuts.Latents, row: int, observation: Observation) -> LatentSubgoal:
-        stamp_s = observation.image_stamps_s.get(self.config.camera, observation.stamp_s)
+        stamp_s = observation.image_stamps_s.get(self._camera(observation), observation.stamp_s)
         return LatentSubgoal(
             tokens=latents.tokens_BKC[row],
             mask=None if latents.mask_BK is None else latents.mask_BK[row],

@@ -153,7 +153,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         images="on-demand",
         phrasing=config.phrasing,
         randomization=config.randomization,
-        **eyes_for(task, Checkpoint.open(config.checkpoint).manifest.embodiment),
+        **eyes_for(task, *Checkpoint.open(config.checkpoint).robots),
     )
     controller = Controller.from_checkpoint(
         config.checkpoint,

@@ -100,7 +100,7 @@ def _environment_options(config: RunConfig) -> dict[str, Any]:
         "control_hz": config.control_hz,
         "images": "on-demand",
         "instruction": config.instruction,
-        **eyes_for(config.task, Checkpoint.open(config.checkpoint).manifest.embodiment),
+        **eyes_for(config.task, *Checkpoint.open(config.checkpoint).robots),
     }
 
 

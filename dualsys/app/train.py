@@ -14,16 +14,24 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.head_config import HeadConfig
-from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
+from dualsys.app.training.actor_of_robots import (
+    build_actor_of_robots,
+    other_cameras,
+    require_new_actor,
+    rows_of,
+    statistics_of,
+)
 from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
 from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections, split_dataset
 from dualsys.app.training.head_choice import head_config
 from dualsys.app.training.learner import Learner, LossWeights
+from dualsys.app.training.planner_camera import usual_camera as usual_camera
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.robot_datasets import open_data
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import Trainer
@@ -39,8 +47,6 @@ from dualsys.planner.tiny_architectures import TINY, tiny_architecture
 from dualsys.planner.tokenization import extended_tokenizer, train_tokenizer
 from dualsys.planner.vlm_planner import VLMPlanner
 
-USUAL_CAMERA = "head"
-
 
 def main(config: TrainConfig) -> int:
     """Train, save, plot. Returns the exit status."""
@@ -51,7 +57,7 @@ def main(config: TrainConfig) -> int:
     precision_on(model_device(), config.precision)
     # Opened before workers are: what is wrong with it is said here, and its videos are decoded once.
     with DecodingDisplay() as progress:
-        data = DemonstrationDataset.open(config.data, progress=progress)
+        data = open_data(config, progress)
     episodes = split_dataset(data, config.validation_fraction, config.seed)
     if not config.resume:
         folder.clear()
@@ -112,10 +118,16 @@ def build_learner(
     embodiment = data.embodiment
     if embodiment is None:
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
+    if data.robots:
+        require_new_actor(config)
     base = open_base(config, embodiment) if config.init else None
     words = sorted({data.instructions[episode] for episode in episodes})
     planner = build_planner(config, words, data, base, say)
-    actor = build_actor(config, planner, data, rows_of(data, episodes), base, say)
+    actor = (
+        build_actor_of_robots(config, planner, data, episodes)
+        if data.robots
+        else build_actor(config, planner, data, rows_of(data, episodes), base, say)
+    )
     weights = LossWeights(
         position=config.position_weight, subgoal_dropout=config.subgoal_dropout, image_noise=config.image_noise
     )
@@ -162,7 +174,8 @@ def build_planner(
         if config.train == "actor":
             return known
         tokenizer = extended_tokenizer(known.tokenizer, words)
-        grown = grown_config(known, tokenizer, schema_id).model_copy(update={"camera": camera})
+        eyes = {"camera": camera, "other_cameras": other_cameras(data, camera)}
+        grown = grown_config(known, tokenizer, schema_id).model_copy(update=eyes)
         planner = VLMPlanner.build(grown, tokenizer)
         say(f"planner of {base.manifest.name}: {carry_over_planner(planner, known)}")
         return planner
@@ -173,7 +186,8 @@ def build_planner(
         architecture=tiny_architecture(family, config.image_size) if fresh else None,
         image_size=config.image_size if fresh and takes_any_size(family) else None,
         exit_layer=config.exit_layer,
-        camera=config.camera or usual_camera(data.cameras, data.cameras_left_out),
+        camera=(camera := config.camera or usual_camera(data.cameras, data.cameras_left_out)),
+        other_cameras=other_cameras(data, camera),
         readout=ReadoutConfig(num_tokens=config.subgoal_tokens, dim=config.subgoal_dim),
         schema_id=schema_id,
     )
@@ -201,25 +215,6 @@ def camera_to_go_on_with(config: TrainConfig, known: str, cameras: Collection[st
     return known
 
 
-def usual_camera(cameras: Collection[str], left_out: Mapping[str, str], known: str = USUAL_CAMERA) -> str:
-    """Camera to look through where none is named: the one that is known already, the usual one, or the only one.
-
-    `left_out`: cameras that were recorded and are left out of joined datasets, with the reason. Raises `ConfigError`
-    where one of these would have been taken, and where it is anybody's guess.
-    """
-    for camera in (known, USUAL_CAMERA):
-        if camera in cameras:
-            return camera
-        if camera in left_out:
-            raise ConfigError(
-                f"camera {camera!r} is left out: {left_out[camera]}. Name another with --camera, of "
-                f"{', '.join(sorted(cameras))}, or leave that dataset out"
-            )
-    if len(cameras) != 1:
-        raise ConfigError(f"--data has the cameras {', '.join(sorted(cameras)) or 'none'}: name one with --camera")
-    return next(iter(cameras))
-
-
 def grown_config(known: VLMPlanner, tokenizer: PreTrainedTokenizerBase, schema_id: str) -> VLMPlannerConfig:
     """A planner's configuration with room for the words of a larger tokenizer."""
     architecture = copy.deepcopy(known.config.architecture)
@@ -241,10 +236,7 @@ def build_actor(
     that one's shape and statistics.
     """
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
-    statistics = ControllerStatistics(
-        state=Statistics.of(data.states[rows].astype(np.float64), config.normalization),
-        action=Statistics.of(data.actions[rows].astype(np.float64), config.normalization),
-    )
+    statistics = statistics_of(data.states[rows], data.actions[rows], config)
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
         if config.head != "flow" or isinstance(shape, HeadConfig):
@@ -266,12 +258,6 @@ def build_actor(
     if known is not None:
         say(f"actor of {config.init}: {carry_over(actor.expert, known.expert)}")
     return actor
-
-
-def rows_of(data: DemonstrationDataset, episodes: np.ndarray) -> np.ndarray:
-    """Row numbers of some episodes."""
-    spans = zip(data.episode_starts[episodes], data.episode_lengths[episodes], strict=True)
-    return np.concatenate([np.arange(start, start + length) for start, length in spans])
 
 
 def _digest(values: dict[str, Any]) -> str:

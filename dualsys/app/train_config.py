@@ -145,6 +145,8 @@ class TrainConfig:
                 "give each folder a positive one, or none"
             )
         self._check_names()
+        if self.actor.robots:
+            raise ConfigError("--actor.robots is written by a training on --data of several robots; leave it out")
         if self.init:
             self._refuse_what_is_the_base_s()
         elif self.init_parts != "both":

@@ -65,6 +65,11 @@ class DemonstrationDataset:
     """By name, why: cameras that not all folders have in the same size, such as `/data/old has none of that name`."""
     columns_left_out: Mapping[str, str]
     """The same of further columns."""
+    robots: tuple[EmbodimentSpec, ...] = ()
+    """Where it is of several robots, all of them; `embodiment` is then the first. States and actions are padded behind
+    to the widest."""
+    robot_of_episode: NDArray[np.int64] | None = None
+    """`(E,)` number of the robot; None where it is of one."""
 
     @classmethod
     def open(

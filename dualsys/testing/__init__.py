@@ -12,6 +12,8 @@ Needs numpy only; brings no test framework.
 from dualsys.errors import NotConforming as NotConforming
 from dualsys.testing.actors import check_actor as check_actor
 from dualsys.testing.environments import check_environment as check_environment
+from dualsys.testing.examples import ActorExample as ActorExample
+from dualsys.testing.examples import PlannerExample as PlannerExample
 from dualsys.testing.experts import check_expert as check_expert
 from dualsys.testing.fake_environment import ReachEnvironment as ReachEnvironment
 from dualsys.testing.fakes import IdealRobot as IdealRobot

@@ -1,5 +1,7 @@
 """Conformance of actors."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,31 @@ from dualsys.errors import NotConforming
 from dualsys.guidance import Guided
 from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Preparing
+from dualsys.testing.actor_mistakes import actor_mistake, check_mask
 from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+from dualsys.testing.examples import ActorExample
 
 
-def check_actor(actor: Any, *, instruction: str = "", seed: int = 0) -> None:
+def check_actor(
+    actor: Any,
+    *,
+    instruction: str = "",
+    seed: int = 0,
+    examples: Sequence[ActorExample] = (),
+    sample: Callable[[ActorExample], FloatArray] | None = None,
+    tolerance: float = 1e-3,
+) -> None:
     """Check that an actor keeps its protocol, on random observations and subgoals of its own specs.
 
     Args:
         actor: The actor; it is reset and run a few times.
         instruction: Words for the observations.
         seed: Of the observations, the subgoals and the actor.
+        examples: Recorded inputs with the rows that a known implementation gave; where they aren't met, the message
+            names the mistake if it is one of the usual ones (`dualsys.testing.actor_mistakes`).
+        sample: Gives an example's rows, where the actor must be told a peer's noise; None: it is reset with the
+            example's seed, and acts.
+        tolerance: How near the recorded ones must be, and as near again for each unit of a larger number.
 
     Raises:
         NotConforming: it does not; the message says what was expected.
@@ -40,8 +57,18 @@ def check_actor(actor: Any, *, instruction: str = "", seed: int = 0) -> None:
         _check_preparing(actor, cases, runs[0], name, seed)
     same = all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other rows after reset(seed={seed}) on the same input: not reproducible")
+    check_mask(actor, cases[0][0], name, seed)
     for guidance in sorted(actor.guidances) if isinstance(actor, Guided) else ():
         _check_guidance(actor, guidance, cases[0][0], cases[0][1], name)
+    for index, example in enumerate(examples):
+        mistake = actor_mistake(example, (sample or partial(_sampled, actor))(example), tolerance)
+        require(mistake is None, f"{name}.act() doesn't give the rows of example {index}: {mistake}")
+
+
+def _sampled(actor: Any, example: ActorExample) -> FloatArray:
+    actor.reset(seed=example.seed)
+    rows: FloatArray = actor.act(example.observation, example.subgoal, None).rows
+    return rows
 
 
 def _check_guidance(

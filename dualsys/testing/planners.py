@@ -1,5 +1,7 @@
 """Conformance of planners."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +12,34 @@ from dualsys.errors import NotConforming
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.protocols import BatchPlanner, Planner
 from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+from dualsys.testing.examples import PlannerExample
+from dualsys.testing.planner_mistakes import planner_mistake
 
 BATCH_RTOL, BATCH_ATOL = 1e-3, 1e-4
 """How far a batch's tokens may be from those of its observations alone, in float32."""
 
 
-def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str = "", seed: int = 0) -> None:
+def check_planner(
+    planner: Any,
+    embodiment: EmbodimentSpec,
+    *,
+    instruction: str = "",
+    other_instruction: str = "",
+    seed: int = 0,
+    examples: Sequence[PlannerExample] = (),
+    tolerance: float = 1e-3,
+) -> None:
     """Check that a planner keeps its protocol, on random observations of an embodiment.
 
     Args:
         planner: The planner; it is reset and run a few times.
         embodiment: Whose observations it is shown.
         instruction: Words it understands.
+        other_instruction: Others, shorter or longer: in a batch of both, one has padding, which must not show.
         seed: Of the observations and of the planner.
+        examples: Recorded inputs with what a known implementation gave; where it isn't met, the message names the
+            mistake if it is one of the usual ones (`dualsys.testing.planner_mistakes`).
+        tolerance: How near the recorded ones must be, and as near again for each unit of a larger number.
 
     Raises:
         NotConforming: it does not; the message says what was expected.
@@ -52,9 +69,14 @@ def check_planner(planner: Any, embodiment: EmbodimentSpec, *, instruction: str 
             require(_same(arrays, copies), f"{name}.plan() overwrote the arrays of an earlier subgoal")
         runs.append([copies for _, copies in run])
     if isinstance(planner, BatchPlanner):
-        _check_batch(planner, seen, spec, f"{name}.plan_batch()")
+        others = [replace(seen[0], instruction=other_instruction)] if other_instruction else []
+        _check_batch(planner, [*seen, *others], spec, f"{name}.plan_batch()")
     same = all(_same(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other subgoals after reset(seed={seed}) on the same observations: not reproducible")
+    for index, example in enumerate(examples):
+        planner.reset(seed=seed)
+        mistake = planner_mistake(planner, example, planner.plan(example.observation), tolerance)
+        require(mistake is None, f"{name}.plan() doesn't give the subgoal of example {index}: {mistake}")
 
 
 def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where: str) -> None:
@@ -69,7 +91,7 @@ def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where
             require(
                 ours.shape == expected.shape and np.allclose(ours, expected, rtol=BATCH_RTOL, atol=BATCH_ATOL),
                 f"{where} gave {_difference(ours, expected)} plan() gives for the same observation alone: it depends "
-                "on the others in the batch, or on the past",
+                "on the others in the batch (is padding masked everywhere?), or on the past",
             )
         require(
             subgoal.observation_stamp_s == alone.observation_stamp_s,

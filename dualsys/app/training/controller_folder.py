@@ -2,15 +2,19 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.many_robots_actor import ManyRobotActor
 from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
 from dualsys.files import written_or_said
 from dualsys.planner.vlm_planner import VLMPlanner
 
+AnyActor: TypeAlias = FlowActor | ManyRobotActor
+"""What is trained."""
 
-def save_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
+
+def save_controller(out: Path, name: str, planner: VLMPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
     """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open.
 
     Raises:
@@ -37,12 +41,13 @@ def _replace(out: Path, draft: Path) -> None:
     (draft / MANIFEST).replace(out / MANIFEST)
 
 
-def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: FlowActor, training: dict[str, Any]) -> None:
+def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
     blank = ModuleEntry(name="")
     manifest = Manifest(
         format=FORMAT,
         name=name,
         embodiment=actor.embodiment,
+        robots=actor.robots if isinstance(actor, ManyRobotActor) else (),
         subgoal=planner.subgoal_spec,
         planner=blank,
         actor=blank,

@@ -22,6 +22,8 @@ from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import flow_loss, interpolate, masked_mean, sample_time
 from dualsys.actor.head_config import HeadConfig
 from dualsys.actor.heads import Draws
+from dualsys.actor.many_robots_actor import ManyRobotActor
+from dualsys.actor.normalization import Normalized
 from dualsys.app.training.adapters import Adapters
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
@@ -63,7 +65,7 @@ class Learner(nn.Module):
     def __init__(
         self,
         planner: VLMPlanner,
-        actor: FlowActor,
+        actor: FlowActor | ManyRobotActor,
         weights: LossWeights,
         *,
         centre_m: Sequence[float],
@@ -79,7 +81,7 @@ class Learner(nn.Module):
         self.weights = weights
         self._adapters: tuple[Adapters, Adapters] | None = None
         self.network = planner.network
-        self.expert = actor.expert
+        self.expert: Any = actor.expert
         self.precision = torch.float32
         """Of both networks' arithmetic; bfloat16: autocast. Weights, helpers and losses stay in float32."""
         self.helpers_only_read = False
@@ -107,7 +109,7 @@ class Learner(nn.Module):
             Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
         )
 
-    def export(self) -> tuple[VLMPlanner, FlowActor]:
+    def export(self) -> tuple[VLMPlanner, FlowActor | ManyRobotActor]:
         """Planner and actor as they are to be saved: adapters merged."""
         if self._adapters is None:
             return self.planner, self.actor
@@ -151,9 +153,8 @@ class Learner(nn.Module):
 
     def _flow_loss(self, tokens_BKC: Tensor, batch: Batch, generator: torch.Generator, share: Share) -> Tensor:
         moments = batch.states.shape[1]
-        statistics = self.actor.statistics
-        actions_NAU = self._here(statistics.action.normalize(_flat(batch.actions)).astype(np.float32))
-        states_NX = self._here(statistics.state.normalize(_flat(batch.states)).astype(np.float32))
+        scaled, robot_N = self._scaled(batch)
+        actions_NAU, states_NX = self._here(scaled.actions_NAU), self._here(scaled.states_NX)
         subgoal_NKC = repeat(tokens_BKC, "b k c -> (b r) k c", r=moments)
         count = share.whole(actions_NAU.shape[0])
         where = generator.device
@@ -170,6 +171,7 @@ class Learner(nn.Module):
             age_B=self._here(batch.ages_s.reshape(-1)),
             image_BCHW=self._actor_pixels(batch),
             prefix_BA=given_NA,
+            robot_B=robot_N,
         )
         is_real_NA1 = self._here(rearrange(batch.is_real, "b r a -> (b r) a 1"))
         if isinstance(self.actor.config, HeadConfig):
@@ -181,10 +183,20 @@ class Learner(nn.Module):
         if given_NA is not None:
             noisy_NAU = torch.where(given_NA[..., None], actions_NAU, noisy_NAU)
             is_real_NA1 = is_real_NA1 & ~given_NA[..., None]
+        counts = is_real_NA1 if scaled.counts_NU is None else is_real_NA1 & self._here(scaled.counts_NU)[:, None]
         with self._arithmetic():
             velocity_NAU = self.expert(noisy_NAU, time_N, condition)
-        loss = flow_loss(velocity_NAU.float(), noise_NAU, actions_NAU, is_real_NA1)
-        return share.part_of_mean(loss, is_real_NA1.sum())
+        loss = flow_loss(velocity_NAU.float(), noise_NAU, actions_NAU, counts)
+        return share.part_of_mean(loss, counts.sum())
+
+    def _scaled(self, batch: Batch) -> tuple[Normalized, Tensor | None]:
+        """States and rows as the expert takes them, and of which robot each sample is; None where all are of one."""
+        states_NX, actions_NAU = _flat(batch.states), _flat(batch.actions)
+        if isinstance(self.actor, FlowActor):
+            return self.actor.statistics.normalized(states_NX, actions_NAU), None
+        assert batch.robots is not None  # whoever builds an actor of several robots has data of several
+        robot_N = np.repeat(batch.robots, batch.states.shape[1])
+        return self.actor.statistics.normalized(states_NX, actions_NAU, robot_N), self._here(robot_N)
 
     def _given(self, count: int, horizon: int, generator: torch.Generator, share: Share) -> Tensor | None:
         """Which rows a sample is given `(N, A)`: any number up to the most, so that any delay is known."""

@@ -48,6 +48,8 @@ class TrainingData:
     object_positions: NDArray[np.float32]
     """`(N, O, 3)` metres of every kind of object; NaN where absent, no kinds where the dataset does not tell."""
     dt_s: float
+    robot_of_episode: NDArray[np.int64] | None = None
+    """`(E,)` which robot an episode is of; None where all are of one."""
     actor_track: FrameTrack | None = None
     """What the actor's own camera saw; None for an actor without one."""
     subgoals: NDArray[np.float32] | None = None
@@ -75,6 +77,7 @@ class TrainingData:
             target_positions=targets.reshape(len(dataset), -1, 3),
             object_positions=dataset.extras.get(BLOCK_POSITIONS, unknown[:, :0]).reshape(len(dataset), -1, 3),
             dt_s=1.0 / dataset.fps,
+            robot_of_episode=dataset.robot_of_episode,
             actor_track=None if actor_camera is None else dataset.cameras[actor_camera],
         )
 
@@ -112,6 +115,8 @@ class Batch:
     """`(B, R, A)`: False where the episode has ended and the row repeats its last one."""
     ages_s: NDArray[np.float32]
     """`(B, R)`: age of the planner's view at the actor's moment."""
+    robots: NDArray[np.int64] | None = None
+    """`(B,)` number of the robot of each; None where all are of one."""
     actor_images: ImageArray | None = None
     """`(B, R, h, w, 3)` from the actor's own camera at its moments; None for an actor without one."""
     subgoals: NDArray[np.float32] | None = None
@@ -158,6 +163,7 @@ class BatchSampler:
             actions=self.data.actions[rows],
             is_real=is_real,
             ages_s=ages.astype(np.float32),
+            robots=None if self.data.robot_of_episode is None else self.data.robot_of_episode[chosen],
             actor_images=self.data.actor_frames_at(moment),
             subgoals=None if self.data.subgoals is None else self.data.subgoals[frames],
         )

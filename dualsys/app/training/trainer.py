@@ -78,7 +78,7 @@ class Trainer:
         config, robot = self.config, self.learner.actor.embodiment
         identity = config.decisive | {
             "precision": str(self.learner.precision).removeprefix("torch."),
-            "robot": f"{robot.name} {robot.fingerprint()}",
+            "robot": ", ".join(f"{each.name} {each.fingerprint()}" for each in data.robots or (robot,)),
             "rows of data": len(data),
         }
         if len(config.data) > 1:  # a state that doesn't say so kept its validation episodes from all folders together

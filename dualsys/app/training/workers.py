@@ -24,6 +24,7 @@ from dualsys.app.ctrl_c import watched
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.robot_datasets import open_data
 from dualsys.app.training.share import Share
 from dualsys.bridge.ray_cluster import start_ray
 from dualsys.data.reader import DemonstrationDataset
@@ -151,7 +152,7 @@ def _work(loop_config: dict[Any, Any]) -> DualsysError | None:
     try:
         work.learn(
             work.config,
-            share.together(partial(DemonstrationDataset.open, work.config.data)),
+            share.together(partial(open_data, work.config)),
             share=share,
             display=TrainingDisplay(steps=work.config.steps, quiet=True),
             # A state that was not there at first is of workers before these.

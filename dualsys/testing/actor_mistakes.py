@@ -1,0 +1,132 @@
+"""Which mistake an actor makes: what its mask leaves out must not count, and rows must be the recorded ones.
+
+mistake                          what it leaves
+flow time in the wrong direction rows on the other side of where sampling began
+statistics                       each joint right up to a scale and an offset
+joints in another order          the same columns, permuted
+rows in another order            the same rows, late or early by one, or reversed
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dualsys.messages import FloatArray, LatentSubgoal, Observation
+from dualsys.testing.conditions import require
+from dualsys.testing.examples import ActorExample, farthest, near
+
+LEAK = 1e-3
+"""What padding may change in a row, and as much again for each unit of a larger number: float32, not a leak."""
+_OPPOSITE = -0.5
+"""Cosine of two ways from the start below which one goes back."""
+
+
+def check_mask(actor: Any, observation: Observation, name: str, seed: int) -> None:
+    """Tokens that a subgoal's mask leaves out must change nothing. Raises `NotConforming`."""
+    spec = actor.subgoal_spec
+    if spec.num_tokens < 2:
+        return
+    rng = np.random.default_rng(seed)
+    counts = np.arange(spec.num_tokens) < (spec.num_tokens + 1) // 2
+    told = replace(spec.fake_subgoal(rng, stamp_s=observation.stamp_s - 0.1), mask=counts)
+    other = spec.fake_subgoal(rng, stamp_s=observation.stamp_s - 0.1)
+    rows = _rows(actor, observation, told, seed)
+    padded = _rows(actor, observation, _mixed(told, other, counts), seed)
+    if near(padded, rows, LEAK):
+        return
+    valid = _rows(actor, observation, _mixed(told, other, ~counts), seed)
+    changed = f"by up to {np.abs(padded - rows).max():.2g}"
+    if near(valid, rows, LEAK):
+        require(False, f"{name}.act() reads a subgoal's mask the wrong way round: True is for tokens that count")
+    require(
+        False,
+        f"{name}.act() reads tokens that the subgoal's mask leaves out: padding leaks into its actions, {changed}; "
+        "the mask is ignored somewhere",
+    )
+
+
+def actor_mistake(example: ActorExample, found: FloatArray, tolerance: float) -> str | None:
+    """What is wrong with rows, in words; None: they are near the recorded ones."""
+    expected = np.asarray(example.rows, dtype=np.float64)
+    if near(found, expected, tolerance):
+        return None
+    if found.shape != expected.shape:
+        return f"it gave rows {found.shape}, recorded are {expected.shape}"
+    told = [
+        _direction(example, found, expected),
+        _joints(found, expected, tolerance),
+        _order(found, expected, tolerance),
+        _statistics(found, expected, tolerance),
+    ]
+    return next((each for each in told if each is not None), None) or f"it gave {farthest(found, expected)}"
+
+
+def _mixed(kept: LatentSubgoal, other: LatentSubgoal, counts: np.ndarray) -> LatentSubgoal:
+    """`kept` where `counts`, else three times another's numbers."""
+    return replace(
+        kept,
+        tokens=np.where(counts[:, None], kept.tokens, 3 * other.tokens),
+        keys=None if kept.keys is None or other.keys is None else _along(counts, kept.keys, other.keys),
+        values=None if kept.values is None or other.values is None else _along(counts, kept.values, other.values),
+    )
+
+
+def _along(counts: np.ndarray, kept: np.ndarray, other: np.ndarray) -> np.ndarray:
+    mixed: np.ndarray = np.where(counts[:, None], kept, 3 * other)
+    return mixed
+
+
+def _rows(actor: Any, observation: Observation, subgoal: LatentSubgoal, seed: int) -> FloatArray:
+    actor.reset(seed=seed)
+    rows: FloatArray = np.array(actor.act(observation, subgoal, None).rows, dtype=np.float64)
+    return rows
+
+
+def _direction(example: ActorExample, found: FloatArray, expected: FloatArray) -> str | None:
+    if example.start is None:
+        return None
+    ours, theirs = found - example.start, expected - example.start
+    sizes = float(np.linalg.norm(ours) * np.linalg.norm(theirs))
+    cosine = float((ours * theirs).sum()) / sizes if sizes else 0.0
+    if cosine > _OPPOSITE:
+        return None
+    return (
+        f"its rows lie on the other side of where sampling began (cosine {cosine:.2f} of the two ways): flow time runs "
+        "in the wrong direction, or the velocity has the wrong sign (openpi counts from data at 0 to noise at 1, GR00T "
+        "the other way)"
+    )
+
+
+def _joints(found: FloatArray, expected: FloatArray, tolerance: float) -> str | None:
+    order = [
+        next((ours for ours in range(found.shape[1]) if near(found[:, ours], column, tolerance)), -1)
+        for column in expected.T
+    ]
+    if sorted(order) != list(range(found.shape[1])):
+        return None
+    return f"its joints are in another order: the recorded ones are its columns {order}"
+
+
+def _order(found: FloatArray, expected: FloatArray, tolerance: float) -> str | None:
+    if near(found[::-1], expected, tolerance):
+        return "its rows are in reverse order"
+    if len(found) > 1 and near(found[1:], expected[:-1], tolerance):
+        return "its rows are late by one: row 0 is meant for the observation's time"
+    if len(found) > 1 and near(found[:-1], expected[1:], tolerance):
+        return "its rows are early by one: row 0 is meant for the observation's time"
+    return None
+
+
+def _statistics(found: FloatArray, expected: FloatArray, tolerance: float) -> str | None:
+    if len(found) < 4:
+        return None  # any three rows are a line's
+    for ours, theirs in zip(found.T, expected.T, strict=True):
+        basis = np.stack([ours, np.ones_like(ours)], axis=1)
+        line, *_ = np.linalg.lstsq(basis, theirs, rcond=None)
+        if not near(basis @ line, theirs, tolerance):
+            return None
+    return (
+        "each joint is right up to a scale and an offset: statistics are applied twice, not at all, or are of another "
+        "kind or robot"
+    )

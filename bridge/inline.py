@@ -41,6 +41,7 @@ from dualsys.image_ages import ImageAges
 from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.provenance import arrival_of, attempt_seed, prefix_at, sign_chunk, sign_subgoal, subgoal_problem
+from dualsys.reflection import reflect
 from dualsys.safety import SafetyGate
 from dualsys.settings import StalenessConfig, TimingConfig, image_staleness
 from dualsys.tape import Tape
@@ -253,6 +254,7 @@ class InlineDriver:
             self._subgoal_sequence += 1
         self._planning = LateResult(ready_s=ready_s, value=value)
         self._deliver(now_s)
+        reflect(self._planner)
 
     def _decide(self, observation: Observation) -> Decision:
         """Tick, and tick again at the same instant for as long as the actor answers at once."""

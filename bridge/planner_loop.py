@@ -13,6 +13,7 @@ from dualsys.errors import BridgeError
 from dualsys.messages import LatentSubgoal
 from dualsys.protocols import Clock, Planner
 from dualsys.provenance import sign_subgoal, subgoal_problem
+from dualsys.reflection import reflect
 from dualsys.telemetry import RunLog
 
 _LOGGER = logging.getLogger(__name__)
@@ -104,7 +105,15 @@ class PlannerLoop:
             self._fail("refused", str(error))
             return False
         self._failures_in_a_row = 0
+        self._reflect()
         return True
+
+    def _reflect(self) -> None:
+        """Now that the subgoal is out: what nobody waits for. A failure of it costs no subgoal."""
+        try:
+            reflect(self._planner)
+        except Exception as error:
+            self._fail("failures", f"{type(error).__name__}: {error}", error)
 
     def _publish(self, subgoal: LatentSubgoal) -> None:
         self._sequence += 1

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dualsys.planner.scripted import NullPlanner as NullPlanner
     from dualsys.planner.scripted import ReplayPlanner as ReplayPlanner
     from dualsys.planner.scripted import ScriptedPlanner as ScriptedPlanner
+    from dualsys.planner.skill_scorer import SkillScorer as SkillScorer
+    from dualsys.planner.subtask_planner import SubtaskPlanner as SubtaskPlanner
     from dualsys.planner.vlm_planner import VLMPlanner as VLMPlanner
 
 _HOME = {
@@ -20,6 +22,8 @@ _HOME = {
     "PrefixPlanner": "dualsys.planner.prefix_planner",
     "ReplayPlanner": "dualsys.planner.scripted",
     "ScriptedPlanner": "dualsys.planner.scripted",
+    "SkillScorer": "dualsys.planner.skill_scorer",
+    "SubtaskPlanner": "dualsys.planner.subtask_planner",
     "VLMPlanner": "dualsys.planner.vlm_planner",
 }
 

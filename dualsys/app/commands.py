@@ -75,6 +75,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.finetune:main",
         summary="Teach a trained controller a new task from a few dozen demonstrations.",
     ),
+    "subtasks": CommandEntry(
+        config="dualsys.app.subtasks:SubtasksConfig",
+        function="dualsys.app.subtasks:main",
+        summary="Teach a controller's planner to say which step of a long instruction it is at.",
+    ),
     "correct": CommandEntry(
         config="dualsys.app.correct:CorrectConfig",
         function="dualsys.app.correct:main",

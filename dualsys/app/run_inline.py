@@ -149,7 +149,9 @@ class _Session:
             self._measures.chunks.add(now_s)
 
     def _caption(self, instruction: str) -> str:
-        return f"{instruction}   [{'success' if self._succeeded else 'episode'} {len(self._outcomes) + 1}]"
+        subgoal = self._driver.newest_subgoal
+        step = f"   > {subgoal.text}" if subgoal is not None and subgoal.text else ""
+        return f"{instruction}{step}   [{'success' if self._succeeded else 'episode'} {len(self._outcomes) + 1}]"
 
     def _event(self, kind: str, **fields: Any) -> None:
         if self._log is not None:

@@ -120,6 +120,9 @@ class PlannerLoop:
         signed = sign_subgoal(
             subgoal, self._spec, sequence=self._sequence, epoch=self._outbox.epoch, emitted_stamp_s=self._clock.now_s()
         )
+        if self._log is not None:
+            # Before it is out: a planner that is killed between the two has told of every subgoal that anybody read.
+            self._log.subgoal(signed)
         self._outbox.write(
             signed,
             sequence=signed.sequence,
@@ -127,8 +130,6 @@ class PlannerLoop:
             time_to_live_s=signed.time_to_live_s,
         )
         self._counts["plans"] += 1
-        if self._log is not None:
-            self._log.subgoal(signed)
 
     def _fail(self, counter: str, reason: str, error: Exception | None = None) -> None:
         self._counts[counter] += 1

@@ -1,8 +1,8 @@
 """Two Ray nodes on this machine, in a process of their own: the tests' own must not be of any cluster.
 
-    python -m tests.integration.two_nodes      prints the address; reads `add`, `kill` and `end`, a word a line
+    python -m tests.integration.two_nodes      prints the address; reads `add ROLE`, `kill` and `end`, a line each
 
-The head is the robot's node. The other node has the label `role=planner`; `add` answers with its id.
+The head is the robot's node. Another has the label `role=ROLE`; `add` answers with its id, `kill` is of the last.
 """
 
 import os
@@ -40,9 +40,9 @@ def main() -> None:
     _say(cluster.address)
     node: Any = None
     for line in sys.stdin:
-        word = line.strip()
+        word, _, role = line.strip().partition(" ")
         if word == "add":
-            node = cluster.add_node(num_cpus=1, object_store_memory=_STORE, labels={"role": "planner"})
+            node = cluster.add_node(num_cpus=1, object_store_memory=_STORE, labels={"role": role})
             _say(node.node_id)
         elif word == "kill":
             node.kill_raylet()

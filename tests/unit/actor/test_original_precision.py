@@ -80,7 +80,7 @@ def test_a_norm_of_narrow_tokens_is_computed_in_float32() -> None:
     torch.testing.assert_close(found, exact.to(NARROW), rtol=0.0, atol=0.0)
 
 
-@pytest.mark.parametrize("family", ["flow", "dit", *FAMILIES])
+@pytest.mark.parametrize("family", ["flow", "dit"])
 def test_an_actor_is_one_graph(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What CUDA graphs and `torch.compile` need: the loop traced whole, here without generating code."""
     compile_function = torch.compile
@@ -90,7 +90,7 @@ def test_an_actor_is_one_graph(family: str, monkeypatch: pytest.MonkeyPatch) -> 
         return compile_function(function, fullgraph=True, backend="eager")
 
     monkeypatch.setattr(torch, "compile", traced)
-    expert: Any = {"flow": make_expert, "dit": dit}.get(family, lambda: joint_actor(family).expert)()
+    expert: Any = {"flow": make_expert, "dit": dit}[family]()
     torch.compiler.reset()
     assert measure_parity(CompiledSampler(expert), expert).difference < 1e-5
 
@@ -98,7 +98,7 @@ def test_an_actor_is_one_graph(family: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_dit_runs_in_bfloat16_throughout() -> None:
     """GR00T's authors keep nothing wide but the count of time, which bfloat16 can't hold."""
     expert: DiTExpert = dit().bfloat16()
-    told = expert.tell(torch.tensor([0.75], dtype=torch.float64))
+    told = expert.tell(torch.tensor([0.75], dtype=torch.float64)).detach()
     assert told.dtype == WIDE
     assert float(told[0, 0]) == 750.0
-    assert np.isfinite(told.float().detach().numpy()).all()
+    assert np.isfinite(told.float().numpy()).all()

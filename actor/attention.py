@@ -51,8 +51,11 @@ def attend(
             mask = additive(mask)
             if mask is not None:
                 mask = mask.clamp(min=torch.finfo(q_BNTH.dtype).min).to(q_BNTH.dtype)
-            grouped = q_BNTH.shape[1] != k_BMSH.shape[1]
-            return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask, enable_gqa=grouped)
+            if q_BNTH.shape[1] == k_BMSH.shape[1]:
+                return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask)
+            if q_BNTH.device.type == "cpu" and (mask is None or mask.shape[-2] == 1):
+                return _folded(q_BNTH, k_BMSH, v_BMSH, mask)
+            return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask, enable_gqa=True)
         case "flash":
             return _flash(q_BNTH, k_BMSH, v_BMSH, mask)
     raise ConfigError(f"attention is eager, sdpa or flash, not {backend!r}")
@@ -69,6 +72,14 @@ def require_backend(backend: AttentionBackend) -> None:
     """Raise `ExtraMissing` where an engine's package is not there."""
     if backend == "flash":
         _flash_package()
+
+
+def _folded(q_BNTH: Tensor, k_BMSH: Tensor, v_BMSH: Tensor, mask: Tensor | None) -> Tensor:
+    """Heads that share keys as further queries of one head, which a processor reads keys once for; masks over keys."""
+    heads, length = q_BNTH.shape[1:3]
+    q_BMGH = rearrange(q_BNTH, "b (m g) t h -> b m (g t) h", m=k_BMSH.shape[1])
+    out_BMGH = F.scaled_dot_product_attention(q_BMGH, k_BMSH, v_BMSH, attn_mask=mask)
+    return rearrange(out_BMGH, "b m (g t) h -> b (m g) t h", g=heads // k_BMSH.shape[1], t=length)
 
 
 def _eager(q_BNTH: Tensor, k_BMSH: Tensor, v_BMSH: Tensor, mask: Tensor | None) -> Tensor:

@@ -84,7 +84,7 @@ class JointExpert(nn.Module):
         no mask. The result is the same but for the order of sums.
         """
         mask_BS = mask_BS.bool()
-        prefix_BPLMSH = prefix_BPLMSH.to(self.action_in.weight.dtype)
+        prefix_BPLMSH = prefix_BPLMSH.to(self._inside)
         read_BS: Tensor | None = mask_BS
         if len(mask_BS) == 1 and mask_BS.device.type == "cpu" and not torch.compiler.is_compiling():
             if not bool(mask_BS.all()):
@@ -109,7 +109,7 @@ class JointExpert(nn.Module):
         config, length_B, kept = self.config, memory.length_B, memory.layers
         joint_mask = cross_mask = None if memory.mask_BS is None else additive(memory.mask_BS[:, None, None])
         if self.state_in is not None:
-            kept, own_mask = self._with_state(self.state_in(state_BX)[:, None], memory, joint_mask)
+            kept, own_mask = self._with_state(self.state_in(state_BX)[:, None].to(self._inside), memory, joint_mask)
             joint_mask, length_B = own_mask, length_B + 1
         index_A = torch.arange(config.horizon, device=length_B.device)
         return Begun(
@@ -147,7 +147,7 @@ class JointExpert(nn.Module):
         """
         if prefix_BA is not None:
             raise ValueError("this expert has not learned to continue a prefix")
-        x_BAD = self.rows(x_BAU, told_BE)
+        x_BAD = self.rows(x_BAU, told_BE).to(self._inside)
         modulations, last = self._modulations(told_BE)
         for layer, kept, modulation in zip(self.decoder_layers(), begun.layers, modulations, strict=True):
             joint = layer.attention.joint
@@ -156,7 +156,7 @@ class JointExpert(nn.Module):
             )
             x_BAD, _ = layer(x_BAD, kept, rotation, mask, modulation)
         normed_BAD, _ = self.norm_out(x_BAD, last)
-        velocity_BAU: Tensor = self.action_out(normed_BAD)
+        velocity_BAU: Tensor = self.action_out(normed_BAD.to(self.action_out.weight.dtype))
         return -velocity_BAU if self.config.time_direction == "to-noise" else velocity_BAU
 
     def rows(self, x_BAU: Tensor, told_BE: Tensor) -> Tensor:
@@ -172,6 +172,11 @@ class JointExpert(nn.Module):
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.action_in.weight.device
+
+    @property
+    def _inside(self) -> torch.dtype:
+        """Of tokens between layers: that of the layers' products, which `original_precision` makes a narrower one."""
+        return self.decoder_layers()[0].attention.to_q.weight.dtype
 
     @property
     def subgoal_shape(self) -> tuple[int, ...]:

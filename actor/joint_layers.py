@@ -17,23 +17,24 @@ from dualsys.actor.joint_config import JointExpertConfig
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of the positions' angles, `(B, 1, T, H)` each, float32."""
+    """Of positions, `(B, 1, T, H)` each, float32."""
 
     cos: Tensor
-    sin: Tensor
+    signed_sin: Tensor
+    """Of the angles' sines, those of the first half of a head turned in sign."""
 
     @classmethod
     def of(cls, positions_BT: Tensor, head_dim: int, base: float) -> "Rotation":
         """Of positions; the two halves of a head turn as pairs (RoFormer, arXiv 2104.09864, in Llama's layout)."""
         exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device) / head_dim
         angle_BTF = positions_BT.float()[..., None] / base**exponent
-        angle_B1TH = torch.cat([angle_BTF, angle_BTF], dim=-1)[:, None]
-        return cls(angle_B1TH.cos(), angle_B1TH.sin())
+        cos_BTF, sin_BTF = angle_BTF.cos(), angle_BTF.sin()
+        return cls(torch.cat([cos_BTF, cos_BTF], dim=-1)[:, None], torch.cat([-sin_BTF, sin_BTF], dim=-1)[:, None])
 
     def turn(self, x_BNTH: Tensor) -> Tensor:
         """Queries or keys at these positions."""
         first, second = x_BNTH.chunk(2, dim=-1)
-        turned = x_BNTH * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        turned = torch.addcmul(x_BNTH * self.cos, torch.cat([second, first], dim=-1), self.signed_sin)
         return turned.to(x_BNTH.dtype)
 
 
@@ -66,13 +67,13 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor, modulation_BE: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Normalised tokens, and the gate `(B, 1, D)` of what follows, None where there is none."""
-        x = x_BTD.float()
-        normed = x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.eps)
+        x, shape = x_BTD.float(), x_BTD.shape[-1:]
         if self.weight is not None:
             scale = self.weight.float() if self.beside == 0.0 else self.beside + self.weight.float()
-            return (normed * scale).to(x_BTD.dtype), None
+            return F.rms_norm(x, shape, scale, self.eps).to(x_BTD.dtype), None
         if modulation_BE is None:
             raise ValueError("an adaptive norm needs its modulation")
+        normed = F.rms_norm(x, shape, eps=self.eps)
         scale_B1D, shift_B1D, gate_B1D = modulation_BE[:, None].chunk(3, dim=-1)
         normed = normed * (1.0 + scale_B1D.float()) + shift_B1D.float()
         return normed.to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)

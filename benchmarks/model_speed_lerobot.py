@@ -272,7 +272,10 @@ def main(folder: Path, threads: int) -> None:
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
     parts = make_parts()
-    save_file({"sample": parts.sample().cpu(), "whole": parts.whole().cpu()}, folder / "rows.safetensors")
+    rows = {"sample": parts.sample().cpu()}
+    if spec["whole"]:
+        rows["whole"] = parts.whole().cpu()
+    save_file(rows, folder / "rows.safetensors")
     told = {
         "parameters": sum(value.numel() for value in model.parameters()),
         "versions": {name: version(name) for name in ("lerobot", "torch", "transformers")},

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.model_speed_sizes import Spec
-from dualsys.actor.backends import build_sampler
+from dualsys.actor.compiled_sampler import CompiledSampler
 from dualsys.actor.dit_expert import DiTExpert
 from dualsys.actor.joint_expert import JointExpert
-from dualsys.actor.sampling import Moment, Sampler
+from dualsys.actor.packed_sampler import PackedSampler
+from dualsys.actor.sampling import EagerSampler, Moment, Sampler
 from dualsys.app.importing.layouts.groot import split_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config
 from dualsys.app.importing.layouts.pi import installed_names, split_pi
@@ -35,6 +36,12 @@ from dualsys.planner.prefix_network import PrefixNetwork
 
 Inputs = dict[str, Tensor]
 Expert = JointExpert | DiTExpert
+SAMPLERS: dict[str, Callable[[Any], Sampler]] = {
+    "eager": EagerSampler,
+    "packed": PackedSampler,
+    "compiled": lambda expert: CompiledSampler(expert, precision=torch.float32),
+}
+"""By engine, in float32."""
 
 
 class Model(NamedTuple):
@@ -49,14 +56,16 @@ class Model(NamedTuple):
 class Parts:
     """What is timed, for one engine; all return rows `(A, U)`."""
 
-    def __init__(self, model: Model, backend: str) -> None:
+    def __init__(self, model: Model, backend: str, subgoal: LatentSubgoal) -> None:
+        """`subgoal` is the one that `sample` reads."""
         self._model = model
-        self._sampler: Sampler = build_sampler(model.expert, backend)
-        self._memory = self._remember(model.plan())
+        # Not `build_sampler`, which compares with eager: the rows are compared with LeRobot's.
+        self._sampler: Sampler = SAMPLERS[backend](model.expert)
+        self.memory = self._remember(subgoal)
 
     def sample(self) -> Any:
         """The loop alone."""
-        return self._sampler.sample(self._memory, self._model.moment)
+        return self._sampler.sample(self.memory, self._model.moment)
 
     def whole(self) -> Any:
         """In one process."""
@@ -67,11 +76,6 @@ class Parts:
         codec = SubgoalCodec()
         received = codec.decode(bytearray(codec.encode(self._model.plan())))
         return self._sampler.sample(self._remember(received), self._model.moment)
-
-    @property
-    def subgoal_bytes(self) -> int:
-        """Of a subgoal between processes."""
-        return len(SubgoalCodec().encode(self._model.plan()))
 
     def _remember(self, subgoal: LatentSubgoal) -> Any:
         arrays = (

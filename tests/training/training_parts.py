@@ -6,12 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from dualsys import sim_envs
+from dualsys.actor.flow_actor import FlowActor
 from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.messages import Command
+from dualsys.checkpoint import Checkpoint
+from dualsys.messages import ActionChunk, Command, Observation
+from dualsys.planner.vlm_planner import VLMPlanner
 
 OPTIONS = ["--steps", "4", "--validate-every", "2", "--batch-size", "4", "--subgoal-tokens", "2", "--subgoal-dim", "8"]
 
@@ -42,6 +48,22 @@ def last_command(checkpoint: Path, task: str) -> Command:
             environment.step(sent.target)
     environment.close()
     return sent
+
+
+def first_sight(task: str) -> Observation:
+    """What is seen at the start of an episode."""
+    environment = sim_envs.make(task, seed=8000, images="on-demand")
+    seen = environment.observe()
+    images = {name: np.array(picture) for name, picture in seen.images.items()}
+    environment.close()
+    return replace(seen, images=images)
+
+
+def chunk_of(checkpoint: Path, seen: Observation) -> ActionChunk:
+    """What a controller's two systems make of one sight."""
+    opened = Checkpoint.open(checkpoint)
+    planner, actor = VLMPlanner.from_checkpoint(opened), FlowActor.from_checkpoint(opened)
+    return actor.act(seen, planner.plan(seen))
 
 
 def killed_training(dataset: Path, out: Path) -> None:

@@ -19,16 +19,7 @@ class ActHead(nn.Module):
         super().__init__()
         self.config = config
         self.network = network
-
-    @property
-    def num_actions(self) -> int:
-        """Width of a row."""
-        return self.network.num_actions
-
-    @property
-    def num_states(self) -> int:
-        """Width of a state."""
-        return self.network.num_states
+        self.num_actions, self.num_states = network.num_actions, network.num_states
 
     @property
     def device(self) -> torch.device:

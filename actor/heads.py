@@ -6,13 +6,20 @@
 Shape legend: N a batch, A action rows, U actions, X states, K subgoal tokens, C their width.
 """
 
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dualsys.actor.action_expert import Condition
-from dualsys.actor.sampling import Array, Moment, on_device
+from dualsys.actor.sampling import (
+    Array,
+    Moment,
+    on_device,
+    subgoal_on_device,
+    weights_version,
+    written_weights,
+)
 
 
 class Draws(NamedTuple):
@@ -67,20 +74,17 @@ class HeadSampler:
 
     def __init__(self, head: Head) -> None:
         self._head = head
-        self._weights = [weight for weight in cast(nn.Module, head).parameters() if not weight.is_inference()]
+        self._weights = written_weights(head)
 
     @property
     def version(self) -> tuple[int, str]:
         """Counts the writes to the weights, and names the device."""
-        return sum(weight._version for weight in self._weights), str(self._head.device)
+        return weights_version(self._weights), str(self._head.device)
 
     @torch.inference_mode()
     def remember(self, tokens_KC: Array, mask_K: Any) -> Any:
         """What depends on the subgoal alone."""
-        device = self._head.device
-        return self._head.remember(
-            torch.from_numpy(tokens_KC)[None].to(device), torch.from_numpy(mask_K)[None].to(device)
-        )
+        return self._head.remember(*subgoal_on_device(tokens_KC, mask_K, self._head.device))
 
     @torch.inference_mode()
     def sample(self, memory: Any, moment: Moment) -> Array:

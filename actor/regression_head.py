@@ -22,16 +22,7 @@ class RegressionHead(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = trunk
-
-    @property
-    def num_actions(self) -> int:
-        """Width of a row."""
-        return self.trunk.num_actions
-
-    @property
-    def num_states(self) -> int:
-        """Width of a state."""
-        return self.trunk.num_states
+        self.num_actions, self.num_states = trunk.num_actions, trunk.num_states
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,7 @@ Shape legend: A action rows, U actions, X states, K subgoal tokens, C their widt
 that a flow time does. A prefix of keys and values is an array of more axes where tokens are `(K, C)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -54,20 +54,18 @@ class EagerSampler:
 
     def __init__(self, expert: FlowExpert) -> None:
         self._expert = expert
-        self._weights = [weight for weight in cast(nn.Module, expert).parameters() if not weight.is_inference()]
+        self._weights = written_weights(expert)
         self._told: tuple[Any, list[Tensor]] | None = None
 
     @property
     def version(self) -> tuple[int, str]:
         """Counts the writes to the weights, and names the device."""
-        return sum(weight._version for weight in self._weights), str(self._expert.device)
+        return weights_version(self._weights), str(self._expert.device)
 
     @torch.no_grad()  # not inference mode: guided chunks take gradients through what reads it
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
         """Keys and values."""
-        device = self._expert.device
-        tokens, mask = torch.from_numpy(tokens_KC)[None], torch.from_numpy(mask_K)[None]
-        return self._expert.remember(tokens.to(device), mask.to(device))
+        return self._expert.remember(*subgoal_on_device(tokens_KC, mask_K, self._expert.device))
 
     @torch.inference_mode()
     def sample(self, memory: Any, moment: Moment) -> Array:
@@ -111,6 +109,21 @@ def flow(
         expert.config.num_inference_steps,
         Solver(expert.config.solver),
     )
+
+
+def written_weights(expert: Any) -> list[Tensor]:
+    """Those of an expert's whose writes are counted."""
+    return [weight for weight in cast(nn.Module, expert).parameters() if not weight.is_inference()]
+
+
+def weights_version(weights: Sequence[Tensor]) -> int:
+    """Counts the writes to weights."""
+    return sum(weight._version for weight in weights)
+
+
+def subgoal_on_device(tokens_KC: Array, mask_K: npt.NDArray[np.bool_], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens and mask of a subgoal as a batch of one."""
+    return torch.from_numpy(tokens_KC)[None].to(device), torch.from_numpy(mask_K)[None].to(device)
 
 
 def on_device(moment: Moment, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

@@ -109,6 +109,7 @@ class TokenHead(nn.Module):
         """Words `(B, S)`, each the likeliest; at most as many as a chunk may have, or until all have ended."""
         cache = DynamicCache()
         said: list[Tensor] = []
+        ended_B = torch.zeros(len(told_BSD), dtype=torch.bool, device=told_BSD.device)
         tokens_BSD = told_BSD
         while len(said) < self.words.most:
             hidden_BD = self.decoder(
@@ -116,7 +117,8 @@ class TokenHead(nn.Module):
             ).last_hidden_state[:, -1]
             word_B = self.words_out(hidden_BD).argmax(dim=-1)
             said.append(word_B)
-            if not self.words.is_fixed and bool((torch.stack(said) == 0).any(dim=0).all()):
+            ended_B |= word_B == 0
+            if not self.words.is_fixed and bool(ended_B.all()):
                 break
             tokens_BSD = self.embedding(word_B)[:, None]
             counted_BS = F.pad(counted_BS, (0, 1), value=True)

@@ -199,10 +199,10 @@ def build_backbone(config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase)
         return Backbone(_pretrained(config.backbone), exit_layer=config.exit_layer, image_size=config.image_size)
     model_type = VARIANTS.get(config.backbone, config.backbone)
     family = family_of(model_type)
-    image_size = config.image_size
-    if config.architecture is None:
+    architecture, image_size = config.architecture, config.image_size
+    if architecture is None:
         image_size = image_size or TINY_IMAGE_PX
-    architecture = config.architecture or tiny_architecture(config.backbone, image_size or TINY_IMAGE_PX)
+        architecture = tiny_architecture(config.backbone, image_size)
     made = AutoConfig.for_model(model_type, **_with_vocabulary(architecture, family, tokenizer))
     model: nn.Module = cast(Any, AutoModelForImageTextToText).from_config(made)
     return Backbone(model.float(), exit_layer=config.exit_layer, image_size=image_size)

@@ -145,12 +145,11 @@ class VLMPlanner:
         """
         images = [self._image(observation) for observation in observations]
         pixels_BCHW = self._pixels(images)
-        goals: list[ImageArray | None] = [observation.goal_image for observation in observations]
-        if self.config.goal_image:
-            shown = [image if goal is None else goal for image, goal in zip(images, goals, strict=True)]
-            pixels_BCHW = torch.stack([pixels_BCHW, self._pixels(shown)], dim=1)
         prompt = self._prompt(tuple(observation.instruction for observation in observations))
         if self.config.goal_image:
+            goals: list[ImageArray | None] = [observation.goal_image for observation in observations]
+            shown = [image if goal is None else goal for image, goal in zip(images, goals, strict=True)]
+            pixels_BCHW = torch.stack([pixels_BCHW, self._pixels(shown)], dim=1)
             prompt = self.with_goals(prompt, torch.tensor([goal is not None for goal in goals]))
         latents = self._latents(pixels_BCHW, prompt)
         return [self._subgoal(latents, row, observation) for row, observation in enumerate(observations)]

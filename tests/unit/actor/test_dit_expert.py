@@ -15,11 +15,12 @@ from dualsys.actor.dit_expert import DiTExpert, Features, draw_times, masked_flo
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import Solver, evaluation_times
 from dualsys.actor.normalization import ControllerStatistics, Statistics
-from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
+from dualsys.checkpoint import Checkpoint, write_manifest
 from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
 from dualsys.errors import CheckpointError, ConfigError, SpecMismatch
 from dualsys.messages import ActionPrefix, LatentSubgoal, Observation
 from dualsys.testing import check_actor
+from tests.unit.actor.saved import saved
 
 SPEC = SubgoalSpec(num_tokens=5, dim=12)
 ARM = EmbodimentSpec(
@@ -191,23 +192,14 @@ def test_compiled_rows_need_a_graph_and_onnx_has_none() -> None:
 
 def test_saved_and_loaded_it_acts_the_same(tmp_path: Path) -> None:
     ours = actor(reads="text-and-image")
-    manifest = Manifest(
-        format=FORMAT,
-        name="dit",
-        embodiment=ARM,
-        subgoal=SPEC,
-        planner=ModuleEntry(name="null"),
-        actor=ModuleEntry(name="dit"),
-        versions={},
-    )
-    entry = ours.save(Checkpoint(folder=tmp_path, manifest=manifest))
-    write_manifest(tmp_path, manifest.model_copy(update={"actor": entry}))
-    loaded = FlowActor.from_checkpoint(Checkpoint.open(tmp_path))
+    checkpoint = saved(ours, tmp_path / "c")
+    loaded = FlowActor.from_checkpoint(checkpoint)
     np.testing.assert_array_equal(rows(loaded, subgoal()), rows(ours, subgoal()))
+    entry = checkpoint.manifest.actor
     deeper = entry.model_copy(update={"config": {**entry.config, "depth": 6}})
-    write_manifest(tmp_path, manifest.model_copy(update={"actor": deeper}))
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"actor": deeper}))
     with pytest.raises(CheckpointError, match="don't fit its config"):
-        FlowActor.from_checkpoint(Checkpoint.open(tmp_path))
+        FlowActor.from_checkpoint(Checkpoint.open(checkpoint.folder))
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -11,10 +11,11 @@ from dualsys.actor.config import FastVisionConfig, FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.normalization import MIN_DEVIATION, ControllerStatistics, Statistics
 from dualsys.actor.scripted import HoldActor
-from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
+from dualsys.checkpoint import Checkpoint, write_manifest
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, SubgoalSpec
 from dualsys.errors import CheckpointError, SpecMismatch
 from dualsys.messages import LatentSubgoal, Observation
+from tests.unit.actor.saved import saved
 
 SPEC = SubgoalSpec(num_tokens=4, dim=8)
 ARM = EmbodimentSpec(
@@ -122,30 +123,14 @@ def test_fast_vision_sees() -> None:
     assert not np.allclose(rows(actor, subgoal(), black), rows(actor, subgoal(), white), atol=1e-5)
 
 
-def save(actor: FlowActor, folder: Path) -> Checkpoint:
-    folder.mkdir()
-    manifest = Manifest(
-        format=FORMAT,
-        name="t",
-        embodiment=ARM,
-        subgoal=SPEC,
-        planner=ModuleEntry(name="null"),
-        actor=ModuleEntry(name=""),
-        versions={},
-    )
-    checkpoint = Checkpoint(folder=folder, manifest=manifest)
-    write_manifest(folder, manifest.model_copy(update={"actor": actor.save(checkpoint)}))
-    return Checkpoint.open(folder)
-
-
 def test_a_checkpoint_brings_back_the_same_bits(tmp_path: Path) -> None:
     actor = make_actor()
-    again = FlowActor.from_checkpoint(save(actor, tmp_path / "c"))
+    again = FlowActor.from_checkpoint(saved(actor, tmp_path / "c"))
     assert np.array_equal(rows(actor, subgoal()), rows(again, subgoal()))
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
-    checkpoint = save(make_actor(), tmp_path / "c")
+    checkpoint = saved(make_actor(), tmp_path / "c")
     config = {**checkpoint.manifest.actor.config, "width": 32}
     entry = checkpoint.manifest.actor.model_copy(update={"config": config})
     write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"actor": entry}))

@@ -16,12 +16,12 @@ from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.head_config import DiffusionConfig, HeadConfig, UNetConfig
 from dualsys.actor.heads import Draws
 from dualsys.actor.normalization import ControllerStatistics, Statistics
-from dualsys.checkpoint import FORMAT, Checkpoint, Manifest, ModuleEntry, write_manifest
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import ConfigError, SpecMismatch
 from dualsys.messages import ActionPrefix
 from dualsys.testing import check_actor, fake_embodiment
 from tests.unit.actor.heads_under_test import SHAPE, every_head
+from tests.unit.actor.saved import saved
 
 ARM = fake_embodiment(2)
 SPEC = SubgoalSpec(num_tokens=3, dim=8)
@@ -125,18 +125,7 @@ def test_a_masked_token_is_not_read(name: str) -> None:
 @EVERY
 def test_a_checkpoint_brings_back_the_same_rows(name: str, tmp_path: Path) -> None:
     actor = make(name)
-    manifest = Manifest(
-        format=FORMAT,
-        name="t",
-        embodiment=ARM,
-        subgoal=SPEC,
-        planner=ModuleEntry(name="null"),
-        actor=ModuleEntry(name=""),
-        versions={},
-    )
-    entry = actor.save(Checkpoint(folder=tmp_path, manifest=manifest))
-    write_manifest(tmp_path, manifest.model_copy(update={"actor": entry}))
-    again = FlowActor.from_checkpoint(Checkpoint.open(tmp_path))
+    again = FlowActor.from_checkpoint(saved(actor, tmp_path / "c"))
     rng = np.random.default_rng(0)
     seen, subgoal = ARM.fake_observation(rng, stamp_s=1.0), SPEC.fake_subgoal(rng, stamp_s=0.9)
     for each in (actor, again):

@@ -141,11 +141,21 @@ class Backbone(nn.Module):
                 f"cut `prefix`: layers of kind {', '.join(without)} keep no keys and values; take `readout` or "
                 "`features`"
             )
-        return PrefixSpec(
-            layers=self.num_layers,
-            heads=text.num_key_value_heads,
-            head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        )
+        own = text.num_hidden_layers - getattr(text, "num_kv_shared_layers", 0)
+        if self.num_layers > own:
+            raise ConfigError(
+                f"cut `prefix`: layers {own} and up share keys and values of lower ones; take an exit_layer of {own} "
+                "or less, `readout` or `features`"
+            )
+        shapes = [_keys_shape(text, layer) for layer in range(self.num_layers)]
+        alike = next((layer for layer, shape in enumerate(shapes) if shape != shapes[0]), None)
+        if alike is not None:
+            raise ConfigError(
+                f"cut `prefix`: keys are {shapes[0]} (heads, width) below layer {alike} and {shapes[alike]} in it; "
+                f"take an exit_layer of {alike} or less, `readout` or `features`"
+            )
+        heads, head_dim = shapes[0]
+        return PrefixSpec(layers=self.num_layers, heads=heads, head_dim=head_dim)
 
     @contextmanager
     def _leaving_at(self, layer: int) -> Iterator[None]:
@@ -187,6 +197,12 @@ class Backbone(nn.Module):
 
     def _decoder(self) -> Any:
         return cast(Any, self.model).get_decoder()
+
+
+def _keys_shape(text: Any, layer: int) -> tuple[int, int]:
+    """Heads of keys and their width in a layer; transformers of before `per_layer_config` knew one for all."""
+    own = text.per_layer_config[layer] if hasattr(text, "per_layer_config") else text
+    return own.num_key_value_heads, getattr(own, "head_dim", None) or own.hidden_size // own.num_attention_heads
 
 
 def build_backbone(config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase) -> Backbone:

@@ -104,6 +104,37 @@ def test_keys_and_values_are_the_cache_s_or_there_are_none(name: str) -> None:
         assert torch.equal(values[layer], cached.layers[layer].values)
 
 
+@pytest.mark.parametrize(
+    ("published", "told"),
+    [
+        (
+            {"global_head_dim": 64},
+            r"keys are \(2, 32\) .* below layer 2 and \(2, 64\) in it; take an exit_layer of 2 or less",
+        ),
+        (
+            {"num_kv_shared_layers": 1, "layer_types": ["sliding_attention", "full_attention", "full_attention"]},
+            "layers 2 and up share keys and values of lower ones; take an exit_layer of 2 or less",
+        ),
+    ],
+)
+def test_gemma_4_gives_the_prefix_of_layers_that_are_alike(published: dict[str, Any], told: str) -> None:
+    kwargs = tiny_architecture("gemma4", SIDE)
+    kwargs["text_config"] |= published
+    whole = VLMPlanner.build(
+        VLMPlannerConfig(backbone="gemma4", architecture=kwargs, readout=READOUT, max_text_tokens=12),
+        train_tokenizer(SENTENCES, marks=marks_of("gemma4")),
+    ).network.backbone
+    with pytest.raises(ConfigError, match=told):
+        whole.prefix_spec()
+    early = Backbone(whole.model, exit_layer=2)
+    prompt = planner("gemma4").prompt(SENTENCES)
+    pixels = images_to_pixels(np.stack([picture(0), picture(1)]), SIDE)
+    with torch.inference_mode():
+        keys, _ = early.keys_values(pixels, prompt.input_ids_BS, prompt.mask_BS)
+    spec = early.prefix_spec()
+    assert [tuple(layer.shape) for layer in keys] == [(2, spec.heads, prompt.mask_BS.shape[1], spec.head_dim)] * 2
+
+
 @EVERY
 def test_a_batch_gives_what_its_observations_give_alone_and_both_senses_count(name: str) -> None:
     observations = [seen(), seen(SENTENCES[1], 1), seen("tap", 2)]

@@ -11,6 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 from dualsys.errors import CheckpointError
 from dualsys.planner.backbone import IMAGE_TOKEN
 
+FILES = ("tokenizer.json", "tokenizer_config.json")
+"""Of a tokenizer: its words, its settings."""
 SPECIAL = ("<pad>", "<bos>", "<eos>", IMAGE_TOKEN)
 
 
@@ -51,9 +53,29 @@ def extended_tokenizer(known: PreTrainedTokenizerBase, sentences: Iterable[str])
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """A tokenizer saved with a checkpoint, or that of a pretrained model by name. Raises `CheckpointError`."""
+    """A tokenizer saved with a checkpoint, or that of a pretrained model by name; code beside it is never run.
+
+    Raises:
+        CheckpointError: there is none, or its files make no sense: the one that doesn't is named.
+    """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"no tokenizer in {folder}: {error}") from error
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    # The two libraries raise whatever a file's values lead to, even plain `Exception`.
+    except Exception as error:
+        told = " ".join(str(error).split())
+        if Path(folder).is_dir() and any((Path(folder) / name).is_file() for name in FILES):
+            raise CheckpointError(
+                f"{_malformed(Path(folder))} is no tokenizer's ({type(error).__name__}: {told}); copy it again"
+            ) from error
+        raise CheckpointError(f"no tokenizer in {folder}: {told}") from error
     return tokenizer
+
+
+def _malformed(folder: Path) -> Path:
+    """Which of the files can't be read; the settings where the words can."""
+    words, settings = (folder / name for name in FILES)
+    try:
+        Tokenizer.from_file(str(words))
+    except Exception:
+        return words if words.is_file() else settings
+    return settings if settings.is_file() else words

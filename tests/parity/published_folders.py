@@ -33,8 +33,8 @@ def numbers(seed: int) -> dict[str, np.ndarray]:
     return {"mean": mean, "std": std, "min": low, "max": high, "q01": low + 0.1, "q99": high - 0.2}
 
 
-def tokenizer_folder(folder: Path, words: tuple[str, ...] = WORDS) -> Path:
-    train_tokenizer(words, vocabulary_size=360).save_pretrained(str(folder))
+def tokenizer_folder(folder: Path, words: tuple[str, ...] = WORDS, *, vocabulary: int = 360) -> Path:
+    train_tokenizer(words, vocabulary_size=vocabulary).save_pretrained(str(folder))
     return folder
 
 

@@ -39,9 +39,11 @@ from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
 from dualsys.planner.prefix_config import PrefixPlannerConfig
 from dualsys.planner.prefix_network import PrefixNetwork
+from dualsys.planner.tokenization import FILES as TOKENIZER_FILES
 from dualsys.planner.tokenization import load_tokenizer
 
 PLANNER_WEIGHTS, ACTOR_WEIGHTS = "planner.safetensors", "actor.safetensors"
+_WORDS = "embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Plan:
     modules: Modules
     halves: Halves
     subgoal: SubgoalSpec
+    words: int
+    """How many the planner's embedding has rows for."""
     rate_hz: float
     rate_is_told: bool
 
@@ -102,7 +106,7 @@ def _planned(published: Published, wish: Wish) -> Plan:
     modules = family.modules(robot, statistics)
     rate_hz = wish.rate_hz or 1 / float(getattr(modules.actor, "dt_s"))  # noqa: B009  # both kinds have it
     actor = modules.actor.model_copy(update={"dt_s": 1 / rate_hz})
-    halves, subgoal = _fitted(modules, published, robot)
+    halves, subgoal, words = _fitted(modules, published, robot)
     return Plan(
         published=published,
         family=family,
@@ -120,6 +124,7 @@ def _planned(published: Published, wish: Wish) -> Plan:
         ),
         halves=halves,
         subgoal=subgoal,
+        words=words,
         rate_hz=rate_hz,
         rate_is_told=wish.rate_hz is not None,
     )
@@ -148,19 +153,23 @@ def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:
 
     Raises:
         ConfigError: there is none, or it has more words than the model.
+        CheckpointError: a folder's makes no sense.
     """
-    own = any((plan.published.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+    own = any((plan.published.folder / name).is_file() for name in TOKENIZER_FILES)
     name = asked or (str(plan.published.folder) if own else plan.family.tokenizer())
     try:
         tokenizer = load_tokenizer(name)
-    except (CheckpointError, ImportError) as error:
+    except CheckpointError as error:
+        if Path(name).is_dir():
+            raise
         raise ConfigError(
             f"the planner's tokenizer, {name!r}, can't be loaded here (published checkpoints don't hold it): get its "
             "folder and give it with --tokenizer FOLDER"
         ) from error
-    words, known = len(tokenizer), _vocabulary(plan.modules.planner)
-    if words > known:
-        raise ConfigError(f"tokenizer {name!r} has {words} words, the model {known}: it is another model's")
+    if len(tokenizer) > plan.words:
+        raise ConfigError(
+            f"tokenizer {name!r} has {len(tokenizer)} words, the model {plan.words}: it is another model's"
+        )
     if getattr(plan.modules.planner, "begin", False) and tokenizer.bos_token_id is None:
         raise ConfigError(f"tokenizer {name!r} has no token for a prompt's beginning (bos), which the model needs")
     return tokenizer
@@ -218,8 +227,8 @@ def _write(plan: Plan, tokenizer: PreTrainedTokenizerBase, out: Path, progress: 
     assert (out / MANIFEST).is_file()
 
 
-def _fitted(modules: Modules, published: Published, robot: Robot) -> tuple[Halves, SubgoalSpec]:
-    """Recipes under the installed names, every one checked on the meta device; and what crosses between the two."""
+def _fitted(modules: Modules, published: Published, robot: Robot) -> tuple[Halves, SubgoalSpec, int]:
+    """Recipes under the installed names, every one checked on the meta device; what crosses between the two; words."""
     meta = published.weights.meta()
     planner, subgoal = _planner_shapes(modules.planner)
     halves = Halves(installed_names(modules.halves.planner, planner), modules.halves.actor)
@@ -227,7 +236,7 @@ def _fitted(modules: Modules, published: Published, robot: Robot) -> tuple[Halve
     with torch.device("meta"):
         expert = build_expert(modules.actor, embodiment=robot.embodiment, subgoal_spec=subgoal)  # type: ignore[arg-type]
     require_fit(make_all(halves.actor, meta), expert.state_dict(), where="actor")
-    return halves, subgoal
+    return halves, subgoal, next(len(value) for name, value in planner.items() if name.endswith(_WORDS))
 
 
 def _planner_shapes(config: Any) -> tuple[dict[str, torch.Tensor], SubgoalSpec]:
@@ -240,12 +249,3 @@ def _planner_shapes(config: Any) -> tuple[dict[str, torch.Tensor], SubgoalSpec]:
         num_tokens=kept.num_tokens, dim=kept.backbone.width, max_age_s=kept.max_age_s, schema_id=kept.schema_id
     )
     return backbone.state_dict(), spec
-
-
-def _vocabulary(config: Any) -> int:
-    if isinstance(config, PrefixPlannerConfig):
-        return int(config.architecture["text_config"]["vocab_size"])
-    kept: FeaturePlannerConfig = config
-    backbone: Any = kept.backbone
-    text = backbone.text if backbone.kind == "eagle" else backbone.architecture["text_config"]
-    return int(text["vocab_size"])

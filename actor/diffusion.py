@@ -63,18 +63,33 @@ def believed_data(prediction: Prediction, x: Tensor, told: Tensor, kept: float) 
     return data
 
 
-def step_back(x: Tensor, data: Tensor, kept: float, kept_next: float, eta: float, fresh: Tensor | None) -> Tensor:
+def implied_noise(x: Tensor, data: Tensor, kept: float) -> Tensor:
+    """The noise in `x` at a level, given the data."""
+    noise: Tensor = (x - kept**0.5 * data) / (1 - kept) ** 0.5
+    return noise
+
+
+def within(x: Tensor, data: Tensor, kept: float, clip: float | None, eta: float) -> tuple[Tensor, Tensor]:
+    """The data within `clip`, and the noise to step back with, as diffusers does it.
+
+    Below an `eta` of 1 as its `DDIMScheduler`, whose default keeps the noise that the network told, whatever the data
+    were clipped to. At 1 as its `DDPMScheduler`, whose mean is a sum of `x` and the clipped data.
+    """
+    bounded = data if clip is None else data.clamp(-clip, clip)
+    return bounded, implied_noise(x, bounded if eta == 1 else data, kept)
+
+
+def step_back(data: Tensor, noise: Tensor, kept: float, kept_next: float, eta: float, fresh: Tensor | None) -> Tensor:
     """From one level to a lower one.
 
     Args:
-        x: At the level of `kept`.
-        data: What it is believed to be made of.
+        data: What `x` is believed to be made of.
+        noise: With this noise.
         kept: `abar` of the level.
         kept_next: `abar` of the lower one; 1: the data.
         eta: Share of DDPM's fresh noise.
         fresh: Standard normal, for `eta` above 0.
     """
-    noise = (x - kept**0.5 * data) / (1 - kept) ** 0.5
     spread = eta * ((1 - kept_next) / (1 - kept) * (1 - kept / kept_next)) ** 0.5
     out: Tensor = kept_next**0.5 * data + max(0.0, 1 - kept_next - spread**2) ** 0.5 * noise
     return out if fresh is None or spread == 0 else out + spread * fresh

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.conditional_unet import ConditionalUNet
-from dualsys.actor.diffusion import believed_data, kept_shares, noised, step_back, target, visited_levels
+from dualsys.actor.diffusion import believed_data, kept_shares, noised, step_back, target, visited_levels, within
 from dualsys.actor.head_config import DiffusionConfig
 from dualsys.actor.heads import Draws
 
@@ -114,11 +114,10 @@ class DiffusionHead(nn.Module):
             kept = float(self._kept[level])
             told_BAU = self.network.step(x_BAU, torch.full_like(age_B, level), begun)
             data_BAU = believed_data(config.prediction, x_BAU, told_BAU, kept)
-            if config.clip is not None:
-                data_BAU = data_BAU.clamp(-config.clip, config.clip)
+            data_BAU, left_BAU = within(x_BAU, data_BAU, kept, config.clip, config.eta)
             fresh = None if generator is None else torch.randn(x_BAU.shape, generator=generator).to(x_BAU)
             kept_next = float(self._kept[lower]) if lower >= 0 else 1.0
-            x_BAU = step_back(x_BAU, data_BAU, kept, kept_next, config.eta, fresh)
+            x_BAU = step_back(data_BAU, left_BAU, kept, kept_next, config.eta, fresh)
         return x_BAU
 
     def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:

@@ -103,10 +103,10 @@ class DiffusionConfig(HeadConfig):
     prediction: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     """What the network tells: the noise, the rows, or the velocity between them."""
     eta: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Fresh noise in each step: 0 is DDIM (the same noise gives the same rows), 1 as much as DDPM has."""
+    """Fresh noise in each step: 0 is DDIM (the same noise gives the same rows), 1 is DDPM."""
     clip: float | None = Field(default=4.0, gt=0)
     """Bound of the rows that a step believes in, in normalised units: where a level has hardly any data in it, a small
-    error of the network is a large one of the rows. None: none."""
+    error of the network is a large one of the rows. The noise stays what the network told, but in DDPM. None: none."""
     unet: UNetConfig | None = None
     """Diffusion Policy's network in place of the transformer."""
 

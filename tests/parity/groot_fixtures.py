@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -18,6 +19,8 @@ from dualsys.app.importing.rules import require_fit
 from dualsys.planner.feature_backbones import build_backbone
 
 HERE = Path(__file__).parent
+FOLDER = Path(os.environ.get("DUALSYS_FIXTURES", HERE / "fixtures"))
+"""Another folder of the same form may be named, for fixtures that aren't kept here."""
 VERSIONS: tuple[Version, ...] = ("n1_5", "n1_7")
 BOUND = 1e-5
 """In float32 with eager attention."""
@@ -43,7 +46,7 @@ class Fixture(NamedTuple):
 
 
 def load(version: Version) -> Fixture:
-    return load_named(f"lerobot_groot_{version}", HERE / "fixtures")
+    return load_named(f"lerobot_groot_{version}", FOLDER)
 
 
 @cache

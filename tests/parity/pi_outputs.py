@@ -9,7 +9,7 @@ from dualsys.actor.flow_matching import integrate, interpolate
 from dualsys.actor.joint_expert import Begun, JointExpert
 from dualsys.actor.layers import sinusoidal_embedding
 from dualsys.actor.sampling import time_conditions
-from dualsys.planner.prefix_network import Prefix
+from dualsys.planner.prefix_network import Prefix, PrefixNetwork
 from tests.parity.pi_fixtures import Fixture, expert, network, prefix_inputs, stacked
 
 
@@ -20,8 +20,6 @@ def outputs(fixture: Fixture, engine: str) -> dict[str, Tensor]:
     prefix = planner.decode(embedded)
     loss = loss_of(fixture, made, prefix)
     torch.autograd.backward(loss.mean())
-    model: Any = planner.model
-    text = model.text_model if fixture.policy == "smolvla" else model.language_model
     found = {
         "prefix_embs": embedded.embedding_BSD,
         "prefix_hidden": prefix.hidden_BSD,
@@ -31,11 +29,19 @@ def outputs(fixture: Fixture, engine: str) -> dict[str, Tensor]:
         "suffix_embs": suffix(fixture, made),
         "actions": sample(fixture, made, prefix),
         "grad_action_in_proj_weight": made.action_in.weight.grad,
-        "grad_vlm_q0": text.layers[0].self_attn.q_proj.weight.grad,
+        "grad_vlm_q0": first_queries(fixture, planner).grad,
     }
     if made.config.time == "adaptive":
         found["adarms_cond"] = made.condition(wave(fixture, made))
     return {name: value.detach() for name, value in found.items() if value is not None}
+
+
+def first_queries(fixture: Fixture, planner: PrefixNetwork) -> Tensor:
+    """Of the language model's first layer: the loss reaches them through the keys and values that cross over."""
+    model: Any = planner.model
+    text = model.text_model if fixture.policy == "smolvla" else model.language_model
+    weight: Tensor = text.layers[0].self_attn.q_proj.weight
+    return weight
 
 
 def suffix(fixture: Fixture, made: JointExpert) -> Tensor:

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dualsys.actor.diffusion import Prediction, believed_data, kept_shares, noised, step_back, target, visited_levels
+from dualsys.actor.diffusion import (
+    Prediction,
+    believed_data,
+    implied_noise,
+    kept_shares,
+    noised,
+    step_back,
+    target,
+    visited_levels,
+    within,
+)
 
 MEAN, DEVIATION = 0.7, 0.3
 LEVELS = 1000
@@ -38,8 +48,8 @@ def sampled(noise: Tensor, schedule: str, prediction: Prediction, eta: float, st
     x = noise
     for level, lower in zip(levels, [*levels[1:], -1], strict=True):
         kept, kept_next = float(bar[level]), float(bar[lower]) if lower >= 0 else 1.0
-        data = believed_data(prediction, x, told(prediction, x, kept), kept)
-        x = step_back(x, data, kept, kept_next, eta, torch.randn(x.shape, generator=generator))
+        data, left = within(x, believed_data(prediction, x, told(prediction, x, kept), kept), kept, None, eta)
+        x = step_back(data, left, kept, kept_next, eta, torch.randn(x.shape, generator=generator))
     return x
 
 
@@ -98,4 +108,28 @@ def test_what_the_network_is_to_tell_gives_back_the_data(prediction: Prediction,
     x = noised(data, noise, kept_B)
     found = believed_data(prediction, x, target(prediction, data, noise, kept_B), kept)
     torch.testing.assert_close(found, data, rtol=0, atol=1e-9)
-    torch.testing.assert_close(step_back(x, data, kept, 1.0, 0.0, None), data, rtol=0, atol=1e-12)
+    torch.testing.assert_close(implied_noise(x, found, kept), noise, rtol=0, atol=1e-7)
+    torch.testing.assert_close(step_back(found, noise, kept, 1.0, 0.0, None), found, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_a_clipped_step_of_ddim_keeps_the_noise_that_was_told(prediction: Prediction, eta: float) -> None:
+    """diffusers' `DDIMScheduler.step`: data of 3 are believed to be 1, and the noise of -0.5 stays."""
+    kept, kept_next = 0.64, 0.81
+    data, noise, fresh = (torch.full((1,), value, dtype=torch.float64) for value in (3.0, -0.5, 0.25))
+    x = 0.8 * data + 0.6 * noise
+    believed = believed_data(prediction, x, target(prediction, data, noise, torch.full((1,), kept)), kept)
+    found = step_back(*within(x, believed, kept, 1.0, eta), kept, kept_next, eta, fresh)
+    variance = eta**2 * 0.19 / 0.36 * (1 - 0.64 / 0.81)
+    assert float(found) == pytest.approx(0.9 * 1.0 - 0.5 * (0.19 - variance) ** 0.5 + 0.25 * variance**0.5, abs=1e-6)
+
+
+def test_a_clipped_step_of_ddpm_has_the_posterior_s_mean() -> None:
+    """diffusers' `DDPMScheduler.step`, by the DDPM paper's equation 7: a sum of `x` and the clipped data."""
+    kept, kept_next = 0.64, 0.81
+    x, data = torch.full((1,), 2.1, dtype=torch.float64), torch.full((1,), 3.0, dtype=torch.float64)
+    found = step_back(*within(x, data, kept, 1.0, 1.0), kept, kept_next, 1.0, None)
+    step = kept / kept_next
+    mean = 0.9 * (1 - step) / 0.36 * 1.0 + step**0.5 * 0.19 / 0.36 * 2.1
+    assert float(found) == pytest.approx(mean, abs=1e-12)

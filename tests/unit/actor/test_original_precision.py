@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dualsys.actor.backends import measure_parity
+from dualsys.actor.category_layers import CategoryLinear
 from dualsys.actor.compiled_sampler import CompiledSampler
 from dualsys.actor.dit_expert import DiTExpert
 from dualsys.actor.joint_expert import JointExpert
@@ -101,4 +101,20 @@ def test_the_dit_runs_in_bfloat16_throughout() -> None:
     told = expert.tell(torch.tensor([0.75], dtype=torch.float64)).detach()
     assert told.dtype == WIDE
     assert float(told[0, 0]) == 750.0
-    assert np.isfinite(told.float().numpy()).all()
+    seen: set[torch.dtype] = set()
+    for layer in expert.modules():
+        if isinstance(layer, (nn.Linear, CategoryLinear)):
+            layer.register_forward_hook(lambda _, given, out: seen.update((given[0].dtype, out.dtype)))
+    torch.manual_seed(0)
+    features, state = torch.randn(1, *expert.subgoal_shape), torch.randn(1, expert.num_states)
+    x = torch.randn(1, expert.config.horizon, expert.num_actions)
+    exact = dit()
+    velocities = []
+    for made in (expert, exact):
+        dtype = made.transformer.out.weight.dtype
+        memory = made.remember(features.to(dtype), torch.ones(features.shape[:2], dtype=torch.bool))
+        begun = made.begin(memory, state.to(dtype), torch.zeros(1), None)
+        velocities.append(made.step(x.to(dtype), made.tell(torch.tensor([0.75])), begun).detach())
+    assert seen == {NARROW}
+    assert velocities[0].dtype == NARROW
+    torch.testing.assert_close(velocities[0].float(), velocities[1], rtol=0.05, atol=0.05)

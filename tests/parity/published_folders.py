@@ -109,7 +109,9 @@ def groot_folder(folder: Path, name: str) -> Path:
             for part, where in (("arm", arm), ("hand", hand))
         }
     if "n1_7" in name:
-        (folder / "statistics.json").write_text(json.dumps({"gr1": parts}))
+        (folder / "statistics.json").write_text(json.dumps({"gr1": {**parts, "relative_action": {}}}))
+        processor = {"processor_class": "Gr00tN1d7Processor", "processor_kwargs": groot_processor_words()}
+        (folder / "processor_config.json").write_text(json.dumps(processor))
         (folder / "embodiment_id.json").write_text(json.dumps({"gr1": 1}))
     else:
         (folder / "experiment_cfg").mkdir()
@@ -118,6 +120,49 @@ def groot_folder(folder: Path, name: str) -> Path:
         (folder / "experiment_cfg" / "metadata.json").write_text(json.dumps(metadata))
         (folder / "embodiment_id.json").write_text(json.dumps({"gr1": 1}))
     return folder
+
+
+def groot_processor_words() -> dict[str, Any]:
+    """`processor_kwargs` with every name that N1.7's processor saves, of pictures as small as the fixture's."""
+    plain = {"sin_cos_embedding_keys": None, "mean_std_embedding_keys": None, "action_configs": None}
+    joints = {"rep": "ABSOLUTE", "type": "NON_EEF", "format": "DEFAULT", "state_key": None}
+    now = {"delta_indices": [0], **plain}
+    return {
+        "modality_configs": {
+            "gr1": {
+                "video": {**now, "modality_keys": ["head"]},
+                "state": {**now, "modality_keys": ["arm", "hand"]},
+                "action": {
+                    **plain,
+                    "delta_indices": list(range(told("lerobot_groot_n1_7")["head"]["action_horizon"])),
+                    "modality_keys": ["arm", "hand"],
+                    "action_configs": [joints, joints],
+                },
+                "language": {**now, "modality_keys": ["annotation.human.task_description"]},
+            }
+        },
+        "image_crop_size": [29, 29],
+        "image_target_size": [32, 32],
+        "use_albumentations": True,
+        "random_rotation_angle": None,
+        "color_jitter_params": None,
+        "shortest_image_edge": 32,
+        "crop_fraction": 0.95,
+        "letter_box_transform": False,
+        "model_name": "nvidia/Cosmos-Reason2-2B",
+        "model_type": "qwen",
+        "formalize_language": True,
+        "max_state_dim": 132,
+        "max_action_dim": 132,
+        "max_action_horizon": 40,
+        "use_percentiles": True,
+        "use_mean_std": False,
+        "clip_outliers": True,
+        "apply_sincos_state_encoding": False,
+        "use_relative_action": True,
+        "exclude_state": False,
+        "state_dropout_prob": 0.2,
+    }
 
 
 def hollow_weights(file: Path, names: dict[str, Tensor], prefix: str = "") -> None:

@@ -12,7 +12,7 @@ from dualsys.app.importing.groot_statistics import GrootRobot
 from dualsys.app.importing.layouts.groot import Version, plan_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
 from dualsys.app.importing.layouts.groot_published import groot_planner_config
-from dualsys.app.importing.normalization import Normalization, PublishedStatistics
+from dualsys.app.importing.normalization import Mode, Normalization, PublishedStatistics
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
@@ -56,8 +56,9 @@ class GrootFamily:
         return self.robot.statistics
 
     def normalization(self) -> Normalization:
-        """By smallest and largest value."""
-        return Normalization(state="min-max", action="min-max", epsilon=1e-8, flat_is_zero=True)
+        """By smallest and largest value, or by quantiles: what its processor says."""
+        mode: Mode = "quantiles" if self.robot.processor.percentiles else "min-max"
+        return Normalization(state=mode, action=mode, epsilon=1e-8, flat_is_zero=True)
 
     def widths(self, statistics: PublishedStatistics) -> Widths:
         """Of its robot's statistics."""

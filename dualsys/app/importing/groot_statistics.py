@@ -3,12 +3,10 @@
     N1.5         experiment_cfg/metadata.json    {TAG: {statistics: {state: {PART: {min ...}}, action ...}, modalities}}
     N1.6, N1.7   statistics.json                 {TAG: {state: {PART: {min ...}}, action ...}}
                  embodiment_id.json              {TAG: number}
-                 processor_config.json           {processor_kwargs: {modality_configs: {TAG: ...}}}
 
-State and action are their parts, one behind the other, in the file's order.
+State and action are their parts, one behind the other, in the order that processor_config.json tells, else the file's.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from dualsys.app.importing.family import Published
+from dualsys.app.importing.groot_processor import GrootProcessor, read_json
+from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.normalization import PublishedStatistics
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError, unknown_name
@@ -35,18 +36,20 @@ class GrootRobot:
     category: int
     """Number of its projectors."""
     statistics: PublishedStatistics
+    processor: GrootProcessor
     cameras: tuple[CameraSpec, ...]
     notes: tuple[str, ...]
 
 
-def find_groot_robot(folder: Path, tag: str) -> GrootRobot:
+def find_groot_robot(published: Published, tag: str, version: Version) -> GrootRobot:
     """The robot that a tag names, or the only one there is.
 
     Raises:
         CheckpointError: several robots and no tag, an unknown one, or one whose numbers aren't plain positions.
     """
+    folder = published.folder
     place = next((folder / name for name in _PLACES if (folder / name).is_file()), None)
-    robots = {} if place is None else _read(place)
+    robots = {} if place is None else read_json(place)
     if not tag and len(robots) > 1:
         raise CheckpointError(f"the checkpoint knows several robots: say which with --tag: {', '.join(sorted(robots))}")
     if tag and robots and tag not in robots:
@@ -55,22 +58,23 @@ def find_groot_robot(folder: Path, tag: str) -> GrootRobot:
     told = robots.get(tag, {})
     sections = told.get("statistics", told)
     where = str(place) if place is not None else f"{folder} (no {_PLACES[0]}, no {_PLACES[1]})"
-    processor = _processor(folder, tag)
-    _require_positions(processor, tag)
+    processor = GrootProcessor.read(published, tag, version)
+    processor.require_positions()
     return GrootRobot(
         tag=tag,
         category=_category(folder, tag),
         statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}"),
+        processor=processor,
         cameras=_cameras(told),
-        notes=_notes(sections),
+        notes=_notes(sections, processor),
     )
 
 
-def _joined(sections: Mapping[str, Any], processor: Mapping[str, Any]) -> dict[str, FloatArray]:
+def _joined(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[str, FloatArray]:
     numbers: dict[str, FloatArray] = {}
     for quantity in ("state", "action"):
         parts = sections.get(quantity) or {}
-        order = (processor.get(quantity) or {}).get("modality_keys") or list(parts)
+        order = processor.order(quantity) or list(parts)
         for kind in _KINDS:
             found = [parts[part][kind] for part in order if kind in parts.get(part, {})]
             if found and len(found) == len(order):
@@ -82,31 +86,12 @@ def _joined(sections: Mapping[str, Any], processor: Mapping[str, Any]) -> dict[s
 
 def _category(folder: Path, tag: str) -> int:
     path = folder / "embodiment_id.json"
-    known = _read(path) if path.is_file() else _N1_5_CATEGORIES
+    known = read_json(path) if path.is_file() else _N1_5_CATEGORIES
     if not tag:
         return int(known.get("new_embodiment", 0))
     if tag not in known:
         raise CheckpointError(f"which projectors are those of {tag!r} isn't told: {unknown_name('robot', tag, known)}")
     return int(known[tag])
-
-
-def _processor(folder: Path, tag: str) -> Mapping[str, Any]:
-    path = folder / "processor_config.json"
-    if not path.is_file():
-        return {}
-    told: Any = _read(path).get("processor_kwargs", {}).get("modality_configs", {})
-    found: Any = told.get(tag, {})
-    return found if isinstance(found, Mapping) else {}
-
-
-def _require_positions(processor: Mapping[str, Any], tag: str) -> None:
-    for action in (processor.get("action") or {}).get("action_configs") or ():
-        if str(action.get("rep", "ABSOLUTE")).upper() not in ("ABSOLUTE", "0"):
-            raise CheckpointError(
-                f"robot {tag!r} is trained on {action['rep']} actions; only absolute ones can be imported"
-            )
-    if (processor.get("state") or {}).get("sin_cos_embedding_keys"):
-        raise CheckpointError(f"robot {tag!r} is told angles as sine and cosine; only plain states can be imported")
 
 
 def _cameras(told: Mapping[str, Any]) -> tuple[CameraSpec, ...]:
@@ -117,13 +102,7 @@ def _cameras(told: Mapping[str, Any]) -> tuple[CameraSpec, ...]:
     )
 
 
-def _notes(sections: Mapping[str, Any]) -> tuple[str, ...]:
-    parts = [f"{quantity}: {', '.join(sections[quantity])}" for quantity in ("state", "action") if quantity in sections]
+def _notes(sections: Mapping[str, Any], processor: GrootProcessor) -> tuple[str, ...]:
+    orders = {name: processor.order(name) or list(sections.get(name) or ()) for name in ("state", "action")}
+    parts = [f"{quantity}: {', '.join(order)}" for quantity, order in orders.items() if order]
     return (f"order of the parts: {'; '.join(parts)}",) if parts else ()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} can't be understood: {error}") from error

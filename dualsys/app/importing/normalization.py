@@ -2,8 +2,8 @@
 
     mode         normalised value                        who
     mean-std     (x - mean) / (std + eps)                pi0, SmolVLA
-    quantiles    2 (x - q01) / (q99 - q01 + eps) - 1     pi0.5
-    min-max      2 (x - min) / (max - min) - 1           GR00T; a dimension that never moved is 0
+    quantiles    2 (x - q01) / (q99 - q01 + eps) - 1     pi0.5; GR00T N1.7, without eps and never moved as above
+    min-max      2 (x - min) / (max - min) - 1           GR00T N1.5, N1.6; a dimension that never moved is 0
     identity     x
 
 `eps` is the publisher's: 1e-8 in LeRobot, 1e-6 in openpi. Statistics that are missing, not finite, or kept under a name
@@ -61,7 +61,7 @@ class Normalization:
     always_added: bool = False
     """Whether it is added to every range (openpi), or stands for those of nothing (LeRobot)."""
     flat_is_zero: bool = False
-    """Whether a state that never moved in the data is 0 whatever it is now (GR00T)."""
+    """Whether a state that never moved in the data is 0 whatever it is now (GR00T, by NumPy's `isclose`)."""
 
 
 def convert(published: PublishedStatistics, how: Normalization, *, states: int, actions: int) -> ControllerStatistics:
@@ -92,10 +92,10 @@ def _converted(
         raise CheckpointError(
             f"{published.where}: {' and '.join(_NEEDS[mode])} of the {quantity} are the wrong way round"
         )
-    flat = span < 2 * STANDSTILL
     scale = (span + how.epsilon if how.always_added else np.maximum(span, how.epsilon)) / 2
     offset = one + scale
     if how.flat_is_zero:
+        flat = np.isclose(other, one)
         offset = np.where(flat, one, offset)
         scale = np.where(flat, _DEAF if quantity == "state" else how.epsilon, scale)
     return _statistics(offset, scale)

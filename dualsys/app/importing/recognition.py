@@ -40,7 +40,7 @@ def family_of(published: Published, layout: Layout, tag: str) -> Family:
     chosen = recognized(published) if layout == "auto" else layout
     if chosen.startswith("groot-"):
         version: Version = _groot_version(chosen)
-        return GrootFamily(published=published, version=version, robot=find_groot_robot(published.folder, tag))
+        return GrootFamily(published=published, version=version, robot=find_groot_robot(published, tag, version))
     if tag:
         raise CheckpointError(f"--tag names one of GR00T's robots; this checkpoint is {chosen}")
     if chosen == "lerobot-smolvla":

@@ -1,0 +1,92 @@
+"""How a GR00T checkpoint of N1.6 or N1.7 makes its numbers ready: `processor_config.json`.
+
+    {processor_class, processor_kwargs: {modality_configs: {TAG: {state, action, video ...}}, use_percentiles ...}}
+
+What the file leaves out is what the arguments of NVIDIA's `Gr00tN1d6Processor` and `Gr00tN1d7Processor` are by default.
+Where there is no such file, which NVIDIA's code can't do without, config.json tells, and else the version's own
+configuration: N1.7 is trained on quantiles, N1.6 on smallest and largest values. N1.5 has neither file nor option.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dualsys.app.importing.family import Published
+from dualsys.app.importing.layouts.groot import Version
+from dualsys.errors import CheckpointError
+
+FILE = "processor_config.json"
+_TRAINED_ON_PERCENTILES: dict[Version, bool] = {"n1_5": False, "n1_6": False, "n1_7": True}
+"""`use_percentiles` of `Gr00tN1d7Config`; the others have none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrootProcessor:
+    """What it says of one robot, and of all."""
+
+    tag: str
+    robot: Mapping[str, Any]
+    """Its `modality_configs`: by quantity, the order of its parts and how each is meant."""
+    percentiles: bool
+    """Whether q01 and q99 become -1 and 1; else the smallest and the largest value do."""
+    relative: bool
+    """Whether actions that are called relative are; else NVIDIA's code takes them for absolute."""
+    sines: bool
+    """Whether states that are listed as angles are told as sine and cosine; else they are plain."""
+
+    @classmethod
+    def read(cls, published: Published, tag: str, version: Version) -> Self:
+        """Of a robot. Raises `CheckpointError` where the file can't be understood."""
+        path = published.folder / FILE
+        if not path.is_file():
+            trained = published.get("use_percentiles", _TRAINED_ON_PERCENTILES[version])
+            return cls(tag=tag, robot={}, percentiles=trained, relative=False, sines=False)
+        told = _section(read_json(path), "processor_kwargs", path)
+        return cls(
+            tag=tag,
+            robot=_section(_section(told, "modality_configs", path), tag, path),
+            percentiles=_flag(told, "use_percentiles", path),
+            relative=_flag(told, "use_relative_action", path),
+            sines=_flag(told, "apply_sincos_state_encoding", path),
+        )
+
+    def order(self, quantity: str) -> list[str]:
+        """Parts of `state` or `action` as they stand behind each other; empty where it isn't told."""
+        return list((self.robot.get(quantity) or {}).get("modality_keys") or ())
+
+    def require_positions(self) -> None:
+        """Raise `CheckpointError` where the robot's numbers aren't plain positions."""
+        for action in (self.robot.get("action") or {}).get("action_configs") or ():
+            rep = str(action.get("rep", "ABSOLUTE")).upper()
+            if rep != "ABSOLUTE" and (self.relative or rep != "RELATIVE"):
+                raise CheckpointError(
+                    f"robot {self.tag!r} is trained on {rep} actions; only absolute ones can be imported"
+                )
+        if self.sines and (self.robot.get("state") or {}).get("sin_cos_embedding_keys"):
+            raise CheckpointError(
+                f"robot {self.tag!r} is told angles as sine and cosine; only plain states can be imported"
+            )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of names and values. Raises `CheckpointError` where it is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} can't be understood: {error}") from error
+
+
+def _section(told: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    found: Any = told.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"{path}: {name} is {found!r}; it should be names and values")
+    return found
+
+
+def _flag(told: Mapping[str, Any], name: str, path: Path, default: bool = False) -> bool:
+    found: Any = told.get(name, default)
+    if not isinstance(found, bool):
+        raise CheckpointError(f"{path}: {name} is {found!r}; it should be true or false")
+    return found

@@ -1,0 +1,133 @@
+"""An imported GR00T treats numbers as its `processor_config.json` says, or it is refused in a line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.app.cli import main
+from dualsys.app.importing.conversion import Plan, Wish, plan_import
+from dualsys.errors import CheckpointError
+from tests.parity.published_folders import groot_folder, groot_processor_words, numbers
+
+NAME = "lerobot_groot_n1_7"
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return groot_folder(tmp_path_factory.mktemp("groot") / "published", NAME)
+
+
+def told(folder: Path, change: Change = lambda _: None) -> Path:
+    """The same folder, with other words in its processor's file."""
+    kwargs = groot_processor_words()
+    change(kwargs)
+    words = {"processor_class": "Gr00tN1d7Processor", "processor_kwargs": kwargs}
+    (folder / "processor_config.json").write_text(json.dumps(words))
+    return folder
+
+
+def planned(folder: Path, change: Change = lambda _: None) -> Plan:
+    return plan_import(Wish(checkpoint=told(folder, change)))
+
+
+def action_of(words: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = words["modality_configs"]["gr1"]["action"]
+    return found
+
+
+def state_of(words: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = words["modality_configs"]["gr1"]["state"]
+    return found
+
+
+def assert_ends(plan: Plan, low: str, high: str) -> None:
+    """-1 and 1 are these of the statistics, for states and rows."""
+    for statistics, seed in ((plan.statistics.state, 1), (plan.statistics.action, 2)):
+        ends = numbers(seed)
+        np.testing.assert_allclose(statistics.normalize(ends[low]), -1.0)
+        np.testing.assert_allclose(statistics.normalize(ends[high]), 1.0)
+        np.testing.assert_allclose(statistics.denormalize(np.ones(len(ends[high]))), ends[high])
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        (lambda words: None, ("q01", "q99")),
+        (lambda words: words.update(use_percentiles=False), ("min", "max")),
+        # What the processor's class takes by default, not what the model is trained with by default.
+        (lambda words: words.pop("use_percentiles"), ("min", "max")),
+    ],
+)
+def test_the_file_says_whether_quantiles_are_the_ends(folder: Path, change: Change, ends: tuple[str, str]) -> None:
+    assert_ends(planned(folder, change), *ends)
+
+
+def test_without_the_file_config_json_says_it_and_else_it_is_as_n1_7_is_trained(tmp_path: Path) -> None:
+    folder = groot_folder(tmp_path / "published", NAME)
+    (folder / "processor_config.json").unlink()
+    assert_ends(plan_import(Wish(checkpoint=folder)), "q01", "q99")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "use_percentiles": False}))
+    assert_ends(plan_import(Wish(checkpoint=folder)), "min", "max")
+
+
+def test_the_report_says_how_it_is_normalised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = folder.parent / "report.json"
+    assert main(["import", str(told(folder)), "--dry-run", "--json", str(report)]) == 0
+    assert "quantiles" in capsys.readouterr().out
+    found = json.loads(report.read_text())["statistics"]
+    assert (found["state"], found["action"]) == ("quantiles", "quantiles")
+
+
+def test_parts_come_in_the_processors_order(folder: Path) -> None:
+    plan = planned(folder, lambda words: action_of(words).update(modality_keys=["hand", "arm"]))
+    low = numbers(2)["q01"]
+    np.testing.assert_allclose(plan.statistics.action.normalize(np.roll(low, 2)), -1.0)
+    assert any("action: hand, arm" in note for note in plan.modules.notes)
+
+
+def relative(words: dict[str, Any]) -> None:
+    action_of(words)["action_configs"][0]["rep"] = "RELATIVE"
+
+
+def test_relative_actions_are_refused_only_where_they_are_used(folder: Path) -> None:
+    """NVIDIA's `StateActionProcessor` turns nothing back unless `use_relative_action` is set."""
+    with pytest.raises(CheckpointError, match="trained on RELATIVE actions"):
+        planned(folder, relative)
+    assert planned(folder, lambda words: (relative(words), words.update(use_relative_action=False)))
+    assert planned(folder, lambda words: (relative(words), words.pop("use_relative_action")))
+
+
+def sines(words: dict[str, Any]) -> None:
+    state_of(words)["sin_cos_embedding_keys"] = ["arm"]
+
+
+def test_sines_are_refused_only_where_they_are_used(folder: Path) -> None:
+    assert planned(folder, sines)
+    with pytest.raises(CheckpointError, match="angles as sine and cosine"):
+        planned(folder, lambda words: (sines(words), words.update(apply_sincos_state_encoding=True)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda words: words.update(use_percentiles="yes"), "use_percentiles is 'yes'; it should be true or false"),
+        (lambda words: words.update(modality_configs=3), "modality_configs is 3; it should be names and values"),
+        (
+            lambda words: action_of(words)["action_configs"][0].update(rep="DELTA"),
+            "trained on DELTA actions; only absolute ones",
+        ),
+    ],
+)
+def test_words_that_we_cannot_follow_are_refused_in_a_line(
+    change: Change, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", str(told(folder, change)), "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

@@ -176,7 +176,8 @@ class JointExpert(nn.Module):
     @property
     def _inside(self) -> torch.dtype:
         """Of tokens between layers: that of the layers' products, which `original_precision` makes a narrower one."""
-        return self.decoder_layers()[0].attention.to_q.weight.dtype
+        inside: torch.dtype = self.decoder_layers()[0].attention.to_out.weight.dtype
+        return inside
 
     @property
     def subgoal_shape(self) -> tuple[int, ...]:

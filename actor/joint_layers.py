@@ -5,7 +5,7 @@ What the originals keep in float32 is computed there whatever the weights' dtype
 Shape legend: B batch, T rows of tokens, S keys of a prefix, D width, N heads, M heads of keys, H head width.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -86,15 +86,19 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         self.gate = nn.Linear(config.width, config.feed_forward_width, bias=False)
         self.up = nn.Linear(config.width, config.feed_forward_width, bias=False)
-        self.down = nn.Linear(config.feed_forward_width, config.width, bias=False)
+        self.down: Any = nn.Linear(config.feed_forward_width, config.width, bias=False)
         self.tanh = config.activation == "gelu-tanh"
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """`(B, T, D)`."""
-        gate = self.gate(x_BTD)
+        gate, up = self.sides(x_BTD)
         gate = F.gelu(gate, approximate="tanh") if self.tanh else F.silu(gate)
-        out: Tensor = self.down(gate * self.up(x_BTD))
+        out: Tensor = self.down(gate * up)
         return out
+
+    def sides(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """What gates, and what is gated."""
+        return self.gate(x_BTD), self.up(x_BTD)
 
 
 class PrefixAttention(nn.Module):
@@ -106,11 +110,12 @@ class PrefixAttention(nn.Module):
         source = config.width if joint else kept_width
         self.joint = joint
         self.heads = config.prefix.heads
+        self.head_dim = config.prefix.head_dim
         self.backend = config.attention
         self.to_q = nn.Linear(config.width, config.num_heads * config.prefix.head_dim, bias=False)
         self.to_k = nn.Linear(source, kept_width, bias=False)
         self.to_v = nn.Linear(source, kept_width, bias=False)
-        self.to_out = nn.Linear(config.num_heads * config.prefix.head_dim, config.width, bias=False)
+        self.to_out: Any = nn.Linear(config.num_heads * config.prefix.head_dim, config.width, bias=False)
 
     def remember(self, prefix: KeysValues, mask_BS: Tensor | None) -> KeysValues:
         """Of a prefix, what rows will read: itself, or its projections, the same for every row and flow step."""
@@ -127,15 +132,18 @@ class PrefixAttention(nn.Module):
         self, x_BTD: Tensor, kept: KeysValues, rotation: Rotation, mask: Tensor | None
     ) -> tuple[Tensor, KeysValues | None]:
         """What the rows read `(B, T, D)`, and their own keys and values, if others may read those."""
-        q_BNTH = rotation.turn(rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", h=kept.keys.shape[-1]))
-        own: KeysValues | None = None
-        read = kept
-        if self.joint:
-            own = KeysValues(rotation.turn(self._split(self.to_k(x_BTD))), self._split(self.to_v(x_BTD)))
-            read = kept.followed_by(own)
+        q_BNTH, own = self.project(x_BTD, rotation)
+        read = kept if own is None else kept.followed_by(own)
         out_BNTH = attend(q_BNTH, read.keys, read.values, mask, self.backend)
         out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
         return out, own
+
+    def project(self, x_BTD: Tensor, rotation: Rotation) -> tuple[Tensor, KeysValues | None]:
+        """Queries, and where rows read themselves, too, their keys and values."""
+        q_BNTH = rotation.turn(rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", h=self.head_dim))
+        if not self.joint:
+            return q_BNTH, None
+        return q_BNTH, KeysValues(rotation.turn(self._split(self.to_k(x_BTD))), self._split(self.to_v(x_BTD)))
 
     def _split(self, x_BSE: Tensor) -> Tensor:
         return rearrange(x_BSE, "b s (m h) -> b m s h", m=self.heads)

@@ -1,11 +1,4 @@
-"""Linear layers whose weights lie in the order that oneDNN's products read them in: packed once, not with each call.
-
-A chunk has few rows (tens), so a plain product spends as long on putting the weights in order as on multiplying: on a
-processor with AVX2, packed products of 50 rows take two thirds of the time. torch does the same to a compiled model
-that is frozen (its `mkldnn` operators, which are called here), without the minutes of compiling.
-
-A packed weight has no gradient, and can't be read back.
-"""
+"""`packed`: an expert for sampling, its products' weights packed once (`packed_linear`), not with each call."""
 
 import copy
 from typing import Any, TypeVar, cast
@@ -14,25 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from dualsys.actor.category_layers import Category, CategoryLinear
+from dualsys.actor.joint_layers import GatedFeedForward, PrefixAttention
+from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward
+from dualsys.actor.packed_linear import PackedLinear
 from dualsys.errors import ConfigError
 
 Expert = TypeVar("Expert")
-
-
-class PackedLinear(nn.Module):
-    """`nn.Linear`, for float32 on a processor."""
-
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, *, rows: int) -> None:
-        """`rows` is the number that the order is best for; any number may come."""
-        super().__init__()
-        self.weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI.detach().contiguous(), rows)
-        """Opaque; its type and device can be asked for."""
-        self.bias = None if bias_O is None else bias_O.detach().clone()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(..., I)` to `(..., O)`."""
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return out
 
 
 class PackedCategoryLinear(nn.Module):
@@ -68,14 +48,32 @@ def packed(expert: Expert, *, rows: int, category: int = 0) -> Expert:
     # Those weights are packed, not copied: of a large expert there must be no third copy.
     shared = {id(weight): weight for each in linears for weight in each.parameters()}
     made = copy.deepcopy(module, cast("dict[int, Any]", shared))
-    for parent in list(made.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(parent, name, PackedLinear(child.weight, child.bias, rows=rows))
-            elif isinstance(child, CategoryLinear):
-                setattr(parent, name, PackedCategoryLinear(child, category, rows=rows))
+    _pack_inside(made, rows, category)
     # Only now: before, the packed layers' weights were the expert's own.
     return cast(Expert, made.requires_grad_(False).eval())
+
+
+def _pack_inside(module: nn.Module, rows: int, category: int) -> None:
+    for name, child in list(module.named_children()):
+        form = _packed_form(child, rows, category)
+        if form is None:
+            _pack_inside(child, rows, category)
+        else:
+            setattr(module, name, form)
+
+
+def _packed_form(module: nn.Module, rows: int, category: int) -> nn.Module | None:
+    """Of what is packed as a whole; None for the rest, whose parts may be."""
+    match module:
+        case GatedFeedForward():
+            return PackedFeedForward(module, rows=rows)
+        case PrefixAttention(joint=True):
+            return PackedAttention(module, rows=rows)
+        case nn.Linear():
+            return PackedLinear.of(module, rows=rows)
+        case CategoryLinear():
+            return PackedCategoryLinear(module, category, rows=rows)
+    return None
 
 
 def _require_packable(module: nn.Module) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dualsys.actor.category_layers import CategoryLinear
-from dualsys.actor.packed_layers import PackedLinear
+from dualsys.actor.packed_linear import PackedLinear
 from dualsys.actor.sampling import EagerSampler, Moment
 
 

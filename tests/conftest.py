@@ -51,8 +51,12 @@ _TINY_PALIGEMMA: dict[str, Any] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests take turns, and which share a training: each file's, recorded and trained once."""
+    """Tell which tests take turns, and which share a training: each file's, recorded and trained once.
+
+    First of all, since pytest-xdist reads the groups in the same hook.
+    """
     for item in items:
         for group, folders in _TAKING_TURNS.items():
             if any(item.path.is_relative_to(folder) for folder in folders):

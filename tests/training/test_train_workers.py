@@ -21,8 +21,8 @@ from tests.integration.bridge_system import processes_of, ray_daemons
 from tests.training.training_parts import command, curve, record_touch
 
 ROOT = Path(__file__).parents[2]
-STEPS = 40
-LENGTH = ["--steps", str(STEPS), "--validate-every", "8"]
+STEPS = 16
+LENGTH = ["--steps", str(STEPS), "--validate-every", "4"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 

@@ -12,7 +12,8 @@ from dualsys.actor.category_layers import CategoryLinear
 from dualsys.actor.dit_config import DiTConfig
 from dualsys.actor.dit_expert import DiTExpert
 from dualsys.actor.flow_actor import FlowActor
-from dualsys.actor.packed_layers import PackedCategoryLinear, PackedLinear, packed
+from dualsys.actor.packed_layers import PackedCategoryLinear, packed
+from dualsys.actor.packed_linear import PackedLinear
 from dualsys.actor.sampling import Array, Moment, Sampler
 from dualsys.errors import ConfigError
 from dualsys.messages import ActionPrefix, Observation

@@ -7,7 +7,8 @@ Four kinds, all of them `(values - offset) / scale` by dimension:
     quantiles   the middle 98 % lies in [-1, 1], as openpi: (x - q01) / (q99 - q01 + 1e-6) * 2 - 1
     identity    as it is
 
-Nothing is clipped: a value beyond what was seen lies beyond [-1, 1], and comes back as it was. A dimension that never
+Nothing is clipped, unless statistics say so (`clip`, as imported GR00T do): a value beyond what was seen lies beyond
+[-1, 1], and comes back as it was. A dimension that never
 moved in the data (a finger held still) would be divided by nearly nothing, so deviations and ranges are floored when
 statistics are made; what an importer brings is taken as it is.
 """
@@ -43,6 +44,8 @@ class Statistics(BaseModel):
     """What becomes -1; only for `min-max` and `quantiles`."""
     high: tuple[float, ...] = ()
     """What becomes 1."""
+    clip: tuple[bool, ...] = ()
+    """Dimensions whose normalised values are kept within [-1, 1], on the way there and back; empty: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -58,6 +61,8 @@ class Statistics(BaseModel):
             )
         if not all(np.isfinite([*self.low, *self.high])) or np.any(np.less_equal(self.high, self.low)):
             raise ValueError("low and high must be finite, and low below high")
+        if len(self.clip) not in (0, len(self.mean)):
+            raise ValueError(f"clip has {len(self.clip)} entries, mean {len(self.mean)}; it needs as many, or none")
         return self
 
     @classmethod
@@ -101,14 +106,19 @@ class Statistics(BaseModel):
     def normalize(self, values: FloatArray) -> FloatArray:
         """Physical to normalised, over the last axis."""
         offset, scale = self._offset_and_scale()
-        scaled: FloatArray = (values - offset) / scale
-        return scaled
+        return self._clipped((values - offset) / scale)
 
     def denormalize(self, values: FloatArray) -> FloatArray:
         """Normalised to physical, over the last axis."""
         offset, scale = self._offset_and_scale()
-        physical: FloatArray = values * scale + offset
+        physical: FloatArray = self._clipped(values) * scale + offset
         return physical
+
+    def _clipped(self, normalized: FloatArray) -> FloatArray:
+        if not any(self.clip):
+            return normalized
+        kept: FloatArray = np.where(self.clip, np.clip(normalized, -1.0, 1.0), normalized)
+        return kept
 
     def _offset_and_scale(self) -> tuple[FloatArray, FloatArray]:
         if self.kind == "mean-std":

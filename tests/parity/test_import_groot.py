@@ -11,7 +11,7 @@ import pytest
 from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Plan, Wish, plan_import
 from dualsys.errors import CheckpointError
-from tests.parity.published_folders import groot_folder, groot_processor_words, numbers
+from tests.parity.published_folders import WIDTH, groot_folder, groot_processor_words, numbers
 
 NAME = "lerobot_groot_n1_7"
 Change = Callable[[dict[str, Any]], Any]
@@ -74,6 +74,25 @@ def test_without_the_file_config_json_says_it_and_else_it_is_as_n1_7_is_trained(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "use_percentiles": False}))
     assert_ends(plan_import(Wish(checkpoint=folder)), "min", "max")
+
+
+@pytest.mark.parametrize("outliers", [True, False, None])
+def test_what_lies_beyond_the_ends_is_clipped_as_nvidia_does(outliers: bool | None, folder: Path) -> None:
+    """`StateActionProcessor`: states where `clip_outliers`, true by default, says so; rows on their way back always."""
+
+    def change(words: dict[str, Any]) -> Any:
+        return words.pop("clip_outliers") if outliers is None else words.update(clip_outliers=outliers)
+
+    plan, beyond = planned(folder, change), numbers(1)["q99"] + 100.0
+    np.testing.assert_array_equal(plan.statistics.state.normalize(beyond) == 1.0, outliers is not False)
+    far = np.full(WIDTH, -3.0)
+    np.testing.assert_allclose(plan.statistics.action.denormalize(far), numbers(2)["q01"])
+
+
+def test_n1_5_clips_nothing(tmp_path: Path) -> None:
+    plan = plan_import(Wish(checkpoint=groot_folder(tmp_path / "published", "lerobot_groot_n1_5")))
+    low, high = numbers(2)["min"], numbers(2)["max"]
+    np.testing.assert_allclose(plan.statistics.action.denormalize(np.full(WIDTH, 3.0)), 2 * high - low)
 
 
 def test_the_report_says_how_it_is_normalised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

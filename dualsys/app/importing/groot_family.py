@@ -57,8 +57,9 @@ class GrootFamily:
 
     def normalization(self) -> Normalization:
         """By smallest and largest value, or by quantiles: what its processor says."""
-        mode: Mode = "quantiles" if self.robot.processor.percentiles else "min-max"
-        return Normalization(state=mode, action=mode, epsilon=1e-8, flat_is_zero=True)
+        processor = self.robot.processor
+        mode: Mode = "quantiles" if processor.percentiles else "min-max"
+        return Normalization(state=mode, action=mode, epsilon=1e-8, flat_is_zero=True, clips=processor.clips)
 
     def widths(self, statistics: PublishedStatistics) -> Widths:
         """Of its robot's statistics."""

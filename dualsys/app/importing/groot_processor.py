@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from dualsys.app.importing.family import Published
 from dualsys.app.importing.layouts.groot import Version
+from dualsys.app.importing.normalization import Quantity
 from dualsys.errors import CheckpointError
 
 FILE = "processor_config.json"
@@ -27,10 +28,13 @@ class GrootProcessor:
     """What it says of one robot, and of all."""
 
     tag: str
+    version: Version
     robot: Mapping[str, Any]
     """Its `modality_configs`: by quantity, the order of its parts and how each is meant."""
     percentiles: bool
     """Whether q01 and q99 become -1 and 1; else the smallest and the largest value do."""
+    clip_outliers: bool
+    """Whether states are kept within [-1, 1]; rows always are, on their way back."""
     relative: bool
     """Whether actions that are called relative are; else NVIDIA's code takes them for absolute."""
     sines: bool
@@ -40,17 +44,25 @@ class GrootProcessor:
     def read(cls, published: Published, tag: str, version: Version) -> Self:
         """Of a robot. Raises `CheckpointError` where the file can't be understood."""
         path = published.folder / FILE
-        if not path.is_file():
-            trained = published.get("use_percentiles", _TRAINED_ON_PERCENTILES[version])
-            return cls(tag=tag, robot={}, percentiles=trained, relative=False, sines=False)
-        told = _section(read_json(path), "processor_kwargs", path)
+        if path.is_file():
+            told = _section(read_json(path), "processor_kwargs", path)
+        else:
+            told = {"use_percentiles": published.get("use_percentiles", _TRAINED_ON_PERCENTILES[version])}
         return cls(
             tag=tag,
+            version=version,
             robot=_section(_section(told, "modality_configs", path), tag, path),
             percentiles=_flag(told, "use_percentiles", path),
+            clip_outliers=_flag(told, "clip_outliers", path, default=True),
             relative=_flag(told, "use_relative_action", path),
             sines=_flag(told, "apply_sincos_state_encoding", path),
         )
+
+    @property
+    def clips(self) -> frozenset[Quantity]:
+        """What is kept within [-1, 1]: nothing in N1.5."""
+        clipped: set[Quantity] = {"state", "action"} if self.clip_outliers else {"action"}
+        return frozenset() if self.version == "n1_5" else frozenset(clipped)
 
     def order(self, quantity: str) -> list[str]:
         """Parts of `state` or `action` as they stand behind each other; empty where it isn't told."""

@@ -62,6 +62,8 @@ class Normalization:
     """Whether it is added to every range (openpi), or stands for those of nothing (LeRobot)."""
     flat_is_zero: bool = False
     """Whether a state that never moved in the data is 0 whatever it is now (GR00T, by NumPy's `isclose`)."""
+    clips: frozenset[Quantity] = frozenset()
+    """Of which normalised values are kept within [-1, 1] where they are of a range (GR00T N1.6, N1.7)."""
 
 
 def convert(published: PublishedStatistics, how: Normalization, *, states: int, actions: int) -> ControllerStatistics:
@@ -98,11 +100,13 @@ def _converted(
         flat = np.isclose(other, one)
         offset = np.where(flat, one, offset)
         scale = np.where(flat, _DEAF if quantity == "state" else how.epsilon, scale)
-    return _statistics(offset, scale)
+    return _statistics(offset, scale, clip=quantity in how.clips)
 
 
-def _statistics(offset: FloatArray, scale: FloatArray) -> Statistics:
-    return Statistics(mean=tuple(map(float, offset)), std=tuple(map(float, scale)))
+def _statistics(offset: FloatArray, scale: FloatArray, *, clip: bool = False) -> Statistics:
+    return Statistics(
+        mean=tuple(map(float, offset)), std=tuple(map(float, scale)), clip=(True,) * len(offset) if clip else ()
+    )
 
 
 def _required(published: PublishedStatistics, quantity: Quantity, kind: str, width: int, mode: Mode) -> FloatArray:

@@ -50,6 +50,25 @@ def test_closed_forms() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_to_be_clipped_is_kept_within_one_both_ways(kind: Kind) -> None:
+    plain = Statistics.of(np.random.default_rng(2).normal(1.0, 3.0, (200, 2)), kind)
+    assert plain.clip == ()
+    first = Statistics.model_validate_json(plain.model_copy(update={"clip": (True, False)}).model_dump_json())
+    values, normalized = np.array([[90.0, 90.0], [-90.0, -90.0]]), np.array([[3.0, 3.0], [-3.0, -3.0], [0.5, 0.5]])
+    np.testing.assert_array_equal(first.normalize(values)[:, 0], [1.0, -1.0])
+    np.testing.assert_array_equal(first.normalize(values)[:, 1], plain.normalize(values)[:, 1])
+    np.testing.assert_array_equal(
+        first.denormalize(normalized), plain.denormalize(normalized * [[1 / 3, 1], [1 / 3, 1], [1, 1]])
+    )
+
+
+def test_statistics_of_before_clipping_are_read_and_half_told_clips_are_not() -> None:
+    assert Statistics.model_validate({"mean": [0.0], "std": [1.0]}).clip == ()
+    with pytest.raises(ValidationError, match="clip has 1 entries, mean 2"):
+        Statistics(mean=(0.0, 0.0), std=(1.0, 1.0), clip=(True,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_still_dimension_stays_small_and_comes_back(kind: Kind) -> None:
     values = np.full((50, 1), 0.7)
     statistics = Statistics.of(values, kind)

@@ -10,10 +10,13 @@ import pytest
 
 from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Plan, Wish, plan_import
+from dualsys.app.importing.import_report import summary
 from dualsys.errors import CheckpointError
 from tests.parity.published_folders import WIDTH, groot_folder, groot_processor_words, numbers
 
 NAME = "lerobot_groot_n1_7"
+ARM = 6
+"""Numbers of the first part, the arm; the rest are the hand's."""
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -74,6 +77,37 @@ def test_without_the_file_config_json_says_it_and_else_it_is_as_n1_7_is_trained(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "use_percentiles": False}))
     assert_ends(plan_import(Wish(checkpoint=folder)), "min", "max")
+
+
+@pytest.mark.parametrize(("quantity", "seed"), [("state", 1), ("action", 2)])
+def test_parts_may_be_normalised_by_mean_and_deviation(quantity: str, seed: int, folder: Path) -> None:
+    """Of NVIDIA's `normalize_values_meanstd`: nothing is clipped, and what never moved is as it is."""
+
+    def change(words: dict[str, Any]) -> None:
+        words["modality_configs"]["gr1"][quantity]["mean_std_embedding_keys"] = ["hand"]
+
+    plan, of = planned(folder, change), numbers(seed)
+    statistics = getattr(plan.statistics, quantity)
+    values = of["mean"] + 9 * of["std"]
+    expected = np.where(np.arange(WIDTH) < ARM, 1.0, 9.0)
+    np.testing.assert_allclose(statistics.normalize(values), expected)
+    np.testing.assert_allclose(statistics.denormalize(np.full(WIDTH, 9.0))[ARM:], values[ARM:])
+    np.testing.assert_allclose(statistics.denormalize(np.full(WIDTH, 9.0))[:ARM], of["q99"][:ARM])
+    assert summary(plan)["statistics"][quantity] == "arm quantiles, hand mean-std"
+
+
+def test_a_part_that_never_moved_is_left_as_it_is_or_is_zero(tmp_path: Path) -> None:
+    folder = groot_folder(tmp_path / "published", NAME)
+    path = folder / "statistics.json"
+    stored = json.loads(path.read_text())
+    for part in ("arm", "hand"):
+        still = {kind: [100.0 + (kind in ("q99", "max")) * 1e-4] for kind in ("min", "max", "mean", "q01", "q99")}
+        for kind, value in {**still, "std": [0.0]}.items():
+            stored["gr1"]["state"][part][kind][0] = value[0]
+    path.write_text(json.dumps(stored))
+    plan = planned(folder, lambda words: state_of(words).update(mean_std_embedding_keys=["hand"]))
+    shown = plan.statistics.state.normalize(np.full(WIDTH, 101.0))
+    np.testing.assert_allclose(shown[[0, ARM]], [0.0, 101.0], atol=1e-9)
 
 
 @pytest.mark.parametrize("outliers", [True, False, None])
@@ -137,6 +171,14 @@ def test_sines_are_refused_only_where_they_are_used(folder: Path) -> None:
     [
         (lambda words: words.update(use_percentiles="yes"), "use_percentiles is 'yes'; it should be true or false"),
         (lambda words: words.update(modality_configs=3), "modality_configs is 3; it should be names and values"),
+        (lambda words: words.update(exclude_state=True), "exclude_state is true; its model is shown zeros"),
+        (lambda words: state_of(words).update(exclude_state=True), "exclude_state is true"),
+        (lambda words: words.update(use_mean_std=True), "use_mean_std is true; NVIDIA's code saves it"),
+        (lambda words: words.update(use_tactile=True), "use_tactile is true"),
+        (
+            lambda words: action_of(words)["action_configs"][1].update(type="EEF", format="XYZ_ROT6D"),
+            "poses of its end effector (type EEF, format XYZ_ROT6D)",
+        ),
         (
             lambda words: action_of(words)["action_configs"][0].update(rep="DELTA"),
             "trained on DELTA actions; only absolute ones",

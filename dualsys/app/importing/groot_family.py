@@ -12,7 +12,7 @@ from dualsys.app.importing.groot_statistics import GrootRobot
 from dualsys.app.importing.layouts.groot import Version, plan_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
 from dualsys.app.importing.layouts.groot_published import groot_planner_config
-from dualsys.app.importing.normalization import Mode, Normalization, PublishedStatistics
+from dualsys.app.importing.normalization import Normalization, PublishedStatistics
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
@@ -58,8 +58,14 @@ class GrootFamily:
     def normalization(self) -> Normalization:
         """By smallest and largest value, or by quantiles: what its processor says."""
         processor = self.robot.processor
-        mode: Mode = "quantiles" if processor.percentiles else "min-max"
-        return Normalization(state=mode, action=mode, epsilon=1e-8, flat_is_zero=True, clips=processor.clips)
+        return Normalization(
+            state=processor.mode,
+            action=processor.mode,
+            epsilon=1e-8,
+            flat_is_zero=True,
+            clips=processor.clips,
+            parts=self.robot.parts,
+        )
 
     def widths(self, statistics: PublishedStatistics) -> Widths:
         """Of its robot's statistics."""

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from dualsys.app.importing.family import Published
 from dualsys.app.importing.layouts.groot import Version
-from dualsys.app.importing.normalization import Quantity
+from dualsys.app.importing.normalization import Mode, Quantity
 from dualsys.errors import CheckpointError
 
 FILE = "processor_config.json"
@@ -48,10 +48,13 @@ class GrootProcessor:
             told = _section(read_json(path), "processor_kwargs", path)
         else:
             told = {"use_percentiles": published.get("use_percentiles", _TRAINED_ON_PERCENTILES[version])}
+        robot = _section(_section(told, "modality_configs", path), tag, path)
+        for section in (told, _section(robot, "state", path)):
+            _refuse(section, path)
         return cls(
             tag=tag,
             version=version,
-            robot=_section(_section(told, "modality_configs", path), tag, path),
+            robot=robot,
             percentiles=_flag(told, "use_percentiles", path),
             clip_outliers=_flag(told, "clip_outliers", path, default=True),
             relative=_flag(told, "use_relative_action", path),
@@ -59,14 +62,23 @@ class GrootProcessor:
         )
 
     @property
+    def mode(self) -> Mode:
+        """Of parts that aren't named otherwise."""
+        return "quantiles" if self.percentiles else "min-max"
+
+    @property
     def clips(self) -> frozenset[Quantity]:
         """What is kept within [-1, 1]: nothing in N1.5."""
         clipped: set[Quantity] = {"state", "action"} if self.clip_outliers else {"action"}
         return frozenset() if self.version == "n1_5" else frozenset(clipped)
 
-    def order(self, quantity: str) -> list[str]:
+    def order(self, quantity: Quantity) -> list[str]:
         """Parts of `state` or `action` as they stand behind each other; empty where it isn't told."""
         return list((self.robot.get(quantity) or {}).get("modality_keys") or ())
+
+    def standardised(self, quantity: Quantity) -> frozenset[str]:
+        """Parts of `state` or `action` that are normalised by mean and deviation, whatever the others are."""
+        return frozenset((self.robot.get(quantity) or {}).get("mean_std_embedding_keys") or ())
 
     def require_positions(self) -> None:
         """Raise `CheckpointError` where the robot's numbers aren't plain positions."""
@@ -75,6 +87,11 @@ class GrootProcessor:
             if rep != "ABSOLUTE" and (self.relative or rep != "RELATIVE"):
                 raise CheckpointError(
                     f"robot {self.tag!r} is trained on {rep} actions; only absolute ones can be imported"
+                )
+            if str(action.get("type", "NON_EEF")).upper() == "EEF":
+                raise CheckpointError(
+                    f"robot {self.tag!r} is trained on poses of its end effector (type EEF, format "
+                    f"{action.get('format')}); only positions of joints can be imported"
                 )
         if self.sines and (self.robot.get("state") or {}).get("sin_cos_embedding_keys"):
             raise CheckpointError(
@@ -88,6 +105,21 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} can't be understood: {error}") from error
+
+
+_REFUSED = {
+    "exclude_state": "its model is shown zeros for the state, which no checkpoint here says; take one that reads states",
+    "use_mean_std": "NVIDIA's code saves it and doesn't read it, so how the model was trained isn't told; set it to "
+    "false where it was trained on ranges, or name parts in mean_std_embedding_keys",
+    "use_tactile": "nothing here senses touch; take a checkpoint without",
+}
+"""What can't be imported where it is true, and what to do."""
+
+
+def _refuse(told: Mapping[str, Any], path: Path) -> None:
+    for name, why in _REFUSED.items():
+        if _flag(told, name, path):
+            raise CheckpointError(f"{path}: {name} is true; {why}")
 
 
 def _section(told: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:

@@ -17,12 +17,13 @@ import numpy as np
 from dualsys.app.importing.family import Published
 from dualsys.app.importing.groot_processor import GrootProcessor, read_json
 from dualsys.app.importing.layouts.groot import Version
-from dualsys.app.importing.normalization import PublishedStatistics
+from dualsys.app.importing.normalization import Mode, Part, PublishedStatistics, Quantity
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError, unknown_name
 from dualsys.messages import FloatArray
 
 _PLACES = ("experiment_cfg/metadata.json", "statistics.json", "experiment_cfg/statistics.json")
+_QUANTITIES: tuple[Quantity, ...] = ("state", "action")
 _KINDS = ("min", "max", "mean", "std", "q01", "q99")
 _N1_5_CATEGORIES = {"new_embodiment": 31, "oxe_droid": 17, "agibot_genie1": 26, "gr1": 24}
 """NVIDIA's `EMBODIMENT_TAG_MAPPING`."""
@@ -37,6 +38,8 @@ class GrootRobot:
     """Number of its projectors."""
     statistics: PublishedStatistics
     processor: GrootProcessor
+    parts: Mapping[Quantity, tuple[Part, ...]]
+    """Of quantities whose parts aren't all normalised alike."""
     cameras: tuple[CameraSpec, ...]
     notes: tuple[str, ...]
 
@@ -65,6 +68,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
         category=_category(folder, tag),
         statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}"),
         processor=processor,
+        parts=_parts(sections, processor),
         cameras=_cameras(told),
         notes=_notes(sections, processor),
     )
@@ -72,7 +76,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
 
 def _joined(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[str, FloatArray]:
     numbers: dict[str, FloatArray] = {}
-    for quantity in ("state", "action"):
+    for quantity in _QUANTITIES:
         parts = sections.get(quantity) or {}
         order = processor.order(quantity) or list(parts)
         for kind in _KINDS:
@@ -82,6 +86,19 @@ def _joined(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[str,
                     [np.asarray(value, float).reshape(-1) for value in found]
                 )
     return numbers
+
+
+def _parts(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[Quantity, tuple[Part, ...]]:
+    found: dict[Quantity, tuple[Part, ...]] = {}
+    for quantity in _QUANTITIES:
+        parts, standardised = sections.get(quantity) or {}, processor.standardised(quantity)
+        modes: dict[str, Mode] = {name: "mean-std" if name in standardised else processor.mode for name in parts}
+        order = [name for name in processor.order(quantity) or parts if name in parts]
+        if standardised:
+            found[quantity] = tuple(
+                Part(name=name, width=np.size(parts[name].get("mean", ())), mode=modes[name]) for name in order
+            )
+    return found
 
 
 def _category(folder: Path, tag: str) -> int:
@@ -103,6 +120,6 @@ def _cameras(told: Mapping[str, Any]) -> tuple[CameraSpec, ...]:
 
 
 def _notes(sections: Mapping[str, Any], processor: GrootProcessor) -> tuple[str, ...]:
-    orders = {name: processor.order(name) or list(sections.get(name) or ()) for name in ("state", "action")}
+    orders = {name: processor.order(name) or list(sections.get(name) or ()) for name in _QUANTITIES}
     parts = [f"{quantity}: {', '.join(order)}" for quantity, order in orders.items() if order]
     return (f"order of the parts: {'; '.join(parts)}",) if parts else ()

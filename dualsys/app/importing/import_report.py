@@ -39,8 +39,8 @@ def summary(plan: Plan) -> dict[str, Any]:
         "actor": {"name": modules.actor_name, **_size(plan, plan.halves.actor)},
         "statistics": {
             "from": plan.told_statistics.where,
-            "state": plan.family.normalization().state,
-            "action": plan.family.normalization().action,
+            "state": plan.family.normalization().told("state"),
+            "action": plan.family.normalization().told("action"),
             "never moved": {name: _standstill(plan, name) for name in ("state", "action")},
         },
         "flow": _DIRECTIONS[getattr(actor, "time_direction", "to-data")],

@@ -6,12 +6,13 @@
     min-max      2 (x - min) / (max - min) - 1           GR00T N1.5, N1.6; a dimension that never moved is 0
     identity     x
 
+In GR00T each part of a quantity may have its own; a part by mean and deviation that never moved is as it is.
 `eps` is the publisher's: 1e-8 in LeRobot, 1e-6 in openpi. Statistics that are missing, not finite, or kept under a name
 that matches nothing are errors: a policy that is fed unnormalised numbers moves, and moves wrongly.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ _NEEDS: dict[Mode, tuple[str, str]] = {
     "quantiles": ("q01", "q99"),
     "quantiles-10": ("q10", "q90"),
 }
+_RANGES = frozenset({"min-max", "quantiles", "quantiles-10"})
 STANDSTILL = 1e-6
 """A scale below this is of a dimension that never moved in the data."""
 _DEAF = 1e12
@@ -51,6 +53,15 @@ class PublishedStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some of a quantity's numbers, one behind the other."""
+
+    name: str
+    width: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Normalization:
     """How a publisher normalises."""
 
@@ -64,6 +75,25 @@ class Normalization:
     """Whether a state that never moved in the data is 0 whatever it is now (GR00T, by NumPy's `isclose`)."""
     clips: frozenset[Quantity] = frozenset()
     """Of which normalised values are kept within [-1, 1] where they are of a range (GR00T N1.6, N1.7)."""
+    parts: Mapping[Quantity, tuple[Part, ...]] = field(default_factory=dict)
+    """Of quantities whose parts aren't all normalised alike, the parts in order (GR00T)."""
+
+    def told(self, quantity: Quantity) -> str:
+        """In words."""
+        if quantity not in self.parts:
+            return self.state if quantity == "state" else self.action
+        return ", ".join(f"{part.name} {part.mode}" for part in self.parts[quantity])
+
+    def modes(self, quantity: Quantity, width: int) -> tuple[Mode, ...]:
+        """Of each number. Raises `CheckpointError` where the parts have another width than the robot."""
+        if quantity not in self.parts:
+            return (self.state if quantity == "state" else self.action,) * width
+        found = tuple(part.mode for part in self.parts[quantity] for _ in range(part.width))
+        if len(found) != width:
+            raise CheckpointError(
+                f"parts of the {quantity} ({self.told(quantity)}) have {len(found)} numbers, the robot has {width}"
+            )
+        return found
 
 
 def convert(published: PublishedStatistics, how: Normalization, *, states: int, actions: int) -> ControllerStatistics:
@@ -72,23 +102,36 @@ def convert(published: PublishedStatistics, how: Normalization, *, states: int, 
     Raises:
         CheckpointError: what is needed is missing, of another width, not finite, or falls under no known name.
     """
-    state = _converted(published, "state", how.state, states, how)
-    action = _converted(published, "action", how.action, actions, how)
+    state = _converted(published, "state", states, how)
+    action = _converted(published, "action", actions, how)
     if published.unmatched and "identity" not in (how.state, how.action):
         raise CheckpointError(_unmatched(published))
     return ControllerStatistics(state=state, action=action)
 
 
-def _converted(
+def _converted(published: PublishedStatistics, quantity: Quantity, width: int, how: Normalization) -> Statistics:
+    modes = np.array(how.modes(quantity, width))
+    offset, scale = np.zeros(width), np.ones(width)
+    for mode in sorted(set(how.modes(quantity, width))):
+        here = modes == mode
+        offset[here], scale[here] = (numbers[here] for numbers in _scaled(published, quantity, mode, width, how))
+    clip = tuple(bool(mode in _RANGES) for mode in modes) if quantity in how.clips else ()
+    return Statistics(mean=tuple(map(float, offset)), std=tuple(map(float, scale)), clip=clip)
+
+
+def _scaled(
     published: PublishedStatistics, quantity: Quantity, mode: Mode, width: int, how: Normalization
-) -> Statistics:
+) -> tuple[FloatArray, FloatArray]:
+    """Offset and scale, `(width,)`, as if all were of this mode."""
     if mode == "identity":
-        return Statistics(mean=(0.0,) * width, std=(1.0,) * width)
+        return np.zeros(width), np.ones(width)
     one, other = (_required(published, quantity, kind, width, mode) for kind in _NEEDS[mode])
     if mode == "mean-std":
         if (other < 0).any():
             raise CheckpointError(f"{published.where}: a deviation of the {quantity} is negative")
-        return _statistics(one, other + how.epsilon)
+        if how.flat_is_zero:
+            return np.where(other == 0, 0.0, one), np.where(other == 0, 1.0, other)
+        return one, other + how.epsilon
     span = other - one
     if (span < 0).any():
         raise CheckpointError(
@@ -100,13 +143,7 @@ def _converted(
         flat = np.isclose(other, one)
         offset = np.where(flat, one, offset)
         scale = np.where(flat, _DEAF if quantity == "state" else how.epsilon, scale)
-    return _statistics(offset, scale, clip=quantity in how.clips)
-
-
-def _statistics(offset: FloatArray, scale: FloatArray, *, clip: bool = False) -> Statistics:
-    return Statistics(
-        mean=tuple(map(float, offset)), std=tuple(map(float, scale)), clip=(True,) * len(offset) if clip else ()
-    )
+    return offset, scale
 
 
 def _required(published: PublishedStatistics, quantity: Quantity, kind: str, width: int, mode: Mode) -> FloatArray:

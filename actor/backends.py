@@ -9,12 +9,14 @@ from dualsys.actor.action_expert import ActionExpert
 from dualsys.actor.experts import FlowExpert
 from dualsys.actor.head_config import HeadConfig
 from dualsys.actor.heads import Head, HeadSampler
+from dualsys.actor.original_precision import with_original_precision
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
-TOLERANCES = {"eager": 0.0, "packed": 1e-4, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "compiled on a GPU": 5e-2}
+TOLERANCES = {"eager": 0.0, "packed": 1e-4, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "original": 5e-2}
 """Largest difference from eager that is accepted, as a share of the rows' own size: root mean square over root mean
-square, for the worst of the cases. Eight bits, and bfloat16's seven, are worth what they say here."""
+square, for the worst of the cases. Eight bits, and bfloat16's seven, are worth what they say here. `original` is the
+precision, whichever the backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +36,25 @@ def eager_sampler(expert: FlowExpert | Head) -> Sampler:
     return EagerSampler(cast(FlowExpert, expert))
 
 
-def build_sampler(expert: FlowExpert | Head, backend: str) -> Sampler:
+def build_sampler(
+    expert: FlowExpert | Head,
+    backend: str,
+    precision: str = "auto",
+    subgoal_shape: tuple[int, ...] | None = None,
+) -> Sampler:
     """A sampler that was checked.
 
     Args:
         expert: What to sample; heads other than flow matching have `eager` alone.
         backend: `eager`; `packed` (a processor's own order of weights); `onnx`, `onnx-int8` (ONNX Runtime, one core;
             the extra `fast`); `compiled` (`torch.compile`).
+        precision: `float32`; `original`, which is bfloat16 where the expert's authors have it (`original_precision`),
+            for `eager` and `compiled`; `auto`: `original` for `compiled` on a GPU, else `float32`.
+        subgoal_shape: Of the subgoals that will come, which it is checked with; None: the expert's own.
 
     Raises:
-        ConfigError: an unknown name, one that this expert or device doesn't have, or a sampler whose rows
-            differ from eager's by more than its tolerance.
+        ConfigError: an unknown name, a backend or a precision that this expert or device doesn't have, or a sampler
+            whose rows differ from eager's by more than its tolerance.
         ExtraMissing: ONNX Runtime is not installed.
     """
     if isinstance(expert.config, HeadConfig):
@@ -52,15 +62,23 @@ def build_sampler(expert: FlowExpert | Head, backend: str) -> Sampler:
             raise ConfigError(f"actor backend {backend!r} samples flow matching; a {type(expert).__name__} has eager")
         return eager_sampler(expert)
     expert = cast(FlowExpert, expert)
-    sampler = _make(expert, backend)
-    gpu = backend == "compiled" and expert.device.type == "cuda"
-    require_parity(sampler, expert, backend, tolerance=TOLERANCES["compiled on a GPU" if gpu else backend])
+    narrow = _is_narrow(expert, backend, precision)
+    sampler = _make(expert, backend, narrow)
+    tolerance = TOLERANCES["original" if narrow else backend]
+    require_parity(sampler, expert, backend, tolerance=tolerance, subgoal_shape=subgoal_shape)
     return sampler
 
 
-def require_parity(sampler: Sampler, expert: FlowExpert, backend: str, *, tolerance: float) -> None:
+def require_parity(
+    sampler: Sampler,
+    expert: FlowExpert,
+    backend: str,
+    *,
+    tolerance: float,
+    subgoal_shape: tuple[int, ...] | None = None,
+) -> None:
     """Refuse a sampler that differs from eager. Raises `ConfigError` naming the difference."""
-    found = measure_parity(sampler, expert)
+    found = measure_parity(sampler, expert, subgoal_shape)
     # "Not within", so that a difference that is no number is refused, too.
     if not found.difference <= tolerance:
         raise ConfigError(
@@ -70,11 +88,11 @@ def require_parity(sampler: Sampler, expert: FlowExpert, backend: str, *, tolera
         )
 
 
-def measure_parity(sampler: Sampler, expert: FlowExpert) -> Parity:
-    """Compare with eager on fixed random inputs: several subgoals, one with a mask, and none."""
+def measure_parity(sampler: Sampler, expert: FlowExpert, subgoal_shape: tuple[int, ...] | None = None) -> Parity:
+    """Compare with eager in float32 on fixed random inputs: several subgoals, one with a mask, and none."""
     reference = EagerSampler(expert)
     differences = {}
-    for name, tokens_KC, mask_K, moment in _cases(expert):
+    for name, tokens_KC, mask_K, moment in _cases(expert, subgoal_shape or expert.subgoal_shape):
         asked, expected = (engine.sample(engine.remember(tokens_KC, mask_K), moment) for engine in (sampler, reference))
         differences[name] = _relative(asked, expected)
     # A difference that is no number is the worst of all.
@@ -88,9 +106,8 @@ def _relative(asked: Array, expected: Array) -> float:
     return error / size if size else error
 
 
-def _cases(expert: FlowExpert) -> list[tuple[str, Array, Any, Moment]]:
+def _cases(expert: FlowExpert, shape: tuple[int, ...]) -> list[tuple[str, Array, Any, Moment]]:
     rng = np.random.default_rng(0)
-    shape = expert.subgoal_shape
     count = shape[-2]
     vision = expert.config.vision
 
@@ -115,10 +132,24 @@ def _cases(expert: FlowExpert) -> list[tuple[str, Array, Any, Moment]]:
     ]
 
 
-def _make(expert: FlowExpert, backend: str) -> Sampler:
+def _is_narrow(expert: FlowExpert, backend: str, precision: str) -> bool:
+    """Whether it is the original precision, not float32."""
+    match precision:
+        case "float32":
+            return False
+        case "auto":
+            return backend == "compiled" and expert.device.type == "cuda"
+        case "original":
+            if backend not in ("eager", "compiled"):
+                raise ConfigError(f"actor backend {backend!r} has no precision 'original'; eager and compiled do")
+            return True
+    raise ConfigError(unknown_name("actor precision", precision, ("auto", "float32", "original")))
+
+
+def _make(expert: FlowExpert, backend: str, narrow: bool) -> Sampler:
     match backend:
         case "eager":
-            return EagerSampler(expert)
+            return EagerSampler(with_original_precision(expert) if narrow else expert)
         case "packed":
             from dualsys.actor.packed_sampler import PackedSampler
 
@@ -139,5 +170,5 @@ def _make(expert: FlowExpert, backend: str) -> Sampler:
         case "compiled":
             from dualsys.actor.compiled_sampler import CompiledSampler
 
-            return CompiledSampler(expert)
+            return CompiledSampler(expert, narrow=narrow)
     raise ConfigError(unknown_name("actor backend", backend, ("eager", "packed", "onnx", "onnx-int8", "compiled")))

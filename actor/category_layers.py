@@ -62,6 +62,9 @@ class CategoryActionEncoder(nn.Module):
         return out
 
 
+_LOG_10000 = torch.log(torch.tensor(10000.0)).item()
+
+
 def bucket_waves(bucket_B: Tensor, width: int) -> Tensor:
     """`(B, width)`: sines, then cosines of a bucket at rates `10000^(-i / (width / 2))`.
 
@@ -70,6 +73,7 @@ def bucket_waves(bucket_B: Tensor, width: int) -> Tensor:
     """
     half = width // 2
     index = torch.arange(half, dtype=torch.float32, device=bucket_B.device)
-    exponent = -index * (torch.log(torch.tensor(10000.0)) / half)
+    # A number, not a tensor on the processor: a CUDA graph can't be given one of those.
+    exponent = -index * (_LOG_10000 / half)
     angle = bucket_B.float()[:, None] * exponent.exp()
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

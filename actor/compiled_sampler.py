@@ -1,23 +1,49 @@
-"""`CompiledSampler`: the sampling loop through `torch.compile`.
+"""`CompiledSampler`: the sampling loop through `torch.compile`, and on a GPU as one CUDA graph.
 
-On a GPU: bfloat16 under autocast, and CUDA graphs, so that the hundreds of small kernels of a loop are one launch. On a
-processor: float32; the first call takes tens of seconds, and the gain is small.
-
-CUDA graphs are recorded anew for each thread that calls; before torch 2.13 a thread other than the one that built the
-sampler is refused by torch (its issue 123177): with such a torch, `--mode processes`, not `threads`.
+Compiled is one step of the loop, and what is made once for a chunk: tracing the whole loop would take as many times
+longer as it has steps. On a GPU the loop around them is recorded (`cuda_graph`), so that the hundreds of small kernels
+of a chunk are one launch. On a processor the first call takes tens of seconds, and the gain is small.
 
 The weights are those that the expert has when the sampler is built; later changes to them are not promised to show.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from dualsys.actor.cuda_graph import CudaGraph
 from dualsys.actor.experts import FlowExpert
-from dualsys.actor.sampling import Array, Moment, flow, on_device, time_conditions
+from dualsys.actor.original_precision import with_original_precision
+from dualsys.actor.sampling import Array, Moment, flow, on_device, subgoal_on_device, time_conditions
+
+# Traced through, einops' own Python takes nine tenths of the time.
+torch.compiler.allow_in_graph(rearrange)
+
+
+class CompiledParts(NamedTuple):
+    """A `dualsys.actor.sampling.Field` of compiled functions."""
+
+    config: Any
+    begin: Callable[..., Any]
+    step: Callable[..., Tensor]
+
+    @classmethod
+    def of(cls, network: Any, config: Any, *, compiler: Any, device: torch.device) -> "CompiledParts":
+        """Of what has `begin` and `step`, each traced into one graph.
+
+        On a GPU a subgoal's padding stays, so that all are as long; on a processor a prefix is as long as its words.
+        """
+        dynamic = False if device.type == "cuda" else None
+        begin, step = (
+            torch.compile(part, fullgraph=True, dynamic=dynamic, backend=compiler)
+            for part in (network.begin, network.step)
+        )
+        return cls(config, begin, step)
 
 
 class CompiledSampler:
@@ -26,35 +52,31 @@ class CompiledSampler:
     version = 0
     """The weights never change."""
 
-    def __init__(self, expert: FlowExpert, *, precision: torch.dtype | None = None) -> None:
-        """`precision` of the arithmetic: float32 or bfloat16; None: bfloat16 on a GPU, float32 on a processor."""
-        self._expert = expert
+    def __init__(self, expert: FlowExpert, *, narrow: bool = False, compiler: Any = "inductor") -> None:
+        """Args:
+        expert: What to sample, in float32.
+        narrow: bfloat16 where the expert's authors have it (`original_precision`), in a copy.
+        compiler: Backend of `torch.compile`: a name or a function.
+        """
+        self._expert: FlowExpert = with_original_precision(expert) if narrow else expert
         self._device = expert.device
-        self._gpu = self._device.type == "cuda"
-        self._narrow = self._gpu if precision is None else precision == torch.bfloat16
         # Not in inference mode: compiled graphs can't take tensors that were made there.
         with torch.no_grad():
-            self._told = time_conditions(expert)
-        self._compiled = torch.compile(self._flow, fullgraph=True, mode="reduce-overhead" if self._gpu else None)
+            self._told = time_conditions(self._expert)
+        self._parts = CompiledParts.of(self._expert, expert.config, compiler=compiler, device=self._device)
+        self._rows: Callable[..., Tensor] = CudaGraph(self._flow) if self._device.type == "cuda" else self._flow
 
     @torch.no_grad()
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
-        """Keys and values, in float32, eagerly: once for each subgoal."""
-        tokens, mask = torch.from_numpy(tokens_KC)[None], torch.from_numpy(mask_K)[None]
-        return self._expert.remember(tokens.to(self._device), mask.to(self._device))
+        """Keys and values, eagerly: once for each subgoal."""
+        return self._expert.remember(*subgoal_on_device(tokens_KC, mask_K, self._device))
 
     @torch.no_grad()
     def sample(self, memory: Any, moment: Moment) -> Array:
         """Rows."""
-        if self._gpu:
-            # What the last call returned lies in the graph's own memory, and may be written over from here on.
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        rows: Array = self._compiled(memory, *on_device(moment, self._device))[0].cpu().numpy()
+        rows: Array = self._rows(memory, *on_device(moment, self._device))[0].cpu().numpy()
         return rows
 
-    def _flow(
-        self, memory: Any, noise_BAU: Tensor, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None
-    ) -> Tensor:
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._narrow):
-            rows = flow(self._expert, self._told, memory, noise_BAU, state_BX, age_B, image_BCHW)
-        return rows.float()
+    def _flow(self, memory: Any, *moment: Tensor | None) -> Tensor:
+        noise_BAU, state_BX, age_B, image_BCHW = moment
+        return flow(self._parts, self._told, memory, noise_BAU, state_BX, age_B, image_BCHW)

@@ -69,6 +69,7 @@ class DiTExpert(nn.Module):
 
     def context(self, features: Features) -> tuple[Tensor, Tensor]:
         """Features `(B, K, C)` as the transformer reads them, and the mask `(B, K)` of those that exist for it."""
+        features = features._replace(tokens_BKC=features.tokens_BKC.to(self._inside))
         mask_BK = features.mask_BK.bool()
         null_B1 = ~mask_BK.any(dim=-1, keepdim=True)
         tokens_BKC = torch.where(null_B1[..., None], torch.zeros_like(features.tokens_BKC), features.tokens_BKC)
@@ -89,12 +90,12 @@ class DiTExpert(nn.Module):
 
     def state_token(self, state_BX: Tensor, category: Category) -> Tensor:
         """Token `(B, 1, D)` of the state."""
-        token_B1D: Tensor = self.state_in(state_BX[:, None], category)
+        token_B1D: Tensor = self.state_in(state_BX[:, None].to(self._inside), category)
         return token_B1D
 
     def velocity(self, x_BAU: Tensor, bucket_B: Tensor, time: KeptTime, begun: Begun, category: Category) -> Tensor:
         """Velocity `(B, A, U)`, equal to `forward`, from parts that were made before."""
-        rows_BAD = self.action_in(x_BAU, bucket_B, category)
+        rows_BAD = self.action_in(x_BAU.to(self._inside), bucket_B, category)
         if self.position is not None:
             rows_BAD = rows_BAD + self.position[: rows_BAD.shape[1]]
         parts = [begun.state_B1D, rows_BAD]
@@ -118,6 +119,11 @@ class DiTExpert(nn.Module):
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.transformer.out.weight.device
+
+    @property
+    def _inside(self) -> torch.dtype:
+        """Of all that is computed; what is given, and the loop that adds velocities up, may be wider."""
+        return self.transformer.out.weight.dtype
 
     @property
     def subgoal_shape(self) -> tuple[int, ...]:

@@ -54,8 +54,8 @@ class FlowActor:
         self._eager: Sampler = eager_sampler(self.expert)
         self._sampler: Sampler = self._eager if sampler is None else sampler
         self._memories = SubgoalCache(self._sampler.remember)
-        is_eager = isinstance(self._sampler, type(self._eager))
-        self._guided_memories = self._memories if is_eager else SubgoalCache(self._eager.remember)
+        self._is_eager = sampler is None or (isinstance(sampler, EagerSampler) and sampler.expert is expert)
+        self._guided_memories = self._memories if self._is_eager else SubgoalCache(self._eager.remember)
         self._guides = False
         """Whether any chunk was guided yet: then most will be."""
         self._generator = torch.Generator()
@@ -113,11 +113,11 @@ class FlowActor:
             statistics=self.statistics,
         )
 
-    def with_backend(self, backend: str) -> Self:
+    def with_backend(self, backend: str, precision: str = "auto") -> Self:
         """The same actor, sampled by another engine, with the weights of now. See `dualsys.actor.backends`.
 
         Raises:
-            ConfigError: an unknown backend, or one whose rows differ from eager's.
+            ConfigError: an unknown backend or precision, or one whose rows differ from eager's.
             ExtraMissing: what it needs is not installed.
         """
         return type(self)(
@@ -125,7 +125,7 @@ class FlowActor:
             embodiment=self._embodiment,
             subgoal_spec=self._subgoal_spec,
             statistics=self.statistics,
-            sampler=build_sampler(self.expert, backend),
+            sampler=build_sampler(self.expert, backend, precision, self._arrays.shape),
         )
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
@@ -235,7 +235,7 @@ class FlowActor:
         if prefix.guidance not in self.guidances:
             offered = ", ".join(sorted(self.guidances))
             raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
-        if not self._guides and not isinstance(self._sampler, EagerSampler):
+        if not self._guides and not self._is_eager:
             engine = type(self._sampler).__name__
             _LOGGER.warning("chunks with guidance %r are sampled eagerly, not by %s", prefix.guidance, engine)
         self._guides = True

@@ -4,6 +4,7 @@ Shape legend: B batch, T query tokens, S context tokens, D width, N heads, H hea
 """
 
 import math
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -33,6 +34,8 @@ def embedding_rates(dim: int, *, min_period: float, max_period: float, device: t
 class Attention(nn.Module):
     """Multi-head attention over a context that may be the queries themselves.
 
+    What comes is read in the weights' precision, which `original_precision` makes a narrower one.
+
     Args:
         width: Of the queries, and of what is given.
         context_width: Of what is attended to.
@@ -56,12 +59,14 @@ class Attention(nn.Module):
 
     def keys_values(self, context_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """What `attend` reads of a context, `(B, N, S, H)` each: the same for every query, so it can be kept."""
-        k_BNSH, v_BNSH = rearrange(self.to_kv(context_BSC), "b s (two n h) -> two b n s h", two=2, n=self.num_heads)
+        k_BNSH, v_BNSH = rearrange(
+            self.to_kv(context_BSC.to(self.to_kv.weight.dtype)), "b s (two n h) -> two b n s h", two=2, n=self.num_heads
+        )
         return k_BNSH, v_BNSH
 
     def attend(self, x_BTD: Tensor, k_BNSH: Tensor, v_BNSH: Tensor, mask_BS: Tensor | None = None) -> Tensor:
         """`(B, T, D)` from keys and values."""
-        q_BNTH = rearrange(self.to_q(x_BTD), "b t (n h) -> b n t h", n=self.num_heads)
+        q_BNTH = rearrange(self.to_q(x_BTD.to(self.to_q.weight.dtype)), "b t (n h) -> b n t h", n=self.num_heads)
         mask = None if mask_BS is None else mask_BS[:, None, None, :]
         if self.backend is None:
             out_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNSH, v_BNSH, attn_mask=mask)
@@ -124,5 +129,6 @@ class Block(nn.Module):
             x_BTD = x_BTD + self.attention(normed_BTD, normed_BTD)
         else:
             x_BTD = x_BTD + self.attention.attend(normed_BTD, *kept, mask_BS)
-        out: Tensor = x_BTD + self.feed_forward(self.norm_feed_forward(x_BTD, condition_BD))
+        inside = cast(nn.Linear, self.feed_forward[0]).weight.dtype
+        out: Tensor = x_BTD + self.feed_forward(self.norm_feed_forward(x_BTD, condition_BD).to(inside))
         return out

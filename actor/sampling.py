@@ -32,6 +32,23 @@ class Moment(NamedTuple):
     """In [-1, 1]; only for experts with fast vision."""
 
 
+class Field(Protocol):
+    """What the loop asks of an expert: a part of `FlowExpert`."""
+
+    @property
+    def config(self) -> Any:
+        """Read are `num_inference_steps` and `solver`."""
+        ...
+
+    def begin(self, memory: Any, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None) -> Any:
+        """What serves every step of a chunk."""
+        ...
+
+    def step(self, x_BAU: Tensor, told_BE: Tensor, begun: Any) -> Tensor:
+        """Velocity `(B, A, U)`."""
+        ...
+
+
 class Sampler(Protocol):
     """Rows from noise, for one expert."""
 
@@ -53,24 +70,25 @@ class EagerSampler:
     """PyTorch as it stands, wherever the expert is and with whatever weights it has at the time."""
 
     def __init__(self, expert: FlowExpert) -> None:
-        self._expert = expert
+        self.expert = expert
+        """What is sampled."""
         self._weights = written_weights(expert)
         self._told: tuple[Any, list[Tensor]] | None = None
 
     @property
     def version(self) -> tuple[int, str]:
         """Counts the writes to the weights, and names the device."""
-        return weights_version(self._weights), str(self._expert.device)
+        return weights_version(self._weights), str(self.expert.device)
 
     @torch.no_grad()  # not inference mode: guided chunks take gradients through what reads it
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:
         """Keys and values."""
-        return self._expert.remember(*subgoal_on_device(tokens_KC, mask_K, self._expert.device))
+        return self.expert.remember(*subgoal_on_device(tokens_KC, mask_K, self.expert.device))
 
     @torch.inference_mode()
     def sample(self, memory: Any, moment: Moment) -> Array:
         """Rows."""
-        rows_BAU = flow(self._expert, self._times_told(), memory, *on_device(moment, self._expert.device))
+        rows_BAU = flow(self.expert, self._times_told(), memory, *on_device(moment, self.expert.device))
         rows: Array = rows_BAU[0].cpu().numpy()
         return rows
 
@@ -78,7 +96,7 @@ class EagerSampler:
         """Of each evaluation; the same for every chunk, as long as the weights are."""
         version = self.version
         if self._told is None or self._told[0] != version:
-            self._told = (version, time_conditions(self._expert))
+            self._told = (version, time_conditions(self.expert))
         return self._told[1]
 
 
@@ -92,7 +110,7 @@ def time_conditions(expert: FlowExpert) -> list[Tensor]:
 
 
 def flow(
-    expert: FlowExpert,
+    expert: Field,
     told: list[Tensor],
     memory: Any,
     noise_BAU: Tensor,

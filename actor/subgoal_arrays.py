@@ -17,6 +17,12 @@ class SubgoalArrays:
         self._newest: tuple[Array, Array, Array] | None = None
         """Keys and values of the newest prefix, and both in one."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        sides = self._spec.prefix_shape
+        return (self._spec.num_tokens, self._spec.dim) if sides is None else (2, *sides)
+
     def read(self, subgoal: LatentSubgoal | None) -> tuple[Array, npt.NDArray[np.bool_]]:
         """A copy, and a mask of tokens that count; without a subgoal, a mask without True.
 
@@ -29,8 +35,7 @@ class SubgoalArrays:
         spec = self._spec
         sides = spec.prefix_shape
         if subgoal is None:
-            shape = (spec.num_tokens, spec.dim) if sides is None else (2, *sides)
-            return np.zeros(shape, dtype=np.float32), np.zeros(spec.num_tokens, dtype=bool)
+            return np.zeros(self.shape, dtype=np.float32), np.zeros(spec.num_tokens, dtype=bool)
         mask_K = np.ones(spec.num_tokens, dtype=bool) if subgoal.mask is None else np.array(subgoal.mask)
         if sides is not None:
             return self._prefix(subgoal, sides), mask_K

@@ -173,7 +173,7 @@ def engines(expert: ActionExpert, *, compiled: bool) -> dict[str, Callable[[], S
         "eager, bfloat16": lambda: Eager(expert),
         "graph, bfloat16": lambda: Graph(expert),
     }
-    return made | ({"compiled, bfloat16": lambda: CompiledSampler(expert)} if compiled else {})
+    return made | ({"compiled, bfloat16": lambda: CompiledSampler(expert, narrow=True)} if compiled else {})
 
 
 def measure(sampler: Sampler, expert: ActionExpert, config: GpuLatencyConfig) -> dict[str, Any]:

@@ -39,7 +39,7 @@ Expert = JointExpert | DiTExpert
 SAMPLERS: dict[str, Callable[[Any], Sampler]] = {
     "eager": EagerSampler,
     "packed": PackedSampler,
-    "compiled": lambda expert: CompiledSampler(expert, precision=torch.float32),
+    "compiled": CompiledSampler,
 }
 """By engine, in float32."""
 

@@ -1,15 +1,13 @@
 """A Hugging Face vision-language model as a feature extractor: prompt in, hidden states out, with early exit.
 
-transformers' classes are composed, never copied: the decoder is left by a forward hook that raises at the chosen layer,
-which costs only the layers before it and gives the same bits as the full run. What differs from family to family is in
+transformers' classes are composed, never copied: the decoder is left behind the chosen layer (`early_exit.py`), which
+costs only the layers up to it and gives the same bits as the full run. What differs from family to family is in
 `families.py`.
 
 Shape legend: B batch, S prompt length (image and text tokens), D hidden width, C channels, H height, W width.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -19,17 +17,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache, 
 from dualsys.embodiment import PrefixSpec
 from dualsys.errors import ConfigError
 from dualsys.planner.config import VLMPlannerConfig
+from dualsys.planner.early_exit import output_of
 from dualsys.planner.families import Family, Mark, family_of
 from dualsys.planner.tiny_architectures import TINY, VARIANTS, tiny_architecture
 
 TINY_IMAGE_PX = 96
 """Side of the pictures of a family's tiny architecture, where nothing else is said."""
-
-
-class _Exit(Exception):
-    def __init__(self, hidden_BSD: Tensor) -> None:
-        super().__init__()
-        self.hidden_BSD = hidden_BSD
 
 
 class Backbone(nn.Module):
@@ -47,7 +40,7 @@ class Backbone(nn.Module):
         """Tokens in a row of the picture, and rows."""
         self.num_image_tokens: int = self.image_side**2
         self.image_token_id: int = config.image_token_id
-        mean, deviation = (torch.tensor(channels)[:, None, None] for channels in self.family.scale)
+        mean, deviation = (torch.tensor(channels)[:, None, None] for channels in self.family.scale(config))
         # From [-1, 1] at once: (x + 1) / 2, less the mean, over the deviation.
         self.gain_C11: Tensor
         self.offset_C11: Tensor
@@ -59,6 +52,9 @@ class Backbone(nn.Module):
 
     def forward(self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """Hidden states; with an exit layer those leaving that layer, else those after the decoder's last norm.
+
+        What a model adds behind a layer, as Qwen3-VL its deepstack features, isn't in them: `hidden_states` of
+        transformers are the same.
 
         Args:
             pixels_BCHW: Squares of `image_size`, in [-1, 1]; `(B, I, C, H, W)` for several pictures a prompt.
@@ -87,12 +83,7 @@ class Backbone(nn.Module):
         if self.exit_layer is None:
             hidden_BSD: Tensor = inner(**arguments).last_hidden_state
             return hidden_BSD
-        with self._leaving_at(self.exit_layer):
-            try:
-                inner(**arguments)
-            except _Exit as left:
-                return left.hidden_BSD
-        raise RuntimeError(f"decoder layer {self.exit_layer} was never reached")
+        return output_of(self._decoder().layers[self.exit_layer - 1], lambda: inner(**arguments))
 
     def _arguments(self, pixels_BCHW: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> dict[str, Any]:
         if pixels_BCHW.ndim == 5:
@@ -157,17 +148,6 @@ class Backbone(nn.Module):
         heads, head_dim = shapes[0]
         return PrefixSpec(layers=self.num_layers, heads=heads, head_dim=head_dim)
 
-    @contextmanager
-    def _leaving_at(self, layer: int) -> Iterator[None]:
-        def leave(_module: nn.Module, _inputs: object, output: object) -> None:
-            raise _Exit(cast(Tensor, output[0] if isinstance(output, tuple) else output))
-
-        handle = self._decoder().layers[layer - 1].register_forward_hook(leave)
-        try:
-            yield
-        finally:
-            handle.remove()
-
     def tune_last_layers(self, count: int) -> None:
         """Freeze all but the last `count` layers that run of the decoder. Raises `ConfigError` for fewer."""
         layers = self._decoder().layers[: self.exit_layer]
@@ -226,13 +206,13 @@ def build_backbone(config: VLMPlannerConfig, tokenizer: PreTrainedTokenizerBase)
 
 def _pretrained(name: str) -> nn.Module:
     try:
-        model_type = AutoConfig.from_pretrained(name).model_type
+        config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"backbone {name!r} could not be loaded: {error}. Give a folder that holds it, or one of "
             f"{', '.join(TINY)}, which are built small, with fresh weights"
         ) from error
-    family_of(model_type)  # refused before gigabytes are read
+    family_of(config.model_type).scale(config)  # refused before gigabytes are read
     try:
         model: nn.Module = AutoModelForImageTextToText.from_pretrained(name)
     except (OSError, ValueError) as error:

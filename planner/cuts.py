@@ -18,6 +18,7 @@ from dualsys.embodiment import SubgoalSpec
 from dualsys.messages import TokenArray
 from dualsys.planner.backbone import Backbone
 from dualsys.planner.config import VLMPlannerConfig
+from dualsys.planner.image_order import images_first
 from dualsys.planner.preprocessing import Prompt
 
 
@@ -42,18 +43,11 @@ def subgoal_spec(config: VLMPlannerConfig, backbone: Backbone, longest: int) -> 
 
 
 def features(backbone: Backbone, pixels_BCHW: Tensor, prompt: Prompt, longest: int) -> Latents:
-    """Hidden states: those of the picture, then those of words and marks, then zeros, which the mask leaves out.
-
-    Whoever reads them knows by a token's place what it is of, as with `FeaturePlanner`.
-    """
+    """Hidden states: those of the picture, then those of words and marks, then zeros, which the mask leaves out."""
     hidden_BSD = backbone(pixels_BCHW, prompt.input_ids_BS, prompt.mask_BS)
-    rank_BS = torch.where(prompt.input_ids_BS == backbone.image_token_id, 0, 1) + 2 * (1 - prompt.mask_BS)
-    order_BS = torch.argsort(rank_BS, dim=1, stable=True)
-    ordered_BSD = hidden_BSD.gather(1, order_BS[..., None].expand_as(hidden_BSD))
-    mask_BS = prompt.mask_BS.gather(1, order_BS).bool()
-    missing = longest - ordered_BSD.shape[1]
-    tokens_BKC = F.pad(ordered_BSD * mask_BS[..., None], (0, 0, 0, missing))
-    return Latents(tokens_BKC.float().cpu().numpy(), F.pad(mask_BS, (0, missing)).cpu().numpy())
+    is_image_BS = prompt.input_ids_BS == backbone.image_token_id
+    tokens_BKC, mask_BK = images_first(hidden_BSD, is_image_BS, prompt.mask_BS, longest)
+    return Latents(tokens_BKC.float().cpu().numpy(), mask_BK.cpu().numpy())
 
 
 def prefix(backbone: Backbone, pixels_BCHW: Tensor, prompt: Prompt, longest: int) -> Latents:

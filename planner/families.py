@@ -6,7 +6,7 @@ All else is shared (`backbone.py`), and runs in transformers' own class.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,12 +15,14 @@ from dualsys.errors import ConfigError, unknown_name
 from dualsys.planner import pixel_layouts
 from dualsys.planner.pixel_layouts import Pixels
 
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each channel, of pixels in [0, 1]."""
+HALF: Scale = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """SigLIP's mean and deviation."""
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+CLIP: Scale = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 """OpenAI's CLIP's."""
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+IMAGENET: Scale = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+UNIT: Scale = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Pixels in [0, 1], which the model scales itself."""
 
 
@@ -63,6 +65,35 @@ def _by(*fields: str) -> Callable[[Any], int]:
     return stride
 
 
+def _always(scale: Scale) -> Callable[[Any], Scale]:
+    return lambda _config: scale
+
+
+_half = _always(HALF)
+
+_LLAVA_ENCODERS: Mapping[str, tuple[Scale, str]] = {
+    "clip_vision_model": (CLIP, "default"),
+    "siglip_vision_model": (HALF, "full"),
+}
+"""Scale of pixels, and which of its tokens are the picture's patches: CLIP's first is of the whole picture."""
+
+
+def _llava_scale(config: Any) -> Scale:
+    kind, chosen = config.vision_config.model_type, config.vision_feature_select_strategy
+    if kind not in _LLAVA_ENCODERS:
+        raise ConfigError(
+            f"a LLaVA whose vision encoder is {kind!r} is not supported: how it wants pictures is known for "
+            f"{', '.join(_LLAVA_ENCODERS)} only; Pixtral's is known in `mistral3`"
+        )
+    scale, patches = _LLAVA_ENCODERS[kind]
+    if chosen != patches:
+        raise ConfigError(
+            f"a LLaVA over {kind!r} with vision_feature_select_strategy {chosen!r} is not supported: its tokens aren't "
+            f"the patches of the picture, as with {patches!r}"
+        )
+    return scale
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """What is a family's own."""
@@ -71,8 +102,8 @@ class Family:
     """Pixels that an image token is wide and high, by the model's configuration."""
     pixels: Callable[[Tensor, Any], Pixels] = pixel_layouts.whole
     """From normalised pixels to the arguments of `forward`."""
-    scale: tuple[tuple[float, ...], tuple[float, ...]] = HALF
-    """Mean and deviation of each channel, of pixels in [0, 1]."""
+    scale: Callable[[Any], Scale] = _half
+    """How pixels are normalised, by the model's configuration. Raises `ConfigError` for a model that nobody knows."""
     kinds: Callable[[Tensor], Pixels] = _no_kinds
     """Arguments that tell tokens apart, from where tokens of the picture are."""
     before: tuple[Mark, ...] = ()
@@ -142,11 +173,11 @@ _VISION = (Mark("<|vision_start|>", "vision_start_token_id"), Mark("<|vision_end
 _IDEFICS = Family(stride=_idefics_stride, pixels=pixel_layouts.tiled, before=(_FAKE, _GLOBAL), behind=(_FAKE,))
 
 
-def _qwen(scale: tuple[tuple[float, ...], tuple[float, ...]]) -> Family:
+def _qwen(scale: Scale) -> Family:
     return Family(
         stride=_by("patch_size", "spatial_merge_size"),
         pixels=pixel_layouts.merged_patches,
-        scale=scale,
+        scale=_always(scale),
         kinds=_modalities,
         takes_any_size=True,
         before=_VISION[:1],
@@ -171,18 +202,20 @@ FAMILIES: Mapping[str, Family] = {
     "gemma4": Family(
         stride=_by("patch_size", "pooling_kernel_size"),
         pixels=pixel_layouts.placed_patches,
-        scale=UNIT,
+        scale=_always(UNIT),
         kinds=_modalities,
         takes_any_size=True,
         before=(Mark("<|image>", "boi_token_id"),),
         behind=(Mark("<image|>", "eoi_token_id"),),
     ),
-    "internvl": Family(stride=_internvl_stride, scale=IMAGENET, before=(Mark("<img>"),), behind=(Mark("</img>"),)),
-    "llava": Family(stride=_by("patch_size"), scale=CLIP),
+    "internvl": Family(
+        stride=_internvl_stride, scale=_always(IMAGENET), before=(Mark("<img>"),), behind=(Mark("</img>"),)
+    ),
+    "llava": Family(stride=_by("patch_size"), scale=_llava_scale),
     "mistral3": Family(
         stride=_mistral_stride,
         pixels=pixel_layouts.sized,
-        scale=CLIP,
+        scale=_always(CLIP),
         takes_any_size=True,
         row_break=Mark("[IMG_BREAK]"),
         behind=(Mark("[IMG_END]"),),

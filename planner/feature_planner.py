@@ -1,9 +1,8 @@
 """`FeaturePlanner`: every hidden state of the prompt is a token of the subgoal. GR00T's cut.
 
-    images, words -> prompt -> vision-language model, cut short -> features (S, d) -> images first, padded -> (k, d)
+images, words -> prompt -> vision-language model, cut short -> features (S, d) -> images first, padded -> (k, d)
 
-Tokens of images come first, in the cameras' order, then those of words, then padding, which the mask tells: whoever
-reads a subgoal knows by a token's place what it is of. The actor's attention doesn't mind the order.
+The order of tokens is `image_order.py`'s.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
@@ -24,6 +23,7 @@ from dualsys.planner.feature_backbones import FeatureBackbone, build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
 from dualsys.planner.feature_images import image_to_square
 from dualsys.planner.feature_prompt import Layout, batch_prompts, prompt_tokens
+from dualsys.planner.image_order import images_first
 from dualsys.planner.tokenization import load_tokenizer
 
 WEIGHTS = "planner.safetensors"
@@ -133,27 +133,19 @@ class FeaturePlanner:
             mask_BS=prompts.mask_BS.to(device),
             **self.backbone.pixels(torch.stack(images).to(device)),
         )
-        ordered = self._images_first(features_BSD, prompts.input_ids_BS, prompts.mask_BS)
+        is_image_BS = prompts.input_ids_BS == self._layout.image_token_id
+        tokens_BKC, mask_BK = images_first(
+            features_BSD.float().cpu(), is_image_BS, prompts.mask_BS, self.config.num_tokens
+        )
         return [
-            self._subgoal(tokens_KC, len(row), observation)
-            for tokens_KC, row, observation in zip(ordered, rows, observations, strict=True)
+            self._subgoal(tokens_KC, mask_K, observation)
+            for tokens_KC, mask_K, observation in zip(tokens_BKC.numpy(), mask_BK.numpy(), observations, strict=True)
         ]
 
-    def _images_first(self, features_BSD: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> TokenArray:
-        """`(B, k, d)`: tokens of images, then of words, then zeros."""
-        rank_BS = torch.where(input_ids_BS == self._layout.image_token_id, 0, 1) + 2 * (1 - mask_BS)
-        order_BS = torch.argsort(rank_BS, dim=1, stable=True)
-        features = np.asarray(features_BSD.float().cpu())
-        ordered = np.take_along_axis(features, np.asarray(order_BS)[..., None], axis=1)
-        out: TokenArray = np.zeros((len(ordered), self.config.num_tokens, ordered.shape[-1]), dtype=np.float32)
-        out[:, : ordered.shape[1]] = ordered
-        return out
-
-    def _subgoal(self, tokens_KC: TokenArray, count: int, observation: Observation) -> LatentSubgoal:
-        mask_K = np.arange(self.config.num_tokens) < count
+    def _subgoal(self, tokens_KC: TokenArray, mask_K: np.ndarray, observation: Observation) -> LatentSubgoal:
         stamps = [observation.image_stamps_s.get(camera, observation.stamp_s) for camera in self.config.cameras]
         return LatentSubgoal(
-            tokens=np.where(mask_K[:, None], tokens_KC, np.float32(0.0)),
+            tokens=tokens_KC,
             mask=mask_K,
             observation_stamp_s=min(observation.stamp_s, *stamps),
             producer="features",

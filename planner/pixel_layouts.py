@@ -23,7 +23,8 @@ def whole(pixels_BCHW: Tensor, _config: Any) -> Pixels:
 def sized(pixels_BCHW: Tensor, _config: Any) -> Pixels:
     """The picture, and how large it is: Pixtral's encoder in Mistral 3."""
     batch, _, height, width = pixels_BCHW.shape
-    return {"pixel_values": pixels_BCHW, "image_sizes": torch.tensor([[height, width]] * batch)}
+    sizes = torch.tensor([[height, width]] * batch, device=pixels_BCHW.device)
+    return {"pixel_values": pixels_BCHW, "image_sizes": sizes}
 
 
 def tiled(pixels_BCHW: Tensor, _config: Any) -> Pixels:

@@ -1,28 +1,23 @@
 """Qwen3-VL with its decoder cut, read before the last norm: GR00T N1.7's planner (Cosmos-Reason2-2B).
 
 transformers runs it: 3-axis rotary positions, deepstack features added behind the first layers. The last layer's output
-is taken by a hook, because transformers has given both, the output before the norm and after it, under one name.
+is taken behind the layer, because transformers has given both, the output before the norm and after it, under one name.
 
 Shape legend: B batch, I images of the whole batch, C channels, H height, W width, Q patches of all images, E a patch's
 values, S prompt length, D width.
 """
 
+from functools import partial
 from typing import Any, cast
 
-import torch
-from einops import rearrange, repeat
 from torch import Tensor, nn
 from transformers import Qwen3VLConfig as TransformersConfig
 from transformers import Qwen3VLModel
 
 from dualsys.planner.causal_mask import causal_mask
+from dualsys.planner.early_exit import output_of
 from dualsys.planner.feature_config import Qwen3VLConfig
-
-
-class _Left(Exception):
-    def __init__(self, hidden_BSD: Tensor) -> None:
-        super().__init__()
-        self.hidden_BSD = hidden_BSD
+from dualsys.planner.pixel_layouts import merged_patches
 
 
 class Qwen3VL(nn.Module):
@@ -40,16 +35,10 @@ class Qwen3VL(nn.Module):
         vision = made.vision_config
         self.patch_size: int = vision.patch_size
         self.merge: int = vision.spatial_merge_size
-        self.frames: int = vision.temporal_patch_size
 
     def forward(self, patches_QE: Tensor, grid_I3: Tensor, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """Features before the last norm, those of padding too; `grid` is each image's (frames, rows, columns)."""
-
-        def leave(_module: nn.Module, _inputs: object, output: object) -> None:
-            raise _Left(cast(Tensor, output[0] if isinstance(output, tuple) else output))
-
         model = cast(Any, self.model)
-        handle = model.language_model.layers[-1].register_forward_hook(leave)
         kinds_BS = (input_ids_BS == self.config.image_token_id).int()
         # Told by the mask of tokens, which the mask of pairs then stands in for.
         positions = model.compute_3d_position_ids(
@@ -59,21 +48,17 @@ class Qwen3VL(nn.Module):
             attention_mask=mask_BS,
             mm_token_type_ids=kinds_BS,
         )
-        try:
-            model(
-                input_ids=input_ids_BS,
-                attention_mask=mask_BS if self._flash else causal_mask(mask_BS, patches_QE.dtype),
-                position_ids=positions,
-                pixel_values=patches_QE,
-                image_grid_thw=grid_I3,
-                mm_token_type_ids=kinds_BS,
-                use_cache=False,
-            )
-        except _Left as left:
-            return left.hidden_BSD
-        finally:
-            handle.remove()
-        raise RuntimeError("the decoder's last layer was never reached")
+        run = partial(
+            model,
+            input_ids=input_ids_BS,
+            attention_mask=mask_BS if self._flash else causal_mask(mask_BS, patches_QE.dtype),
+            position_ids=positions,
+            pixel_values=patches_QE,
+            image_grid_thw=grid_I3,
+            mm_token_type_ids=kinds_BS,
+            use_cache=False,
+        )
+        return output_of(model.language_model.layers[-1], run)
 
     def tokens_of(self, height: int, width: int) -> int:
         """How many tokens an image of this size becomes."""
@@ -82,16 +67,5 @@ class Qwen3VL(nn.Module):
 
     def pixels(self, images_ICHW: Tensor) -> dict[str, Tensor]:
         """Arguments of `forward` from images in [-1, 1], all of one size: a still counts as so many equal frames."""
-        images, _, height, width = images_ICHW.shape
-        rows, columns = height // self.patch_size, width // self.patch_size
-        frames_ITCHW = repeat(images_ICHW, "i c h w -> i t c h w", t=self.frames)
-        patches_QE = rearrange(
-            frames_ITCHW,
-            "i t c (h y p) (w x q) -> (i h w y x) (c t p q)",
-            y=self.merge,
-            x=self.merge,
-            p=self.patch_size,
-            q=self.patch_size,
-        )
-        grid_I3 = torch.tensor([[1, rows, columns]] * images, device=images_ICHW.device)
-        return {"patches_QE": patches_QE, "grid_I3": grid_I3}
+        shown = merged_patches(images_ICHW, cast(Any, self.model).config)
+        return {"patches_QE": shown["pixel_values"], "grid_I3": shown["image_grid_thw"]}

@@ -10,7 +10,7 @@ from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Wish, find_tokenizer, plan_import
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.tokenization import load_tokenizer
-from tests.parity.published_folders import lerobot_folder, tokenizer_folder
+from tests.parity.published_folders import groot_folder, lerobot_folder, tokenizer_folder
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -57,3 +57,66 @@ def test_as_many_words_as_the_embedding_has_are_taken_whatever_config_says(tmp_p
     tokenizer_folder(many, tuple(f"word{number} {number * 977}" for number in range(3000)), vocabulary=plan.words + 9)
     with pytest.raises(ConfigError, match=f"the model {plan.words}: it is another model's"):
         find_tokenizer(plan, str(many))
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["import", str(folder), "--dry-run"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    return told
+
+
+@pytest.mark.parametrize("value", [-1, 0, 10**9, "x", 2.5, True, float("nan")])
+def test_rows_that_no_chunk_has_are_said_in_the_publisher_s_words(
+    value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    rewrite(folder / "config.json", chunk_size=value)
+    told = refused(folder, capsys)
+    assert f"{folder}/config.json: chunk_size is {value!r}, expected " in told
+    rewrite(folder / "config.json", chunk_size=1024)
+    assert main(["import", str(folder), "--dry-run"]) == 0
+
+
+def test_layers_that_no_file_holds_are_refused_before_they_are_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = groot_folder(tmp_path / "published", "lerobot_groot_n1_7")
+    config = json.loads((folder / "config.json").read_text())
+    config["qwen3vl"]["vision_config"]["depth"] = 10**9
+    rewrite(folder / "config.json", **config)
+    told = refused(folder, capsys)
+    assert "qwen3vl.vision_config.depth is 1000000000, expected a whole number from 1 to " in told
+    assert "as many tensors as its files hold" in told
+
+
+@pytest.mark.parametrize(
+    ("step", "settings", "message"),
+    [
+        (0, {"max_length": "x"}, "max_length of tokenizer_processor is 'x', expected a number from 1"),
+        (1, {"eps": -1.0}, "eps of normalizer_processor is -1.0, expected a number from 0.0 to 1.0"),
+        (1, {"norm_map": [1]}, "how to normalise is [1]"),
+        (1, {"norm_map": {"STATE": "SOMEHOW"}}, "STATE is normalised by SOMEHOW"),
+    ],
+)
+def test_settings_of_processors_that_make_no_sense_name_their_file(
+    step: int, settings: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    steps = json.loads((folder / "policy_preprocessor.json").read_text())["steps"]
+    steps[step]["config"] |= settings
+    rewrite(folder / "policy_preprocessor.json", steps=steps)
+    told = refused(folder, capsys)
+    assert str(folder) in told
+    assert message in told
+
+
+def test_what_a_norm_map_leaves_out_goes_through_as_it_is(tmp_path: Path) -> None:
+    """As in LeRobot, whose step takes IDENTITY for what its map doesn't name."""
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    steps = json.loads((folder / "policy_preprocessor.json").read_text())["steps"]
+    steps[1]["config"]["norm_map"] = {"ACTION": "MEAN_STD"}
+    rewrite(folder / "policy_preprocessor.json", steps=steps)
+    plan = plan_import(Wish(checkpoint=folder))
+    assert set(plan.statistics.state.std) == {1.0}
+    assert set(plan.statistics.action.std) != {1.0}

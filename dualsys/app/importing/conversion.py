@@ -21,6 +21,7 @@ from dualsys.app.importing.published_statistics import read_statistics
 from dualsys.app.importing.recognition import family_of
 from dualsys.app.importing.robot import Robot, find_robot
 from dualsys.app.importing.rules import Halves, make_all, require_fit
+from dualsys.app.importing.sizes import require_sizes
 from dualsys.app.importing.streamed import write_streamed
 from dualsys.checkpoint import (
     FORMAT,
@@ -32,6 +33,7 @@ from dualsys.checkpoint import (
     installed_versions,
     write_manifest,
 )
+from dualsys.config import describe_invalid
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import CheckpointError, ConfigError, DualsysError
 from dualsys.files import written_or_said
@@ -90,12 +92,12 @@ def plan_import(wish: Wish) -> Plan:
         CheckpointError: whatever doesn't fit: layout, tensors, statistics, robot.
         ConfigError: options that mean nothing.
     """
-    published = Published.open(wish.checkpoint)
-    with _understood(published.folder):
-        return _planned(published, wish)
+    with _understood(wish.checkpoint):
+        return _planned(Published.open(wish.checkpoint), wish)
 
 
 def _planned(published: Published, wish: Wish) -> Plan:
+    require_sizes(published)
     family = family_of(published, wish.layout, wish.tag)
     if wish.statistics is not None:
         told = read_statistics(wish.statistics, wish.statistics_prefix)
@@ -131,19 +133,30 @@ def _planned(published: Published, wish: Wish) -> Plan:
 
 
 @contextmanager
-def _understood(folder: Path) -> Iterator[None]:
-    """Raise `CheckpointError` for whatever else is raised on the way.
+def _understood(checkpoint: Path) -> Iterator[None]:
+    """Raise `CheckpointError` that names the checkpoint for whatever else is raised on the way.
 
     Files of others are handed to classes of others, which raise what they like where a value makes no sense.
     """
     try:
         yield
-    except (DualsysError, ValidationError, OSError):
+    except CheckpointError as error:
+        if str(checkpoint) in str(error):
+            raise
+        raise CheckpointError(f"{checkpoint}: {error}") from error
+    except DualsysError:
         raise
+    except ValidationError as error:
+        told = describe_invalid(error).removeprefix(f"{error.title}: ")
+        raise CheckpointError(f"{checkpoint}: its configuration makes no sense: {told}") from error
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise CheckpointError(f"{checkpoint} can't be read: {error}; copy the original folder again") from error
     except Exception as error:
         told = " ".join(str(error).split()) or "no word why"
         raise CheckpointError(
-            f"{folder}: its configuration can't be understood ({type(error).__name__}: {told}); copy the original "
+            f"{checkpoint}: its configuration can't be understood ({type(error).__name__}: {told}); copy the original "
             "folder again"
         ) from error
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.app.importing.normalization import Mode, Normalization, PublishedStatistics
-from dualsys.app.importing.published_statistics import INSIDE, processor_steps
+from dualsys.app.importing.published_statistics import INSIDE, STEPS_FILE, processor_steps
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.app.importing.rules import Halves
 from dualsys.app.importing.tensor_files import TensorFiles
@@ -25,6 +25,8 @@ _MODES: dict[str, Mode] = {
     "QUANTILE10": "quantiles-10",
     "IDENTITY": "identity",
 }
+_MOST_WORDS = 8192
+"""Tokens of an instruction that a checkpoint may ask for: as many as PaliGemma has places."""
 Value = TypeVar("Value")
 
 
@@ -156,13 +158,18 @@ class LerobotFolder:
         return Widths(name=name, states=state, actions=action, cameras=cameras)
 
     def normalization(self, default: Mode) -> Normalization:
-        """Of the normaliser's step, else of config.json."""
-        step = self.steps.get("normalizer_processor", {})
-        modes = step.get("norm_map") or self.published.config.get("normalization_mapping") or {}
-        if isinstance(modes, Mapping) and modes.get("VISUAL", "IDENTITY") != "IDENTITY":
+        """Of the normaliser's step, else of config.json; what neither names goes through as it is, as in LeRobot."""
+        told = self.steps.get("normalizer_processor", {}).get("norm_map")
+        file, modes = STEPS_FILE, told
+        if told is None:
+            file, modes = "config.json", self.published.config.get("normalization_mapping")
+        if modes is not None and not isinstance(modes, Mapping):
+            raise CheckpointError(f"{self.published.folder}/{file}: how to normalise is {modes!r}, no names and modes")
+        if modes is not None and modes.get("VISUAL", "IDENTITY") != "IDENTITY":
             raise CheckpointError(f"pictures are normalised by {modes['VISUAL']}; only by IDENTITY can be loaded")
-        state, action = (self._mode(modes, name, default) for name in ("STATE", "ACTION"))
-        return Normalization(state=state, action=action, epsilon=float(step.get("eps", 1e-8)))
+        state, action = (default if modes is None else _mode(modes, name) for name in ("STATE", "ACTION"))
+        epsilon = self._number("normalizer_processor", "eps", 1e-8, low=0.0, high=1.0)
+        return Normalization(state=state, action=action, epsilon=epsilon)
 
     def tokenizer(self, default: str) -> str:
         """Of the tokenizer's step."""
@@ -170,16 +177,18 @@ class LerobotFolder:
 
     def max_text_tokens(self, default: int) -> int:
         """Of the tokenizer's step, else of config.json."""
-        step = self.steps.get("tokenizer_processor", {})
-        return int(step.get("max_length") or self.published.get("tokenizer_max_length", default))
+        told = self.published.get("tokenizer_max_length", default)
+        return int(self._number("tokenizer_processor", "max_length", told, low=1, high=_MOST_WORDS))
 
-    def _mode(self, modes: Any, name: str, default: Mode) -> Mode:
-        told = modes.get(name) if isinstance(modes, Mapping) else None
-        if told is None:
-            return default
-        if told not in _MODES:
-            raise CheckpointError(f"{name} is normalised by {told}; known are {', '.join(_MODES)}")
-        return _MODES[str(told)]
+    def _number(self, step: str, name: str, default: float, *, low: float, high: float) -> float:
+        told: Any = self.steps.get(step, {}).get(name)
+        value = default if told is None else told
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise CheckpointError(
+                f"{self.published.folder}/{STEPS_FILE}: {name} of {step} is {value!r}, expected a number from {low} to "
+                f"{high}"
+            )
+        return value
 
     def _width(self, section: str, name: str) -> int:
         shape = self._features(section).get(name)
@@ -193,3 +202,10 @@ class LerobotFolder:
             return {str(name): tuple(map(int, feature["shape"])) for name, feature in told.items()}
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise CheckpointError(f"{self.published.folder}/config.json: {section} can't be understood") from error
+
+
+def _mode(modes: Mapping[str, Any], name: str) -> Mode:
+    told = str(modes.get(name, "IDENTITY"))
+    if told not in _MODES:
+        raise CheckpointError(f"{name} is normalised by {told}; known are {', '.join(_MODES)}")
+    return _MODES[told]

@@ -17,7 +17,9 @@ from dualsys.messages import FloatArray
 
 INSIDE = ("normalize_inputs.", "normalize_targets.", "unnormalize_outputs.")
 """Prefixes of statistics that LeRobot before 0.4 kept among the weights."""
-_STEPS = (("policy_preprocessor.json", "normalizer_processor"), ("policy_postprocessor.json", "unnormalizer_processor"))
+STEPS_FILE = "policy_preprocessor.json"
+"""Of what LeRobot runs before a policy."""
+_STEPS = ((STEPS_FILE, "normalizer_processor"), ("policy_postprocessor.json", "unnormalizer_processor"))
 _STATE, _ACTION = ("observation.state", "state"), ("action", "actions")
 _KINDS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
 _UNUSED = ("count", "q50")
@@ -117,7 +119,7 @@ def _state_file(path: Path, kind: str) -> Path | None:
 
 def processor_steps(folder: Path) -> dict[str, dict[str, Any]]:
     """Configuration of each step that LeRobot runs before a policy, by name; empty where there is no file of them."""
-    path = folder / _STEPS[0][0]
+    path = folder / STEPS_FILE
     if not path.is_file():
         return {}
     return {str(step.get("registry_name")): dict(step.get("config") or {}) for step in _steps(path)}

@@ -284,3 +284,65 @@ def test_a_pretrained_folder_of_any_family_is_one_line(tmp_path: Path) -> None:
         loaded.get_decoder().layers[0].mlp.up_proj.weight, model.get_decoder().layers[0].mlp.up_proj.weight
     )
     assert isinstance(saved(built, tmp_path / "c"), Checkpoint)
+
+
+def llava(encoder: str, strategy: str) -> Backbone:
+    architecture = tiny_architecture("llava", SIDE)
+    architecture["vision_config"] |= {"model_type": encoder}
+    architecture["vision_feature_select_strategy"] = strategy
+    config = VLMPlannerConfig(backbone="llava", architecture=architecture, readout=READOUT)
+    return VLMPlanner.build(config, train_tokenizer(SENTENCES)).network.backbone
+
+
+@pytest.mark.parametrize(
+    ("encoder", "strategy", "processor"),
+    [
+        ("clip_vision_model", "default", transformers.CLIPImageProcessorPil),
+        ("siglip_vision_model", "full", transformers.SiglipImageProcessorPil),
+    ],
+)
+def test_a_llava_is_shown_pictures_as_its_vision_encoder_was(encoder: str, strategy: str, processor: Any) -> None:
+    shown, prompt = picture(0), planner("llava").prompt(SENTENCES[:1])
+    theirs = processor(do_resize=False, do_center_crop=False)(images=[Image.fromarray(shown)], return_tensors="pt")
+    backbone = llava(encoder, strategy)
+    pixels = images_to_pixels(shown[None], SIDE)
+    ours = backbone._arguments(pixels, *prompt)["pixel_values"]
+    torch.testing.assert_close(ours, theirs["pixel_values"], rtol=0, atol=2e-6)
+    with torch.inference_mode():
+        assert backbone(pixels, *prompt).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "strategy", "told"),
+    [
+        ("pixtral", "full", "vision encoder is 'pixtral'.*known for clip_vision_model, siglip_vision_model only"),
+        ("siglip_vision_model", "default", "vision_feature_select_strategy 'default'.* as with 'full'"),
+        ("clip_vision_model", "full", "vision_feature_select_strategy 'full'.* as with 'default'"),
+    ],
+)
+def test_a_llava_whose_pictures_nobody_knows_is_refused(encoder: str, strategy: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        llava(encoder, strategy)
+
+
+def test_what_a_picture_becomes_is_where_its_pixels_are() -> None:
+    for name in TINY:
+        backbone = planner(name).network.backbone
+        config: Any = backbone.model
+        made = backbone.family.pixels(torch.zeros(2, 3, SIDE, SIDE, device="meta"), config.config)
+        assert {value.device.type for value in made.values()} == {"meta"}, name
+
+
+def test_what_qwen3_vl_adds_behind_a_layer_is_not_in_its_output() -> None:
+    """Deepstack: transformers' hidden states are without it, and so is what leaves early; the next layer reads it."""
+    backbone = planner("qwen3_vl").network.backbone
+    read: list[torch.Tensor] = []
+    layer: Any = backbone._decoder().layers[1]
+    handle = layer.register_forward_pre_hook(lambda _module, inputs: read.append(inputs[0]))
+    try:
+        full = run("qwen3_vl", backbone, output_hidden_states=True, use_cache=False)
+    finally:
+        handle.remove()
+    is_image = planner("qwen3_vl").prompt(SENTENCES).input_ids_BS == backbone.image_token_id
+    assert torch.equal(read[0][~is_image], full.hidden_states[1][~is_image])
+    assert not torch.isclose(read[0][is_image], full.hidden_states[1][is_image]).all()

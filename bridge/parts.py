@@ -8,7 +8,7 @@ with its options.
 import inspect
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +17,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError, ConfigError
 from dualsys.protocols import Accelerated, Actor, Planner
-from dualsys.settings import ActorBackend
+from dualsys.settings import ActorBackend, Precision
 
 
 class PartConfig(BaseModel):
@@ -33,6 +33,8 @@ class PartConfig(BaseModel):
     """Keyword arguments where there is no checkpoint."""
     backend: ActorBackend = "eager"
     """What samples, of an actor that can choose (`dualsys.protocols.Accelerated`)."""
+    precision: Precision = "auto"
+    """Of an actor's backend; of a planner that can choose, `auto` is float32."""
 
 
 def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
@@ -43,10 +45,22 @@ def build_planner(part: PartConfig, subgoal: SubgoalSpec) -> Planner:
 
 
 def make_planner(part: PartConfig) -> Planner:
-    """A planner, whatever subgoals it emits: whoever uses it checks that. Raises `ConfigError` for a backend."""
+    """A planner, whatever subgoals it emits: whoever uses it checks that.
+
+    Raises:
+        ConfigError: for a backend, and for a precision that it doesn't have.
+    """
     if part.backend != "eager":
         raise ConfigError(f"planner {part.name!r}: backend {part.backend!r} is given, but only actors have backends")
     planner: Planner = _build(part, "planners")
+    if part.precision == "original":
+        choose = getattr(planner, "use_original_precision", None)
+        if choose is None:
+            raise ConfigError(
+                f"planner {part.name or type(planner).__name__!r} plans in its own precision: it has no method "
+                "use_original_precision(). Leave --planner-precision out"
+            )
+        choose()
     return planner
 
 
@@ -63,7 +77,7 @@ def build_actor(part: PartConfig, embodiment: EmbodimentSpec, subgoal: SubgoalSp
 
     Raises:
         SpecMismatch: it is for another robot or takes other subgoals than the system's.
-        ConfigError: it has no such backend, or the backend gives other rows than eager.
+        ConfigError: it has no such backend or precision, or the backend gives other rows than eager.
         ExtraMissing: what the backend needs is not installed.
     """
     actor: Actor = _on_its_backend(_build(part, "actors", robot=embodiment.name), part)
@@ -92,14 +106,23 @@ def _build(part: PartConfig, kind: Literal["planners", "actors"], *, robot: str 
 
 
 def _on_its_backend(actor: Actor, part: PartConfig) -> Actor:
-    if part.backend == "eager":
+    if part.backend == "eager" and part.precision != "original":
         return actor
     if not isinstance(actor, Accelerated):
+        option, value = ("precision", part.precision) if part.backend == "eager" else ("backend", part.backend)
         raise ConfigError(
-            f"actor {part.name or type(actor).__name__!r} has no backend {part.backend!r}: it has no method "
-            "with_backend(name). Leave --actor-backend out"
+            f"actor {part.name or type(actor).__name__!r} has no {option} {value!r}: it has no method "
+            f"with_backend(name). Leave --actor-{option} out"
         )
-    return actor.with_backend(part.backend)
+    if part.precision == "auto":
+        return actor.with_backend(part.backend)
+    if "precision" not in inspect.signature(actor.with_backend).parameters:
+        raise ConfigError(
+            f"actor {part.name or type(actor).__name__!r} has no precision {part.precision!r}: its with_backend(name) "
+            "takes no precision. Leave --actor-precision out"
+        )
+    narrowed: Actor = cast(Any, actor).with_backend(part.backend, precision=part.precision)
+    return narrowed
 
 
 def _call(target: Any, part: PartConfig, kind: Literal["planners", "actors"]) -> Any:

@@ -19,8 +19,9 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 ActorBackend = Literal["eager", "packed", "onnx", "onnx-int8", "compiled"]
-"""What samples chunks: PyTorch as it stands; ONNX Runtime on one core, in float32 or with products in 8 bits;
-`torch.compile`, on a GPU in bfloat16 with CUDA graphs."""
+"""What samples chunks: PyTorch, plain or with packed weights; ONNX Runtime, also in 8 bits; `torch.compile`."""
+Precision = Literal["auto", "float32", "original"]
+"""`original`: bfloat16 where a model's authors have it; `auto`: that for a `compiled` actor on a GPU, else float32."""
 
 StaleAction = Literal["keep", "null", "slow", "hold", "damp", "stop"]
 """What is done with an old input, the gentlest first.
@@ -195,8 +196,7 @@ class SafetyConfig:
     max_jerk: Positive | None = None
     """Jerk limit, per second^3, of joints that have none of their own; None: not limited."""
     handover_s: NotNegative = 0.5
-    """Least time in which a new source of commands takes over from what was last sent (`dualsys.hand_over`); 0: at
-    once, as fast as the limits allow."""
+    """Least time in which a new source of commands takes over (`dualsys.hand_over`); 0: as fast as the limits allow."""
     clearance_m: NotNegative | None = None
     """Distance that the robot keeps from itself and from the table, where its model is known; None: not looked at."""
     workspace: tuple[WorkspaceBox, ...] = ()

@@ -21,6 +21,7 @@ from dualsys.messages import FloatArray, ImageArray, LatentSubgoal, Observation
 from dualsys.planner.prefix_config import PrefixPlannerConfig
 from dualsys.planner.prefix_images import image_to_square
 from dualsys.planner.prefix_network import Prefix, PrefixNetwork
+from dualsys.planner.prefix_precision import use_original_precision
 from dualsys.planner.prefix_prompt import normalized_state, padded_prompts, prompt_text, prompt_tokens
 from dualsys.planner.tokenization import load_tokenizer
 
@@ -55,6 +56,10 @@ class PrefixPlanner:
                 f"planner weights of {checkpoint.folder.name!r} don't fit its config: {error}"
             ) from error
         return planner
+
+    def use_original_precision(self) -> None:
+        """Plan in bfloat16 where pi0's authors do, from now on. Raises `ConfigError` for another family."""
+        use_original_precision(self.network)
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:
         """Write weights and tokenizer into a folder; returns the manifest's entry."""

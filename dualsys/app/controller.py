@@ -93,7 +93,7 @@ class Controller:
         name_or_folder: str | Path,
         *,
         embodiment: EmbodimentSpec | None = None,
-        planner: str = "",
+        planner: str | PartConfig = "",
         actor: str | PartConfig = "",
         timing: TimingConfig | None = None,
         core: CoreConfig | None = None,
@@ -111,8 +111,9 @@ class Controller:
         Args:
             name_or_folder: `humanoid-table`, or a folder that `dualsys train` wrote.
             embodiment: Your robot; refused where the checkpoint is for another.
-            planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner.
-            actor: The same for the actor, or a `dualsys.bridge.parts.PartConfig`, which can name a backend, too.
+            planner: Registered name or `package.module:attribute` to use instead of the checkpoint's planner, or a
+                `dualsys.bridge.parts.PartConfig`, which can name a precision, too.
+            actor: The same for the actor; a `PartConfig` can name a backend, too.
             timing: As in the constructor, and so are `core`, `safety`, `log`, `tape`, `clearance` and `image`.
             core: See there.
             safety: See there.
@@ -124,13 +125,11 @@ class Controller:
         Raises:
             CheckpointError: the checkpoint doesn't exist, is incomplete, or is for another robot.
             SpecMismatch: planner and actor are not made for each other.
-            ConfigError: the actor has no such backend, or its backend gives other rows than eager.
+            ConfigError: a part has no such backend or precision, or the actor's backend gives other rows than eager.
         """
         manifest = Checkpoint.open(name_or_folder, embodiment=embodiment).manifest
-        part = PartConfig(name=actor) if isinstance(actor, str) else actor
-        part = part if part.checkpoint is not None else part.model_copy(update={"checkpoint": name_or_folder})
-        system_1 = build_actor(part, manifest.embodiment, manifest.subgoal)
-        system_2 = build_planner(PartConfig(name=planner, checkpoint=name_or_folder), system_1.subgoal_spec)
+        system_1 = build_actor(_part(actor, name_or_folder), manifest.embodiment, manifest.subgoal)
+        system_2 = build_planner(_part(planner, name_or_folder), system_1.subgoal_spec)
         use_one_torch_thread()
         return cls(
             system_2,
@@ -209,3 +208,9 @@ class Controller:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _part(asked: str | PartConfig, checkpoint: str | Path) -> PartConfig:
+    """With this checkpoint, where it names none of its own."""
+    part = PartConfig(name=asked) if isinstance(asked, str) else asked
+    return part if part.checkpoint is not None else part.model_copy(update={"checkpoint": checkpoint})

@@ -27,7 +27,7 @@ from dualsys.counters import RECOVERY_COUNTS
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.files import write_json
 from dualsys.protocols import Rendered
-from dualsys.settings import ActorBackend, CoreConfig, SafetyConfig, TimingConfig
+from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
 
 
@@ -50,6 +50,11 @@ class EvalConfig:
     actor_backend: ActorBackend = "eager"
     """What samples chunks: PyTorch (`eager`; `packed`: weights in the processor's order), ONNX Runtime on one core
     (`onnx`, `onnx-int8`), `torch.compile`."""
+    actor_precision: Precision = "auto"
+    """`original`: bfloat16 where the model's authors have it (`eager` and `compiled`); `auto`: that for `compiled` on a
+    GPU, else float32."""
+    planner_precision: Precision = "auto"
+    """The same for a planner of the pi family; `auto`: float32."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12
@@ -158,8 +163,8 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
     controller = Controller.from_checkpoint(
         config.checkpoint,
         embodiment=environment.embodiment,
-        planner=config.planner,
-        actor=PartConfig(name=config.actor, backend=config.actor_backend),
+        planner=PartConfig(name=config.planner, precision=config.planner_precision),
+        actor=PartConfig(name=config.actor, backend=config.actor_backend, precision=config.actor_precision),
         timing=config.timing(1.0 / environment.control_dt_s),
         core=config.core,
         safety=config.safety,

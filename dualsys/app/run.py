@@ -109,9 +109,18 @@ def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None
     return SystemConfig(
         tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
-        planner=PartConfig(name=config.planner, checkpoint=portable_checkpoint(config.checkpoint)),
+        planner=PartConfig(
+            name=config.planner,
+            checkpoint=portable_checkpoint(config.checkpoint),
+            precision=config.planner_precision,
+        ),
         planner_place=_planner_place(config),
-        actor=PartConfig(name=config.actor, checkpoint=checkpoint.folder, backend=config.actor_backend),
+        actor=PartConfig(
+            name=config.actor,
+            checkpoint=checkpoint.folder,
+            backend=config.actor_backend,
+            precision=config.actor_precision,
+        ),
         embodiment=checkpoint.manifest.embodiment,
         subgoal=checkpoint.manifest.subgoal,
         core=config.core,

@@ -14,6 +14,7 @@ from dualsys.settings import (
     ActorBackend,
     CoreConfig,
     PlannerLifeConfig,
+    Precision,
     RealtimeConfig,
     SafetyConfig,
     StalenessConfig,
@@ -53,6 +54,11 @@ class RunConfig:
     actor_backend: ActorBackend = "eager"
     """What samples chunks: PyTorch (`eager`; `packed`: weights in the processor's order), ONNX Runtime on one core
     (`onnx`, `onnx-int8`), `torch.compile`."""
+    actor_precision: Precision = "auto"
+    """`original`: bfloat16 where the model's authors have it (`eager` and `compiled`); `auto`: that for `compiled` on a
+    GPU, else float32."""
+    planner_precision: Precision = "auto"
+    """The same for a planner of the pi family; `auto`: float32."""
     control_hz: float = 500.0
     """Rate of control ticks."""
     planner_hz: float = 5.0
@@ -153,6 +159,10 @@ class RunConfig:
             raise ConfigError(f"{asked} needs Ray: leave --launcher {self.launcher} out")
         if self.planner_standbys:
             raise ConfigError(f"{asked} knows no --planner-standbys: there is one relay")
+        if self.planner_precision != "auto" and self.planner_server:
+            raise ConfigError(
+                "--planner-precision is the server's (`dualsys serve`): leave it out beside --planner-server"
+            )
         if self.planner and self.planner_server:
             raise ConfigError(
                 "--planner is what the server has been started with: leave it out beside --planner-server"

@@ -64,8 +64,8 @@ def run_inline(
 def _make_controller(config: RunConfig, checkpoint: Checkpoint, environment: Any, tape: Tape | None) -> Controller:
     return Controller.from_checkpoint(
         checkpoint.folder,
-        planner=config.planner,
-        actor=PartConfig(name=config.actor, backend=config.actor_backend),
+        planner=PartConfig(name=config.planner, precision=config.planner_precision),
+        actor=PartConfig(name=config.actor, backend=config.actor_backend, precision=config.actor_precision),
         timing=config.timing(),
         core=config.core,
         safety=config.safety,

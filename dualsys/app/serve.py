@@ -18,7 +18,7 @@ from dualsys.bridge.ray_cluster import start_ray
 from dualsys.bridge.server_line import OwnServer, ServerLine, server_actor_name
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.errors import BridgeError, ConfigError
-from dualsys.settings import RestartConfig
+from dualsys.settings import Precision, RestartConfig
 
 _PERIOD_S = 1.0
 _LINE_PERIOD_S = 5.0
@@ -38,6 +38,8 @@ class ServeConfig:
     """Registered planner, or `package.module:attribute`, to serve instead of the checkpoint's."""
     name: str = "planner"
     """What robots ask for."""
+    planner_precision: Precision = "auto"
+    """`original`: bfloat16 where the authors of a planner of the pi family have it; else float32."""
     ray_address: str | None = None
     """Ray cluster to serve on; without it a local one is started, which goes with the server."""
     node: str = ""
@@ -119,7 +121,11 @@ def fleet_config(config: ServeConfig) -> FleetConfig:
     """What is served. Raises `CheckpointError`."""
     checkpoint = Checkpoint.open(config.checkpoint)
     return FleetConfig(
-        planner=PartConfig(name=config.planner, checkpoint=portable_checkpoint(config.checkpoint)),
+        planner=PartConfig(
+            name=config.planner,
+            checkpoint=portable_checkpoint(config.checkpoint),
+            precision=config.planner_precision,
+        ),
         embodiment=checkpoint.manifest.embodiment,
         max_batch=config.max_batch,
         max_robots=config.max_robots,

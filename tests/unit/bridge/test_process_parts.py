@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -22,7 +23,7 @@ from dualsys.bridge.threads import run_threads
 from dualsys.bridge.tick_process import read_poses, require_light_process, write_poses
 from dualsys.errors import BridgeError, ConfigError, SpecMismatch
 from dualsys.settings import RestartConfig
-from dualsys.testing import ReachEnvironment, fake_embodiment
+from dualsys.testing import PoseActor, ReachEnvironment, fake_embodiment
 from tests.integration import bridge_parts, bridge_system
 from tests.unit.bridge.loop_parts import system
 
@@ -47,8 +48,44 @@ def test_a_backend_is_for_actors_that_have_some() -> None:
         build_actor(PartConfig(name=PARTS + "reaching_actor", backend="onnx"), fake_embodiment(), bridge_parts.SPEC)
     with pytest.raises(ConfigError, match="only actors have backends"):
         build_planner(PartConfig(name=PARTS + "planner", backend="onnx"), bridge_parts.SPEC)
+    with pytest.raises(ConfigError, match=r"no precision 'original'.*Leave --actor-precision out"):
+        build_actor(
+            PartConfig(name=PARTS + "reaching_actor", precision="original"), fake_embodiment(), bridge_parts.SPEC
+        )
+    with pytest.raises(ConfigError, match=r"no method use_original_precision.*Leave --planner-precision out"):
+        build_planner(PartConfig(name=PARTS + "planner", precision="original"), bridge_parts.SPEC)
     with pytest.raises(ValidationError, match="backend"):
         PartConfig(name=PARTS + "reaching_actor", backend="onx")
+
+
+class Choosing(PoseActor):
+    """Notes what it was asked for."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def with_backend(self, backend: str, precision: str = "auto") -> PoseActor:
+        self.asked.append((backend, precision))
+        return self
+
+
+class WithoutPrecision(Choosing):
+    """Of an earlier protocol."""
+
+    def with_backend(self, backend: str) -> PoseActor:  # type: ignore[override]
+        return super().with_backend(backend)
+
+
+def test_a_precision_is_handed_to_actors_that_take_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in (("choosing", Choosing), ("earlier", WithoutPrecision)):
+        made = kind(fake_embodiment(), bridge_parts.SPEC, np.zeros(3))
+        monkeypatch.setattr(bridge_parts, name, lambda made=made: made, raising=False)
+    asked: list[dict[str, Any]] = [{}, {"precision": "original"}, {"backend": "compiled", "precision": "float32"}]
+    Choosing.asked.clear()
+    for each in asked:
+        build_actor(PartConfig(name=PARTS + "choosing", **each), fake_embodiment(), bridge_parts.SPEC)
+    assert Choosing.asked == [("eager", "original"), ("compiled", "float32")]
+    with pytest.raises(ConfigError, match=r"no precision 'original'.*Leave --actor-precision out"):
+        build_actor(PartConfig(name=PARTS + "earlier", precision="original"), fake_embodiment(), bridge_parts.SPEC)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,39 @@ def test_it_is_saved_and_read(family: str, tokenizer: PreTrainedTokenizerBase, t
     np.testing.assert_array_equal(counting(again.plan(seen)), counting(made.plan(seen)))
 
 
+@pytest.mark.parametrize("family", ["pi0", "pi05"])
+def test_the_original_precision_is_openpis(family: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """`to_bfloat16_for_selected_params`: patches, their places and the decoder's norms stay wide, nothing else."""
+    made, wide = planner(family, tokenizer), planner(family, tokenizer)
+    wide.network.load_state_dict(made.network.state_dict())
+    made.use_original_precision()
+    kept = {name for name, weight in made.network.named_parameters() if weight.dtype == torch.float32}
+    vision, decoder = "model.vision_tower.embeddings.", "model.language_model."
+    norms = {
+        f"{decoder}layers.{layer}.{norm}.weight"
+        for layer in range(TEXT["num_hidden_layers"])
+        for norm in ("input_layernorm", "post_attention_layernorm")
+    }
+    patches = {f"{vision}patch_embedding.{part}" for part in ("weight", "bias")}
+    assert kept == {*norms, *patches, f"{vision}position_embedding.weight", f"{decoder}norm.weight"}
+    assert {weight.dtype for weight in made.network.parameters()} == {torch.float32, torch.bfloat16}
+    seen: dict[str, torch.dtype] = {}
+    tower = made.network.model.vision_tower
+    tower.embeddings.patch_embedding.register_forward_hook(lambda _, __, out: seen.update(patches=out.dtype))
+    tower.encoder.register_forward_hook(lambda _, __, out: seen.update(tower=out.last_hidden_state.dtype))
+    observation = replace(ARM.fake_observation(np.random.default_rng(0)), instruction="pick up the red cube")
+    found, exact = (counting(each.plan(observation)) for each in (made, wide))
+    assert seen == {"patches": torch.float32, "tower": torch.bfloat16}
+    size = np.sqrt(np.mean(exact**2))
+    assert 0.0 < np.sqrt(np.mean((found - exact) ** 2)) / size < 0.05
+    check_planner(made, ARM, instruction="pick up the red cube")
+
+
+def test_no_other_planner_has_an_original_precision(tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(ConfigError, match=r"of the pi family; a smolvlm plans in float32. Leave --planner-precision"):
+        planner("smolvla", tokenizer).use_original_precision()
+
+
 def test_states_are_told_in_openpis_bins() -> None:
     assert state_bins(np.array([-1.0, 0.0, 1.0, 0.999, -1.1, 0.004])) == [0, 128, 255, 255, -1, 128]
     told = normalized_state(np.array([0.5, -0.25]), STATE)

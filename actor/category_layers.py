@@ -62,7 +62,8 @@ class CategoryActionEncoder(nn.Module):
         return out
 
 
-_LOG_10000 = torch.log(torch.tensor(10000.0)).item()
+# Where it is, said: this file may first be imported while another device is the default, as an import's meta one is.
+_LOG_10000 = torch.log(torch.tensor(10000.0, device="cpu")).item()
 
 
 def bucket_waves(bucket_B: Tensor, width: int) -> Tensor:

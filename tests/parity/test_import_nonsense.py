@@ -1,6 +1,8 @@
 """What makes no sense in a published folder is said in one line that names its file; nothing ends in a traceback."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,22 @@ def test_layers_that_no_file_holds_are_refused_before_they_are_built(
 
 
 @pytest.mark.parametrize(
+    ("layout", "name", "field", "value"),
+    [
+        (lerobot_folder, "lerobot_smolvla_special", "fake_image_token", 10**9),
+        (lerobot_folder, "lerobot_smolvla_special", "global_image_token", -1),
+        (groot_folder, "lerobot_groot_n1_5", "image_token", 512),
+    ],
+)
+def test_tokens_of_a_picture_that_are_no_words_are_refused(
+    layout: Any, name: str, field: str, value: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = layout(tmp_path / "published", name)
+    rewrite(folder / "config.json", **{field: value})
+    assert f"{value} should be tokens of a picture; the planner's are 0 to 511" in refused(folder, capsys)
+
+
+@pytest.mark.parametrize(
     ("step", "settings", "message"),
     [
         (0, {"max_length": "x"}, "max_length of tokenizer_processor is 'x', expected a number from 1"),
@@ -120,3 +138,11 @@ def test_what_a_norm_map_leaves_out_goes_through_as_it_is(tmp_path: Path) -> Non
     plan = plan_import(Wish(checkpoint=folder))
     assert set(plan.statistics.state.std) == {1.0}
     assert set(plan.statistics.action.std) != {1.0}
+
+
+def test_a_folder_is_planned_in_a_process_that_has_imported_nothing_yet(tmp_path: Path) -> None:
+    """Modules are first imported where the default device is the one without numbers."""
+    folder = groot_folder(tmp_path / "published", "lerobot_groot_n1_7")
+    command = [sys.executable, "-m", "dualsys", "import", str(folder), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

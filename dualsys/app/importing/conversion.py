@@ -249,13 +249,30 @@ def _fitted(modules: Modules, published: Published, robot: Robot) -> tuple[Halve
     with torch.device("meta"):
         expert = build_expert(modules.actor, embodiment=robot.embodiment, subgoal_spec=subgoal)  # type: ignore[arg-type]
     require_fit(make_all(halves.actor, meta), expert.state_dict(), where="actor")
-    return halves, subgoal, next(len(value) for name, value in planner.items() if name.endswith(_WORDS))
+    words = next(len(value) for name, value in planner.items() if name.endswith(_WORDS))
+    if unknown := [token for token in _marks(modules.planner) if not 0 <= token < words]:
+        raise CheckpointError(
+            f"config.json: {', '.join(map(str, unknown))} should be tokens of a picture; the planner's are 0 to "
+            f"{words - 1}"
+        )
+    return halves, subgoal, words
+
+
+def _marks(config: Any) -> tuple[int, ...]:
+    """Tokens by number that are looked up around a picture, or in its place."""
+    if isinstance(config, PrefixPlannerConfig):
+        return tuple(token for side in config.image_frame for token in side)
+    kept: FeaturePlannerConfig = config
+    return (kept.backbone.image_token_id,)
 
 
 def _planner_shapes(config: Any) -> tuple[dict[str, torch.Tensor], SubgoalSpec]:
     with torch.device("meta"):
         if isinstance(config, PrefixPlannerConfig):
-            return PrefixNetwork(config).state_dict(), config.subgoal_spec
+            try:
+                return PrefixNetwork(config).state_dict(), config.subgoal_spec
+            except ConfigError as error:
+                raise CheckpointError(f"config.json: {error}") from error
         kept: FeaturePlannerConfig = config
         backbone = build_backbone(kept.backbone, kept.attention)
     spec = SubgoalSpec(

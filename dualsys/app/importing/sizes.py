@@ -21,15 +21,8 @@ _MOST_PREFIX = 8192
 _WIDTHS = (
     *("width", "mlp_dim", "num_heads", "num_kv_heads", "head_dim"),
     *("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "attention_head_dim"),
-    *(
-        "image_size",
-        "patch_size",
-        "scale_factor",
-        "shown_size",
-        "output_dim",
-        "input_embedding_dim",
-        "backbone_embedding_dim",
-    ),
+    *("image_size", "patch_size", "scale_factor", "shown_size", "output_dim"),
+    *("input_embedding_dim", "backbone_embedding_dim"),
     *("vocab", "vocab_size", "max_dim", "action_dim", "max_action_dim", "max_state_dim", "state_history_length"),
     *("tokenizer_max_length", "max_num_embodiments", "num_timestep_buckets", "max_seq_len"),
 )

@@ -79,6 +79,8 @@ class ImagesConfig(BaseModel):
     """Side of the square that is shown."""
     crop: float = Field(default=1.0, gt=0, le=1)
     """Share of the picture's sides that is kept, about its middle, before it is resized."""
+    letterbox: bool = False
+    """Whether black bars on both sides make it a square before all else."""
     resize_first: bool = False
     """Whether the whole picture is resized before its middle is cut out, and once more behind (GR00T N1.7)."""
     resample: Literal["bilinear", "area"] = "bilinear"

@@ -1,7 +1,7 @@
 """From a camera's picture to a vision model's square in [-1, 1], as GR00T shows pictures to it.
 
 N1.5 cuts out the middle and resizes it; N1.7 resizes, cuts out the middle, and resizes again, each time to whole
-numbers. Both divide by 127.5 and subtract 1.
+numbers, where it is told to from a square that black bars make. Both divide by 127.5 and subtract 1.
 
 Shape legend: H height, W width, C channels, I images.
 """
@@ -21,12 +21,21 @@ from dualsys.planner.feature_config import ImagesConfig
 
 def image_to_square(image_HWC: ImageArray, config: ImagesConfig) -> Tensor:
     """`(C, size, size)` float32 in [-1, 1]."""
+    if config.letterbox:
+        image_HWC = _squared(image_HWC)
     if config.resize_first:
         image_HWC = _resized(image_HWC, config.size, config)
     if config.crop < 1.0:
         image_HWC = _middle(image_HWC, config.crop)
     shown = torch.from_numpy(_resized(image_HWC, config.size, config).copy())
     return rearrange(shown, "h w c -> c h w").float() / 127.5 - 1.0
+
+
+def _squared(image_HWC: ImageArray) -> ImageArray:
+    """With black bars before and behind; the odd line is behind."""
+    before = [(max(image_HWC.shape[:2]) - side) // 2 for side in image_HWC.shape[:2]]
+    behind = [max(image_HWC.shape[:2]) - side - first for side, first in zip(image_HWC.shape[:2], before, strict=True)]
+    return np.pad(image_HWC, ((before[0], behind[0]), (before[1], behind[1]), (0, 0)))
 
 
 def _middle(image_HWC: ImageArray, share: float) -> ImageArray:

@@ -99,7 +99,7 @@ def groot_folder(folder: Path, name: str) -> Path:
         save_file({key: weights[key] for key in some}, folder / file)
         places |= dict.fromkeys(some, file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
-    (folder / "config.json").write_text(json.dumps({**told(name), "shown_size": 32 if "n1_7" in name else 28}))
+    (folder / "config.json").write_text(json.dumps(told(name) if "n1_7" in name else {**told(name), "shown_size": 28}))
     parts = {}
     for what, seed in (("state", 1), ("action", 2)):
         kinds = numbers(seed)

@@ -12,6 +12,7 @@ from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Plan, Wish, plan_import
 from dualsys.app.importing.import_report import summary
 from dualsys.errors import CheckpointError
+from dualsys.planner.feature_config import FeaturePlannerConfig, ImagesConfig
 from tests.parity.published_folders import WIDTH, groot_folder, groot_processor_words, numbers
 
 NAME = "lerobot_groot_n1_7"
@@ -73,6 +74,10 @@ def test_the_file_says_whether_quantiles_are_the_ends(folder: Path, change: Chan
 def test_without_the_file_config_json_says_it_and_else_it_is_as_n1_7_is_trained(tmp_path: Path) -> None:
     folder = groot_folder(tmp_path / "published", NAME)
     (folder / "processor_config.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "image_target_size": [32, 32], "image_crop_size": [28, 28]})
+    )
     assert_ends(plan_import(Wish(checkpoint=folder)), "q01", "q99")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "use_percentiles": False}))
@@ -192,3 +197,78 @@ def test_words_that_we_cannot_follow_are_refused_in_a_line(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def images_of(plan: Plan) -> ImagesConfig:
+    assert isinstance(plan.modules.planner, FeaturePlannerConfig)
+    return plan.modules.planner.images
+
+
+AREA: dict[str, Any] = {"resize_first": True, "resample": "area"}
+WHOLE: dict[str, Any] = {"crop_fraction": None, "shortest_image_edge": None}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({}, {"size": 32, "crop": 0.95, **AREA}),
+        ({"letter_box_transform": True}, {"size": 32, "crop": 0.95, "letterbox": True, **AREA}),
+        ({"shortest_image_edge": 48}, {"size": 48, "crop": 0.95, **AREA}),
+        ({"crop_fraction": 1.0}, {"size": 32, "crop": 1.0, **AREA}),
+        ({**WHOLE, "image_target_size": [64, 64], "image_crop_size": [48, 48]}, {"size": 64, "crop": 0.75, **AREA}),
+        (
+            {"use_albumentations": False, "image_target_size": [48, 48], "image_crop_size": [44, 44]},
+            {"size": 48, "crop": 44.5 / 48, "resize_first": True},
+        ),
+    ],
+)
+def test_pictures_are_shown_as_the_file_says(words: dict[str, Any], expected: dict[str, Any], folder: Path) -> None:
+    assert images_of(planned(folder, lambda kwargs: kwargs.update(words))) == ImagesConfig(**expected)
+
+
+def test_words_are_formalized_as_the_file_says(folder: Path) -> None:
+    for formalize in (True, False):
+        plan = planned(folder, lambda kwargs, formalize=formalize: kwargs.update(formalize_language=formalize))
+        assert isinstance(plan.modules.planner, FeaturePlannerConfig)
+        assert plan.modules.planner.prompt.formalize is formalize
+
+
+def test_cameras_are_the_files_own(folder: Path) -> None:
+    def two(words: dict[str, Any]) -> None:
+        words["modality_configs"]["gr1"]["video"]["modality_keys"] = ["wrist", "head"]
+
+    plan = planned(folder, two)
+    assert plan.robot.cameras == ("wrist", "head")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"shortest_image_edge": 40}, "pictures of 40 pixels a side would be resized once more .* multiples of 16"),
+        ({"shortest_image_edge": "big"}, "shortest_image_edge is 'big'; it should be a number of pixels"),
+        ({"crop_fraction": 1.5}, "1.5 of a picture's sides is to be kept"),
+        ({**WHOLE, "image_target_size": [32, 48]}, r"image_target_size is \[32, 48\]; only squares"),
+        ({"use_albumentations": False, "image_crop_size": [31, 31]}, "image_crop_size 31 can't be cut out"),
+        ({"use_albumentations": False, "image_crop_size": None}, "image_crop_size is None; only squares"),
+        ({"letter_box_transform": 1}, "letter_box_transform is 1; it should be true or false"),
+    ],
+)
+def test_pictures_that_cannot_be_shown_so_are_refused(words: dict[str, Any], message: str, folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        planned(folder, lambda kwargs: kwargs.update(words))
+
+
+def test_pictures_of_several_moments_are_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"pictures of 2 moments \(-15, 0\)"):
+        planned(folder, lambda words: words["modality_configs"]["gr1"]["video"].update(delta_indices=[-15, 0]))
+
+
+def test_a_wide_camera_is_refused_where_pictures_keep_their_form(folder: Path, tmp_path: Path) -> None:
+    spec = planned(folder).robot.embodiment
+    wide = spec.model_copy(update={"cameras": (spec.cameras[0].model_copy(update={"width": 320}),)})
+    (tmp_path / "robot.json").write_text(wide.model_dump_json())
+    wish = Wish(checkpoint=folder, embodiment=str(tmp_path / "robot.json"))
+    with pytest.raises(CheckpointError, match=r"pictures keep their form; 'head' is 256 by 320"):
+        plan_import(wish)
+    told(folder, lambda words: words.update(letter_box_transform=True))
+    assert images_of(plan_import(wish)).letterbox

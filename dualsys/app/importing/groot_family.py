@@ -8,6 +8,7 @@ import torch
 
 from dualsys.actor.normalization import ControllerStatistics
 from dualsys.app.importing.family import Modules, Published
+from dualsys.app.importing.groot_sight import LEAST_SIDE
 from dualsys.app.importing.groot_statistics import GrootRobot
 from dualsys.app.importing.layouts.groot import Version, plan_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
@@ -17,7 +18,7 @@ from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
 from dualsys.planner.feature_backbones import build_backbone
-from dualsys.planner.feature_config import FeaturePlannerConfig
+from dualsys.planner.feature_config import EagleConfig, FeaturePlannerConfig, Qwen3VLConfig
 
 _ROOM_FOR_WORDS = 96
 _ROOM_AROUND_IMAGE = 8
@@ -123,10 +124,28 @@ class GrootFamily:
     def _planner(self, robot: Robot) -> FeaturePlannerConfig:
         """Of the published size, unless config.json describes the vision-language model itself."""
         config = self.published.config
-        if not all(isinstance(config.get(name), Mapping) for name in _OWN_BACKBONE[self.version]):
-            return groot_planner_config(self.version, cameras=robot.cameras)
+        own = all(isinstance(config.get(name), Mapping) for name in _OWN_BACKBONE[self.version])
+        planner = self._described(robot) if own else groot_planner_config(self.version, cameras=robot.cameras)
+        sight = self.robot.processor.sight
+        if sight is None:
+            return planner
+        seen = [camera for camera in robot.embodiment.cameras if camera.name in robot.cameras]
+        sight.require_shown(seen, step=_step(planner.backbone), least=0 if own else LEAST_SIDE)
+        prompt = planner.prompt.model_copy(update={"formalize": sight.formalize})
+        return planner.model_copy(update={"images": sight.images, "prompt": prompt})
+
+    def _described(self, robot: Robot) -> FeaturePlannerConfig:
+        config = self.published.config
         sees = groot_planner_config("n1_5" if self.version == "n1_6" else self.version, cameras=robot.cameras)
         backbone = groot_backbone_config(config, self.version)
         side = int(config["vision"].get("image_size", 224)) if self.version == "n1_5" else sees.images.size
         images = sees.images.model_copy(update={"size": int(config.get("shown_size", side))})
         return sees.model_copy(update={"backbone": backbone, "images": images, "schema_id": f"groot-{self.version}/1"})
+
+
+def _step(backbone: EagleConfig | Qwen3VLConfig) -> int:
+    """Pixels of a side that become one token."""
+    if isinstance(backbone, EagleConfig):
+        return int(backbone.vision["patch_size"])
+    vision = backbone.architecture["vision_config"]
+    return int(vision["patch_size"] * vision["spatial_merge_size"])

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from dualsys.app.importing.family import Published
+from dualsys.app.importing.groot_sight import GrootSight
 from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.normalization import Mode, Quantity
+from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
 
 FILE = "processor_config.json"
@@ -39,12 +41,15 @@ class GrootProcessor:
     """Whether actions that are called relative are; else NVIDIA's code takes them for absolute."""
     sines: bool
     """Whether states that are listed as angles are told as sine and cosine; else they are plain."""
+    sight: GrootSight | None
+    """How pictures and words are made ready; only of N1.7."""
 
     @classmethod
     def read(cls, published: Published, tag: str, version: Version) -> Self:
         """Of a robot. Raises `CheckpointError` where the file can't be understood."""
         path = published.folder / FILE
-        if path.is_file():
+        is_told = path.is_file()
+        if is_told:
             told = _section(read_json(path), "processor_kwargs", path)
         else:
             told = {"use_percentiles": published.get("use_percentiles", _TRAINED_ON_PERCENTILES[version])}
@@ -59,7 +64,20 @@ class GrootProcessor:
             clip_outliers=_flag(told, "clip_outliers", path, default=True),
             relative=_flag(told, "use_relative_action", path),
             sines=_flag(told, "apply_sincos_state_encoding", path),
+            sight=GrootSight.read(told if is_told else None, published.config, path) if version == "n1_7" else None,
         )
+
+    @property
+    def cameras(self) -> tuple[CameraSpec, ...]:
+        """In the model's order, if they are told; their sizes aren't. Raises `CheckpointError` for several moments."""
+        video = self.robot.get("video") or {}
+        moments = video.get("delta_indices") or [0]
+        if list(moments) != [0]:
+            raise CheckpointError(
+                f"robot {self.tag!r} looks at pictures of {len(moments)} moments ({', '.join(map(str, moments))}); "
+                "only the newest can be shown here"
+            )
+        return tuple(CameraSpec(name=name, height=256, width=256) for name in video.get("modality_keys") or ())
 
     @property
     def mode(self) -> Mode:
@@ -108,7 +126,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 _REFUSED = {
-    "exclude_state": "its model is shown zeros for the state, which no checkpoint here says; take one that reads states",
+    "exclude_state": "its model is shown zeros for the state, which no checkpoint here says; take one that reads it",
     "use_mean_std": "NVIDIA's code saves it and doesn't read it, so how the model was trained isn't told; set it to "
     "false where it was trained on ranges, or name parts in mean_std_embedding_keys",
     "use_tactile": "nothing here senses touch; take a checkpoint without",

@@ -69,7 +69,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
         statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}"),
         processor=processor,
         parts=_parts(sections, processor),
-        cameras=_cameras(told),
+        cameras=_cameras(told) or processor.cameras,
         notes=_notes(sections, processor),
     )
 

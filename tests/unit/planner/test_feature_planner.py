@@ -283,3 +283,16 @@ def test_images_are_cut_about_their_middle_and_span_minus_one_to_one() -> None:
     again = image_to_square(picture, ImagesConfig(size=20, crop=0.8, resize_first=True, resample="area"))
     torch.testing.assert_close(again, torch.ones(3, 20, 20))
     assert image_to_square(np.zeros((3, 5, 3), dtype=np.uint8), ImagesConfig(size=8)).min() == -1.0
+
+
+@pytest.mark.parametrize("shape", [(10, 16), (16, 10), (16, 11)])
+def test_black_bars_make_a_square(shape: tuple[int, int]) -> None:
+    white = np.full((*shape, 3), 255, dtype=np.uint8)
+    shown = image_to_square(white, ImagesConfig(size=16, letterbox=True, resize_first=True, resample="area"))
+    bars = (16 - min(shape)) // 2
+    expected = torch.full((16, 16), -1.0)
+    expected[slice(bars, bars + shape[0]) if shape[0] < 16 else slice(None)] = 1.0
+    if shape[1] < 16:
+        expected[:] = -1.0
+        expected[:, bars : bars + shape[1]] = 1.0
+    torch.testing.assert_close(shown, expected.expand(3, 16, 16))

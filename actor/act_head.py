@@ -43,9 +43,9 @@ class ActHead(nn.Module):
         out: Tensor = self.network(latent_BL, state_BX, self.network.seen_in_subgoal(*memory, age_B))
         return out
 
-    def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:
+    def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
         """Absolute error `(N, A, U)`, and the latent's divergence from the prior, the same for each of its numbers."""
-        mean_NL, log_variance_NL = self.network.latent(condition.state_BX, actions_NAU)
+        mean_NL, log_variance_NL = self.network.latent(condition.state_BX, actions_NAU, is_real_NA)
         noise_NL = draws.noise_NAU.flatten(1)[:, : self.config.latent_dim]
         latent_NL = mean_NL + (log_variance_NL / 2).exp() * noise_NL
         seen = self.network.seen_in_subgoal(condition.subgoal_BKC, condition.mask_BK, condition.age_B)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dualsys.actor.head_config import ActConfig
 
@@ -136,12 +137,13 @@ class ActNetwork(nn.Module):
         self.decoder_pos_embed = nn.Embedding(config.horizon, width)
         self.action_head = nn.Linear(width, num_actions)
 
-    def latent(self, state_BX: Tensor, actions_BAU: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance `(B, L)` of the latent that rows stand for."""
+    def latent(self, state_BX: Tensor, actions_BAU: Tensor, is_real_BA: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance `(B, L)` of the latent that rows stand for, the real ones alone."""
         first_B1D = self.vae_encoder_cls_embed.weight.expand(len(state_BX), 1, -1)
         state_B1D = self.vae_encoder_robot_state_input_proj(state_BX)[:, None]
         tokens_BSD = torch.cat([first_B1D, state_B1D, self.vae_encoder_action_input_proj(actions_BAU)], dim=1)
-        told_BD = self.vae_encoder(tokens_BSD, self.vae_encoder_pos_enc.expand_as(tokens_BSD))[:, 0]
+        padded_BS = F.pad(~is_real_BA, (2, 0), value=False)
+        told_BD = self.vae_encoder(tokens_BSD, self.vae_encoder_pos_enc.expand_as(tokens_BSD), padded_BS)[:, 0]
         mean_BL, log_variance_BL = self.vae_encoder_latent_output_proj(told_BD).chunk(2, dim=-1)
         return mean_BL, log_variance_BL
 

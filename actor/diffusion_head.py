@@ -12,7 +12,7 @@ from dualsys.actor.action_expert import ActionExpert, Condition
 from dualsys.actor.conditional_unet import ConditionalUNet
 from dualsys.actor.diffusion import believed_data, kept_shares, noised, step_back, target, visited_levels, within
 from dualsys.actor.head_config import DiffusionConfig
-from dualsys.actor.heads import Draws
+from dualsys.actor.heads import Draws, held
 
 
 class TransformerDenoiser(nn.Module):
@@ -120,8 +120,9 @@ class DiffusionHead(nn.Module):
             x_BAU = step_back(data_BAU, left_BAU, kept, kept_next, config.eta, fresh)
         return x_BAU
 
-    def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:
+    def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
         """Squared error of what the network tells `(N, A, U)`."""
+        actions_NAU = held(actions_NAU, is_real_NA)
         level_N = (draws.level_N * self.config.train_steps).long()
         kept_N = self._kept[level_N.cpu()].to(actions_NAU)
         x_NAU = noised(actions_NAU, draws.noise_NAU, kept_N)

@@ -64,9 +64,20 @@ class Head(Protocol):
         """A chunk `(B, A, U)`, normalised. The same arguments give the same rows."""
         ...
 
-    def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:
-        """Of each number of each row, `(N, A, U)`; what concerns a whole chunk is spread over its numbers."""
+    def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
+        """Of each number of each row, `(N, A, U)`; what concerns a whole chunk is spread over its numbers.
+
+        `is_real` is False where an episode has ended, at the earliest behind row 0. What stands there must change
+        nothing of the real rows' loss.
+        """
         ...
+
+
+def held(actions_NAU: Tensor, is_real_NA: Tensor) -> Tensor:
+    """Rows `(N, A, U)` that stay at the last real one, for heads that read a chunk as a whole."""
+    last_N1 = is_real_NA.sum(dim=1, keepdim=True).clamp(min=1) - 1
+    row_NA = torch.arange(actions_NAU.shape[1], device=actions_NAU.device).minimum(last_N1)
+    return actions_NAU.gather(1, row_NA[..., None].expand_as(actions_NAU))
 
 
 class HeadSampler:

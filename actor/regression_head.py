@@ -40,8 +40,9 @@ class RegressionHead(nn.Module):
         begun = self.trunk.begin(memory, state_BX, age_B, image_BCHW)
         return self.trunk.step(torch.zeros_like(noise_BAU), self.trunk.tell(torch.zeros_like(age_B)), begun)
 
-    def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:
+    def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
         """Absolute or squared error `(N, A, U)`."""
+        del is_real_NA  # rows that are told read no row
         told_NAU = self.trunk(torch.zeros_like(actions_NAU), torch.zeros_like(draws.level_N), condition)
         error_NAU: Tensor = told_NAU.float() - actions_NAU
         return error_NAU.abs() if self.config.loss == "l1" else error_NAU.square()

@@ -19,7 +19,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaModel
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.action_words import ActionWords, action_words
 from dualsys.actor.head_config import TokensConfig
-from dualsys.actor.heads import Draws
+from dualsys.actor.heads import Draws, held
 
 _NOT_ASKED = -100
 """Of words behind a chunk's end."""
@@ -78,11 +78,17 @@ class TokenHead(nn.Module):
         self.unreadable += sum(not each.whole for each in read)
         return torch.from_numpy(np.stack([each.rows_AU for each in read]).astype(np.float32)).to(noise_BAU)
 
-    def loss(self, actions_NAU: Tensor, condition: Condition, draws: Draws) -> Tensor:
-        """Cross entropy a word, the same for each number of a chunk `(N, A, U)`."""
+    def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
+        """Cross entropy a word, the same for each number of a chunk `(N, A, U)`.
+
+        Words for each number in turn end with the last real row; words of a whole chunk are of one that stays there.
+        """
         del draws
-        rows = actions_NAU.detach().cpu().numpy().astype(np.float64)
+        rows = held(actions_NAU, is_real_NA).detach().cpu().numpy().astype(np.float64)
         said = [self.words.write(rows_AU) for rows_AU in rows]
+        if self.words.is_fixed:
+            counts_N = (is_real_NA.sum(dim=1) * actions_NAU.shape[2]).tolist()
+            said = [words[:count] for words, count in zip(said, counts_N, strict=True)]
         longest = max(map(len, said))
         words_NS = torch.tensor([each + [_NOT_ASKED] * (longest - len(each)) for each in said], device=self.device)
         memory = self.remember(condition.subgoal_BKC, condition.mask_BK)

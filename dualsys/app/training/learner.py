@@ -184,7 +184,7 @@ class Learner(nn.Module):
         if isinstance(self.actor.config, HeadConfig):
             level_N = share.of(torch.rand(count, generator=generator, device=where)).to(self.device)
             with self._arithmetic():
-                loss_NAU = self.expert.loss(actions_NAU, condition, Draws(noise_NAU, level_N))
+                loss_NAU = self.expert.loss(actions_NAU, is_real_NA1[..., 0], condition, Draws(noise_NAU, level_N))
             return share.part_of_mean(masked_mean(loss_NAU.float(), is_real_NA1), is_real_NA1.sum())
         noisy_NAU = interpolate(noise_NAU, actions_NAU, time_N)
         if given_NA is not None:

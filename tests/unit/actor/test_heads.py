@@ -13,6 +13,7 @@ from dualsys.actor.action_expert import Condition
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.experts import CONFIGS, name_of
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.flow_matching import masked_mean
 from dualsys.actor.head_config import DiffusionConfig, HeadConfig, UNetConfig
 from dualsys.actor.heads import Draws
 from dualsys.actor.normalization import ControllerStatistics, Statistics
@@ -74,7 +75,7 @@ def test_it_learns_one_chunk_by_heart(name: str) -> None:
     optimizer = torch.optim.AdamW(expert.parameters(), lr=5e-3, weight_decay=0.0)
     losses = []
     for step in range(150):
-        loss = expert.loss(actions, given, draws(16, step)).mean()
+        loss = expert.loss(actions, torch.ones(16, 6, dtype=torch.bool), given, draws(16, step)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -87,6 +88,26 @@ def test_it_learns_one_chunk_by_heart(name: str) -> None:
 
 
 @EVERY
+def test_what_stands_behind_an_episode_s_end_changes_neither_loss_nor_gradient(name: str) -> None:
+    real = torch.arange(6) < torch.tensor([1, 3, 5, 6])[:, None]
+    actions = torch.randn(4, 6, 2, generator=torch.Generator().manual_seed(2))
+    other = torch.where(real[..., None], actions, 50.0 * torch.randn(actions.shape))
+    found = []
+    for rows in (actions, other):
+        expert: Any = make(name).expert.train()
+        with torch.no_grad():
+            for parameter in expert.parameters():  # some begin as zeros
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)))
+        loss = masked_mean(expert.loss(rows, real, condition(4), draws(4)), real[..., None])
+        loss.backward()
+        found.append((loss.detach(), {key: each.grad for key, each in expert.named_parameters()}))
+    assert float(found[0][0]) > 0
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-6, atol=0)
+    for key, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][key], gradient, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
 def test_it_reads_its_subgoal_and_knows_when_there_is_none(name: str) -> None:
     actor = make(name)
     expert = actor.expert
@@ -95,7 +116,12 @@ def test_it_reads_its_subgoal_and_knows_when_there_is_none(name: str) -> None:
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)))
     state, age, noise = torch.zeros(1, ARM.num_states), torch.full((1,), 0.1), torch.randn(1, 6, 2)
     told = [
-        expert.loss(torch.zeros(1, 6, 2), Condition(state, subgoal, mask, age), Draws(noise, torch.full((1,), 0.5)))
+        expert.loss(
+            torch.zeros(1, 6, 2),
+            torch.ones(1, 6, dtype=torch.bool),
+            Condition(state, subgoal, mask, age),
+            Draws(noise, torch.full((1,), 0.5)),
+        )
         for subgoal, mask in (
             (torch.ones(1, 3, 8), torch.ones(1, 3, dtype=torch.bool)),
             (-torch.ones(1, 3, 8), torch.ones(1, 3, dtype=torch.bool)),

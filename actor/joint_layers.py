@@ -67,16 +67,25 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor, modulation_BE: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Normalised tokens, and the gate `(B, 1, D)` of what follows, None where there is none."""
-        x, shape = x_BTD.float(), x_BTD.shape[-1:]
         if self.weight is not None:
-            scale = self.weight.float() if self.beside == 0.0 else self.beside + self.weight.float()
-            return F.rms_norm(x, shape, scale, self.eps).to(x_BTD.dtype), None
+            return self.normed(x_BTD.float(), self.scale).to(x_BTD.dtype), None
         if modulation_BE is None:
             raise ValueError("an adaptive norm needs its modulation")
-        normed = F.rms_norm(x, shape, eps=self.eps)
         scale_B1D, shift_B1D, gate_B1D = modulation_BE[:, None].chunk(3, dim=-1)
-        normed = normed * (1.0 + scale_B1D.float()) + shift_B1D.float()
-        return normed.to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)
+        scaled = self.normed(x_BTD.float(), 1.0 + scale_B1D.float())
+        return (scaled + shift_B1D.float()).to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)
+
+    @property
+    def scale(self) -> Tensor:
+        """Of norms with a weight, `(D,)`."""
+        assert self.weight is not None
+        return self.weight.float() if self.beside == 0.0 else self.beside + self.weight.float()
+
+    def normed(self, x_BTD: Tensor, scale: Tensor) -> Tensor:
+        """Tokens over their root mean square, scaled."""
+        if scale.ndim == 1:
+            return F.rms_norm(x_BTD, scale.shape, scale, self.eps)
+        return F.rms_norm(x_BTD, x_BTD.shape[-1:], eps=self.eps) * scale
 
 
 class GatedFeedForward(nn.Module):
@@ -92,13 +101,16 @@ class GatedFeedForward(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """`(B, T, D)`."""
         gate, up = self.sides(x_BTD)
-        gate = F.gelu(gate, approximate="tanh") if self.tanh else F.silu(gate)
-        out: Tensor = self.down(gate * up)
+        out: Tensor = self.down(self.activated(gate) * up)
         return out
 
     def sides(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """What gates, and what is gated."""
         return self.gate(x_BTD), self.up(x_BTD)
+
+    def activated(self, gate: Tensor) -> Tensor:
+        """The activation."""
+        return F.gelu(gate, approximate="tanh") if self.tanh else F.silu(gate)
 
 
 class PrefixAttention(nn.Module):
@@ -133,7 +145,7 @@ class PrefixAttention(nn.Module):
     ) -> tuple[Tensor, KeysValues | None]:
         """What the rows read `(B, T, D)`, and their own keys and values, if others may read those."""
         q_BNTH, own = self.project(x_BTD, rotation)
-        read = kept if own is None else kept.followed_by(own)
+        read = kept if own is None else self.beside(kept, own)
         out_BNTH = attend(q_BNTH, read.keys, read.values, mask, self.backend)
         out: Tensor = self.to_out(rearrange(out_BNTH, "b n t h -> b t (n h)"))
         return out, own
@@ -144,6 +156,10 @@ class PrefixAttention(nn.Module):
         if not self.joint:
             return q_BNTH, None
         return q_BNTH, KeysValues(rotation.turn(self._split(self.to_k(x_BTD))), self._split(self.to_v(x_BTD)))
+
+    def beside(self, kept: KeysValues, own: KeysValues) -> KeysValues:
+        """What is kept, and the rows' behind it."""
+        return kept.followed_by(own)
 
     def _split(self, x_BSE: Tensor) -> Tensor:
         return rearrange(x_BSE, "b s (m h) -> b m s h", m=self.heads)

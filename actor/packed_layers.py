@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dualsys.actor.category_layers import Category, CategoryLinear
-from dualsys.actor.joint_layers import GatedFeedForward, PrefixAttention
-from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward
+from dualsys.actor.joint_layers import GatedFeedForward, PrefixAttention, RMSNorm
+from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward, PackedRMSNorm
 from dualsys.actor.packed_linear import PackedLinear
 from dualsys.errors import ConfigError
 
@@ -65,6 +65,8 @@ def _pack_inside(module: nn.Module, rows: int, category: int) -> None:
 def _packed_form(module: nn.Module, rows: int, category: int) -> nn.Module | None:
     """Of what is packed as a whole; None for the rest, whose parts may be."""
     match module:
+        case RMSNorm():
+            return PackedRMSNorm(module, rows=rows)
         case GatedFeedForward():
             return PackedFeedForward(module, rows=rows)
         case PrefixAttention(joint=True):

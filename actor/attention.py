@@ -4,8 +4,9 @@
     sdpa    torch's fused kernels: the default
     flash   flash-attention, on a GPU in half precision: an optional package; reads masks over keys alone
 
-A query that may read nothing gets the mean of all values where there are keys (what an additive mask gives), and zeros
-where there are none: no engine makes a NaN of it.
+A query that may read nothing gets the mean of all values where there are keys (what an additive mask gives, and so the
+peers), and zeros where there are none: no engine makes a NaN of it. The experts' own don't come to that, but those of a
+cross-attending joint layer without a subgoal, whose values are zeros then.
 
 Shape legend: B batch, N heads of queries, M heads of keys (N is a multiple of M), T queries, S keys, H head width.
 """
@@ -49,6 +50,8 @@ def attend(
             return _eager(q_BNTH, k_BMSH, v_BMSH, additive(mask))
         case "sdpa":
             mask = additive(mask)
+            if mask is not None and q_BNTH.dtype == torch.float16:  # which has no number that outweighs any score
+                q_BNTH = q_BNTH * (mask == 0.0).any(dim=-1, keepdim=True)
             if mask is not None:
                 mask = mask.clamp(min=torch.finfo(q_BNTH.dtype).min).to(q_BNTH.dtype)
             if q_BNTH.shape[1] == k_BMSH.shape[1]:
@@ -105,7 +108,10 @@ def _flash(q_BNTH: Tensor, k_BMSH: Tensor, v_BMSH: Tensor, mask: Tensor | None) 
             f"{tuple(mask.shape)}. Use attention 'sdpa'"
         )
     batch, length = q_BTNH.shape[:2]
-    readable_BS = readable[:, 0, 0].expand(batch, k_BSMH.shape[1])
+    # Who may read nothing reads everything alike: scores of zeros.
+    told_B111 = readable.any(dim=-1, keepdim=True)
+    q_BTNH = q_BTNH * told_B111
+    readable_BS = (readable | ~told_B111)[:, 0, 0].expand(batch, k_BSMH.shape[1])
     count_B = readable_BS.sum(dim=1, dtype=torch.int32)
     out = package.flash_attn_varlen_func(
         q_BTNH.flatten(0, 1),

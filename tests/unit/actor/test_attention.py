@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualsys.actor import attention
 from dualsys.actor.attention import MASKED, AttentionBackend, additive, attend
 from dualsys.errors import ConfigError, ExtraMissing
 
@@ -65,6 +66,58 @@ def test_nothing_to_read_is_zero(engine: AttentionBackend) -> None:
     # Where there are keys but none may be read, an additive mask weighs them alike.
     nothing = torch.zeros(1, 1, 1, 5, dtype=torch.bool)
     torch.testing.assert_close(attend(q, k, v, nothing, engine), v.mean(2, keepdim=True).expand(-1, -1, 3, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kept_heads", [1, 4])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_query_that_may_read_nothing_gets_the_mean_in_any_precision(
+    engine: AttentionBackend, kept_heads: int, dtype: torch.dtype
+) -> None:
+    q, k, v = (part.to(dtype) for part in parts(kept_heads=kept_heads))
+    out = attend(q, 5 * k, v, EMPTY_ROW, engine).float()
+    mean = v.float().mean(dim=2).repeat_interleave(4 // kept_heads, dim=1)
+    torch.testing.assert_close(out[:, :, 1], mean, rtol=0, atol=1e-2 if dtype == torch.bfloat16 else 1e-3)
+
+
+class Packed:
+    """flash-attention's functions, of sequences one behind the other, as its documentation has them."""
+
+    @staticmethod
+    def flash_attn_varlen_func(
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        cu_seqlens_q: Tensor,
+        cu_seqlens_k: Tensor,
+        max_seqlen_q: int,
+        max_seqlen_k: int,
+    ) -> Tensor:
+        assert max_seqlen_q == int(cu_seqlens_q.diff().max())
+        assert max_seqlen_k == int(cu_seqlens_k.diff().max())
+        pieces = []
+        for index in range(len(cu_seqlens_q) - 1):
+            asked = slice(*cu_seqlens_q[index : index + 2].tolist())
+            read = slice(*cu_seqlens_k[index : index + 2].tolist())
+            one = (part.transpose(0, 1)[None] for part in (q[asked], k[read], v[read]))
+            pieces.append(attend(*one, None, "eager")[0].transpose(0, 1))
+        return torch.cat(pieces)
+
+
+@pytest.mark.parametrize("kept_heads", [1, 2, 4])
+@pytest.mark.parametrize("as_numbers", [False, True])
+def test_flash_packs_the_keys_that_may_be_read(
+    kept_heads: int, as_numbers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine itself runs in `tests/gpu`."""
+    monkeypatch.setattr(attention, "_flash_package", lambda: Packed)
+    q, k, v = parts(kept_heads=kept_heads)
+    nothing = KEYS_ONLY & torch.tensor([True, False])[:, None, None, None]
+    for mask in (KEYS_ONLY, nothing, KEYS_ONLY[:1]):
+        out = attend(q, k, v, additive(mask) if as_numbers else mask, "flash")
+        torch.testing.assert_close(out, attend(q, k, v, mask, "eager"), rtol=0, atol=1e-6)
+    with pytest.raises(ConfigError, match="the same for each query"):
+        attend(q, k, v, EACH_QUERY, "flash")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -41,6 +41,17 @@ def test_rows_are_eagers(name: str) -> None:
     assert measure_parity(build_sampler(expert, "packed"), expert).difference < 1e-5
 
 
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_subgoals_of_any_length_come_and_go(name: str) -> None:
+    """Rows' keys lie behind a subgoal's in its own place: no other's may be met there."""
+    expert = joint_actor(name).expert
+    packs, eager = build_sampler(expert, "packed"), build_sampler(expert, "eager")
+    for real in (3, 5, 3, 0, 5):
+        for seed in (0, 1):
+            ours, plain = (drawn(each, expert, seed=seed, real=real) for each in (packs, eager))
+            np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 50])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_is_the_plain_one(rows: int, bias: bool) -> None:
@@ -95,15 +106,17 @@ def test_guided_chunks_are_sampled_by_eager_and_are_the_same() -> None:
     np.testing.assert_array_equal(chunks[1], chunks[0])
 
 
-def drawn(sampler: Sampler, expert: Any) -> Array:
-    rng = np.random.default_rng(0)
+def drawn(sampler: Sampler, expert: Any, *, seed: int = 0, real: int | None = None) -> Array:
+    """Rows of a moment after a subgoal of which `real` tokens count, all unless told."""
+    rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> Array:
         return rng.standard_normal(shape).astype(np.float32)
 
     tokens = normal(*expert.subgoal_shape)
     moment = Moment(normal(expert.config.horizon, expert.num_actions), normal(expert.num_states), 0.1)
-    return sampler.sample(sampler.remember(tokens, np.ones(tokens.shape[-2], dtype=bool)), moment)
+    length = tokens.shape[-2]
+    return sampler.sample(sampler.remember(tokens, np.arange(length) < (length if real is None else real)), moment)
 
 
 def test_an_actor_takes_it_by_name() -> None:

@@ -25,7 +25,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from rich.console import Console
@@ -34,10 +33,10 @@ from rich.table import Table
 from benchmarks.report import write_report
 from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train import build_actor, usual_camera
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.actor_of_robots import rows_of
+from dualsys.app.training.centres import Centres
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.episode_split import split_episodes
 from dualsys.app.training.learner import Learner, LossWeights
@@ -155,14 +154,11 @@ def trainer_for(config: TrainingSpeedConfig, data: DemonstrationDataset, width: 
     )
     planner = VLMPlanner.build(planner_config, train_tokenizer(sorted(set(data.instructions))))
     actor = build_actor(training, planner, data, rows_of(data, episodes.training), None, lambda _: None)
-    places = data.extras[BLOCK_POSITIONS]
     learner = Learner(
         planner,
         actor,
         LossWeights(position=1.0, subgoal_dropout=training.subgoal_dropout, image_noise=training.image_noise),
-        centre_m=np.nanmean(places.reshape(-1, 3), axis=0).tolist(),
-        num_targets=data.extras[HAND_TARGETS].shape[1] // 3,
-        num_kinds=places.shape[1] // 3,
+        Centres.of(data),
     )
     return Trainer(training, learner, data, episodes, display=TrainingDisplay(steps=training.steps, quiet=True))
 

@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerBase
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.head_config import HeadConfig
-from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
 from dualsys.app.training.actor_of_robots import (
@@ -24,6 +23,7 @@ from dualsys.app.training.actor_of_robots import (
     rows_of,
     statistics_of,
 )
+from dualsys.app.training.centres import Centres
 from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
 from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections, split_dataset
 from dualsys.app.training.head_choice import head_config
@@ -134,16 +134,7 @@ def build_learner(
         goal_dropout=config.goal_dropout,
         image_noise=config.image_noise,
     )
-    places = data.extras.get(BLOCK_POSITIONS, np.zeros((1, 0))).reshape(-1, 3)
-    targets = data.extras.get(HAND_TARGETS, np.zeros((1, 3)))
-    learner = Learner(
-        planner,
-        actor,
-        weights,
-        centre_m=np.nanmean(places, axis=0).tolist() if np.isfinite(places).any() else [0.0, 0.0, 0.0],
-        num_targets=targets.shape[1] // 3,
-        num_kinds=data.extras[BLOCK_POSITIONS].shape[1] // 3 if BLOCK_POSITIONS in data.extras else 0,
-    )
+    learner = Learner(planner, actor, weights, Centres.of(data))
     if config.tune_layers is not None:
         learner.tune_last_layers(config.tune_layers)
     if config.lora_rank:

@@ -14,8 +14,10 @@ from dualsys.actor.config import FlowActorConfig
 from dualsys.app.controller import Controller
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.eyes import eyes_for
+from dualsys.app.recording import BLOCK_POSITIONS, HAND_TARGETS
 from dualsys.app.train import build_learner, main
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.centres import Centres
 from dualsys.app.training.robot_datasets import open_data
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays
 from dualsys.checkpoint import Checkpoint
@@ -105,6 +107,20 @@ def test_the_loss_of_both_robots_falls_in_ten_steps(data: tuple[Path, ...], tmp_
     touch, reach = flow([0, 1, 2]), flow([3, 4, 5])
     assert touch < 0.9 * before[0]
     assert reach < 0.9 * before[1]
+
+
+def test_each_robot_s_places_are_counted_from_its_own_middle(data: tuple[Path, ...]) -> None:
+    """The mean of two tables is on neither: the helpers' loss began at hundreds of square decimetres."""
+    both, touch = (open_data(TrainConfig(data=folders, out=Path())) for folders in (data, data[:1]))
+    alone, together = Centres.of(touch), Centres.of(both)
+    middle = np.nanmean(touch.extras[BLOCK_POSITIONS].reshape(-1, 3), axis=0)
+    np.testing.assert_allclose(alone.kinds_O3, np.tile(middle, (len(alone.kinds_O3), 1)), rtol=1e-5)
+    np.testing.assert_array_equal(together.kinds_O3[: len(alone.kinds_O3)], alone.kinds_O3)
+    hands = len(alone.targets_T3)
+    counted = touch.extras[HAND_TARGETS].reshape(-1, hands, 3) - alone.targets_T3
+    targets = both.extras[HAND_TARGETS].reshape(len(both), -1, 3)[: len(touch), :hands]
+    np.testing.assert_array_equal(targets - together.targets_T3[:hands], counted)
+    assert not together.targets_T3[hands:].any()  # an arm whose objects were not recorded
 
 
 def test_the_curve_has_a_figure_for_each_robot_s_data(trained: Path) -> None:

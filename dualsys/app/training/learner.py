@@ -6,7 +6,6 @@ Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their 
 """
 
 import math
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from dualsys.actor.heads import Draws
 from dualsys.actor.many_robots_actor import ManyRobotActor
 from dualsys.actor.normalization import Normalized
 from dualsys.app.training.adapters import Adapters
+from dualsys.app.training.centres import Centres
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
 from dualsys.app.training.sampler import Batch
 from dualsys.app.training.share import WHOLE, Share
@@ -69,14 +69,8 @@ class Learner(nn.Module):
         planner: VLMPlanner,
         actor: FlowActor | ManyRobotActor,
         weights: LossWeights,
-        *,
-        centre_m: Sequence[float],
-        num_targets: int,
-        num_kinds: int,
+        centres: Centres,
     ) -> None:
-        """`centre_m`: what the helpers count positions from; `num_targets`: of the robot's hands;
-        `num_kinds`: kinds of object whose places are known.
-        """
         super().__init__()
         self.planner = planner
         self.actor = actor
@@ -89,8 +83,11 @@ class Learner(nn.Module):
         self.helpers_only_read = False
         """Whether helpers learn to read what there is and change nothing: new ones would spoil a trained planner."""
         spec = planner.subgoal_spec
-        self.centre_3: Tensor
-        self.register_buffer("centre_3", torch.tensor(list(centre_m), dtype=torch.float32), persistent=False)
+        self.target_centres_T3: Tensor
+        self.kind_centres_O3: Tensor
+        for name, places in (("target_centres_T3", centres.targets_T3), ("kind_centres_O3", centres.kinds_O3)):
+            self.register_buffer(name, torch.from_numpy(places).float(), persistent=False)
+        num_targets, num_kinds = len(centres.targets_T3), len(centres.kinds_O3)
         backbone = planner.network.backbone
         self.subgoal_targets = SubgoalTargets(spec.num_tokens, spec.dim, num_targets)
         self.picture_positions = PicturePositions(backbone.width, backbone.num_image_tokens, num_targets + num_kinds)
@@ -142,8 +139,8 @@ class Learner(nn.Module):
             tokens_BKC, picture_BPD = self.network.look(pixels_BCHW, prompt)
         tokens_BKC, picture_BPD = tokens_BKC.float(), picture_BPD.float()
         flow = self._flow_loss(tokens_BKC, batch, generator, share)
-        true_BT3 = (self._here(batch.target_positions) - self.centre_3) / METRES
-        kinds_BO3 = (self._here(batch.object_positions) - self.centre_3) / METRES
+        true_BT3 = (self._here(batch.target_positions) - self.target_centres_T3) / METRES
+        kinds_BO3 = (self._here(batch.object_positions) - self.kind_centres_O3) / METRES
         if self.helpers_only_read:
             tokens_BKC, picture_BPD = tokens_BKC.detach(), picture_BPD.detach()
         seen_BT3, logits_BT = self.subgoal_targets(tokens_BKC)
@@ -219,7 +216,7 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where everything is trained."""
-        return self.centre_3.device
+        return self.target_centres_T3.device
 
     def _here(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)

@@ -17,6 +17,7 @@ from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app import train
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.averaging import WeightAverage
+from dualsys.app.training.centres import Centres
 from dualsys.app.training.helpers import PicturePositions, presence_error, squared_error
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
@@ -214,7 +215,7 @@ def test_a_learner_moves_every_part_of_both_systems() -> None:
     for parameter in actor.expert.parameters():  # layers that start at zero pass no gradient on in the first step
         torch.nn.init.normal_(parameter, std=0.2)
     weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
-    learner = Learner(planner, actor, weights, centre_m=[0, 0, 0], num_targets=1, num_kinds=0)
+    learner = Learner(planner, actor, weights, Centres(targets_T3=np.zeros((1, 3)), kinds_O3=np.zeros((0, 3))))
     batch = replace(
         make_sampler().draw(0),
         images=np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8),
@@ -258,4 +259,4 @@ def _prefix_learner(max_prefix: int) -> Learner:
         embodiment=robot, subgoal_spec=planner.subgoal_spec, statistics=ControllerStatistics(state=one, action=one),
     )  # fmt: skip
     weights = LossWeights(position=0.0, subgoal_dropout=0.0, image_noise=0.0)
-    return Learner(planner, actor, weights, centre_m=[0, 0, 0], num_targets=1, num_kinds=0)
+    return Learner(planner, actor, weights, Centres(targets_T3=np.zeros((1, 3)), kinds_O3=np.zeros((0, 3))))

@@ -23,7 +23,10 @@ class DiTConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizon: int = Field(default=16, gt=0)
-    """Rows in a chunk (`action_horizon`)."""
+    """Rows that are sampled (`action_horizon`)."""
+    kept_rows: int = Field(default=0, ge=0)
+    """Of them, those at the beginning that a chunk is made of: a robot may have been trained on fewer than the others,
+    and what lies behind means nothing. 0: all."""
     dt_s: float = Field(default=0.05, gt=0)
     """Time between rows."""
     max_actions: int = Field(default=32, gt=0)
@@ -117,6 +120,8 @@ class DiTConfig(BaseModel):
             raise ValueError(f"context_width {self.context_width} is not divisible by {self.context_heads} heads")
         if self.positions and self.horizon > self.max_positions:
             raise ValueError(f"horizon {self.horizon} exceeds max_positions {self.max_positions}")
+        if self.kept_rows > self.horizon:
+            raise ValueError(f"kept_rows {self.kept_rows} exceeds the horizon {self.horizon}")
         if self.num_image_tokens > self.num_subgoal_tokens:
             raise ValueError(f"num_image_tokens {self.num_image_tokens} exceeds num_subgoal_tokens")
         if self.robot >= self.num_robots:
@@ -126,8 +131,9 @@ class DiTConfig(BaseModel):
         if self.reads == "text-and-image" and not self.interleave_self_attention:
             raise ValueError("reads 'text-and-image' needs interleave_self_attention")
         window = self.smoothing_window
-        if window and (window % 2 == 0 or not 2 < window <= self.horizon):
-            raise ValueError(f"smoothing_window must be 0 or odd from 3 to the horizon {self.horizon}, got {window}")
+        rows = self.kept_rows or self.horizon
+        if window and (window % 2 == 0 or not 2 < window <= rows):
+            raise ValueError(f"smoothing_window must be 0 or odd from 3 to a chunk's {rows} rows, got {window}")
         return self
 
     @property

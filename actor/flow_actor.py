@@ -148,7 +148,7 @@ class FlowActor:
     @property
     def horizon(self) -> int:
         """Rows in a chunk."""
-        return int(self.config.horizon)
+        return int(getattr(self.config, "kept_rows", 0) or self.config.horizon)
 
     @property
     def dt_s(self) -> float:
@@ -201,6 +201,7 @@ class FlowActor:
             rows_AU = self._sampler.sample(self._memory(tokens_KC, mask_K), moment).astype(np.float64)
         else:
             rows_AU = self._guided(tokens_KC, mask_K, moment, prefix)
+        rows_AU = rows_AU[: self.horizon]
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         return ActionChunk(
@@ -247,7 +248,7 @@ class FlowActor:
 
     def _running(self, prefix: ActionPrefix) -> Running:
         rows_AU = _widened(self.statistics.action.normalize(prefix.rows[: self.horizon]), self.expert.num_actions)
-        padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.horizon - len(rows_AU), axis=0)])
+        padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.config.horizon - len(rows_AU), axis=0)])
         return Running(rows_BAU=self._here(padded_AU), told=len(rows_AU), delay=prefix.inference_delay)
 
     def _here(self, array: npt.NDArray[Any]) -> Tensor:
@@ -261,7 +262,7 @@ class FlowActor:
 
     def _draw_noise(self) -> Array:
         """Drawn on the processor whatever the device, so that a seed means the same everywhere."""
-        noise: Array = torch.randn(self.horizon, self.expert.num_actions, generator=self._generator).numpy()
+        noise: Array = torch.randn(self.config.horizon, self.expert.num_actions, generator=self._generator).numpy()
         return noise
 
     def _memory(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:

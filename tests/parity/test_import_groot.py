@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dualsys.actor.dit_config import DiTConfig
 from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Plan, Wish, plan_import
 from dualsys.app.importing.import_report import summary
@@ -149,26 +150,39 @@ def test_parts_come_in_the_processors_order(folder: Path) -> None:
     assert any("action: hand, arm" in note for note in plan.modules.notes)
 
 
-def relative(words: dict[str, Any]) -> None:
-    action_of(words)["action_configs"][0]["rep"] = "RELATIVE"
+def relative(**more: Any) -> Change:
+    def change(words: dict[str, Any]) -> None:
+        action_of(words)["action_configs"][0]["rep"] = "RELATIVE"
+        words.update(more)
+
+    return change
 
 
 def test_relative_actions_are_refused_only_where_they_are_used(folder: Path) -> None:
     """NVIDIA's `StateActionProcessor` turns nothing back unless `use_relative_action` is set."""
     with pytest.raises(CheckpointError, match="trained on RELATIVE actions"):
-        planned(folder, relative)
-    assert planned(folder, lambda words: (relative(words), words.update(use_relative_action=False)))
-    assert planned(folder, lambda words: (relative(words), words.pop("use_relative_action")))
+        planned(folder, relative())
+    assert planned(folder, relative(use_relative_action=False))
+
+    def silent(words: dict[str, Any]) -> None:
+        relative()(words)
+        del words["use_relative_action"]
+
+    assert planned(folder, silent)
 
 
-def sines(words: dict[str, Any]) -> None:
-    state_of(words)["sin_cos_embedding_keys"] = ["arm"]
+def sines(**more: Any) -> Change:
+    def change(words: dict[str, Any]) -> None:
+        state_of(words)["sin_cos_embedding_keys"] = ["arm"]
+        words.update(more)
+
+    return change
 
 
 def test_sines_are_refused_only_where_they_are_used(folder: Path) -> None:
-    assert planned(folder, sines)
+    assert planned(folder, sines())
     with pytest.raises(CheckpointError, match="angles as sine and cosine"):
-        planned(folder, lambda words: (sines(words), words.update(apply_sincos_state_encoding=True)))
+        planned(folder, sines(apply_sincos_state_encoding=True))
 
 
 @pytest.mark.parametrize(
@@ -226,11 +240,11 @@ def test_pictures_are_shown_as_the_file_says(words: dict[str, Any], expected: di
     assert images_of(planned(folder, lambda kwargs: kwargs.update(words))) == ImagesConfig(**expected)
 
 
-def test_words_are_formalized_as_the_file_says(folder: Path) -> None:
-    for formalize in (True, False):
-        plan = planned(folder, lambda kwargs, formalize=formalize: kwargs.update(formalize_language=formalize))
-        assert isinstance(plan.modules.planner, FeaturePlannerConfig)
-        assert plan.modules.planner.prompt.formalize is formalize
+@pytest.mark.parametrize("formalize", [True, False])
+def test_words_are_formalized_as_the_file_says(formalize: bool, folder: Path) -> None:
+    plan = planned(folder, lambda words: words.update(formalize_language=formalize))
+    assert isinstance(plan.modules.planner, FeaturePlannerConfig)
+    assert plan.modules.planner.prompt.formalize is formalize
 
 
 def test_cameras_are_the_files_own(folder: Path) -> None:
@@ -256,6 +270,17 @@ def test_cameras_are_the_files_own(folder: Path) -> None:
 def test_pictures_that_cannot_be_shown_so_are_refused(words: dict[str, Any], message: str, folder: Path) -> None:
     with pytest.raises(CheckpointError, match=message):
         planned(folder, lambda kwargs: kwargs.update(words))
+
+
+def test_a_chunk_is_of_the_rows_that_the_robot_is_trained_on(folder: Path) -> None:
+    def rows(*moments: int) -> Plan:
+        return planned(folder, lambda words: action_of(words).update(delta_indices=list(moments)))
+
+    found = [rows(*range(count)).modules.actor for count in (4, 6)]
+    assert [(actor.horizon, actor.kept_rows) for actor in found if isinstance(actor, DiTConfig)] == [(6, 4), (6, 0)]
+    for moments in (tuple(range(7)), (0, 2, 4)):
+        with pytest.raises(CheckpointError, match="only the next ones, 0 to at most 5, can be imported"):
+            rows(*moments)
 
 
 def test_pictures_of_several_moments_are_refused(folder: Path) -> None:

@@ -104,6 +104,9 @@ class GrootFamily:
             num_subgoal_tokens=room,
             num_image_tokens=each * len(robot.cameras),
         )
+        rows = self.robot.processor.rows(actor.horizon)
+        if rows < actor.horizon:
+            actor = actor.model_copy(update={"kept_rows": rows})
         names = self.published.weights.tensors
         halves = plan_groot(names, self.version)
         return Modules(

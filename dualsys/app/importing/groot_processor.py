@@ -79,6 +79,16 @@ class GrootProcessor:
             )
         return tuple(CameraSpec(name=name, height=256, width=256) for name in video.get("modality_keys") or ())
 
+    def rows(self, horizon: int) -> int:
+        """Rows of a chunk that mean something to the robot. Raises `CheckpointError` for other than the next ones."""
+        moments = list((self.robot.get("action") or {}).get("delta_indices") or range(horizon))
+        if len(moments) > horizon or moments != list(range(len(moments))):
+            raise CheckpointError(
+                f"robot {self.tag!r} is trained on rows {moments}; only the next ones, 0 to at most {horizon - 1}, can "
+                "be imported"
+            )
+        return len(moments)
+
     @property
     def mode(self) -> Mode:
         """Of parts that aren't named otherwise."""

@@ -226,7 +226,7 @@ class Trainer:
         return BatchSampler(
             data=self.data,
             episodes=episodes,
-            horizon=self.learner.actor.horizon,
+            horizon=self.learner.actor.config.horizon,
             frames_per_batch=self.config.batch_size,
             moments_per_frame=self.config.moments_per_frame,
             delays_rows=self._delays_rows,

@@ -78,7 +78,9 @@ def rows(ours: FlowActor, goal: LatentSubgoal | None, observation: Observation =
     return ours.act(observation, goal).rows
 
 
-@pytest.mark.parametrize("changes", [{}, {"reads": "text-and-image"}, {"num_future_tokens": 3, "solver": "heun"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"reads": "text-and-image"}, {"num_future_tokens": 3, "solver": "heun"}, {"kept_rows": 4}]
+)
 def test_it_conforms(changes: dict[str, Any]) -> None:
     check_actor(actor(**changes))
 
@@ -89,6 +91,13 @@ def test_chunks_are_as_narrow_as_the_robot_and_depend_on_subgoal_and_state() -> 
     later = replace(OBSERVATION, state=np.array([0.1, -0.2, 0.4]))
     known = [rows(ours, subgoal(0)), rows(ours, subgoal(1)), rows(ours, None), rows(ours, subgoal(0), later)]
     assert all(not np.allclose(a, b) for i, a in enumerate(known) for b in known[:i])
+
+
+def test_a_chunk_may_be_of_the_first_rows_alone() -> None:
+    """The others are sampled with them: what is kept is what it would have been."""
+    whole, short = actor(), actor(kept_rows=4)
+    assert (whole.horizon, short.horizon) == (6, 4)
+    np.testing.assert_array_equal(rows(short, subgoal()), rows(whole, subgoal())[:4])
 
 
 def test_each_robot_has_projectors_of_its_own_and_the_rest_is_shared() -> None:
@@ -216,6 +225,8 @@ def test_what_does_not_fit_is_refused() -> None:
         ({"robot": 3}, "robot 3 is none of the 3"),
         ({"state_mask_token": True}, "set state_dropout above 0"),
         ({"num_image_tokens": 6}, "exceeds num_subgoal_tokens"),
+        ({"kept_rows": 7}, "kept_rows 7 exceeds the horizon 6"),
+        ({"kept_rows": 4, "smoothing_window": 5}, "odd from 3 to a chunk's 4 rows"),
         ({"horizon": 9}, "horizon 9 exceeds max_positions 8"),
     ):
         with pytest.raises(ValidationError, match=message):

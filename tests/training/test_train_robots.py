@@ -111,8 +111,8 @@ def test_the_loss_of_both_robots_falls_in_ten_steps(data: tuple[Path, ...], tmp_
 
 def test_each_robot_s_places_are_counted_from_its_own_middle(data: tuple[Path, ...]) -> None:
     """The mean of two tables is on neither: the helpers' loss began at hundreds of square decimetres."""
-    both, touch = (open_data(TrainConfig(data=folders, out=Path())) for folders in (data, data[:1]))
-    alone, together = Centres.of(touch), Centres.of(both)
+    both, touch, reach = (open_data(TrainConfig(data=folders, out=Path())) for folders in (data, data[:1], data[1:]))
+    alone, arm, together = Centres.of(touch), Centres.of(reach), Centres.of(both)
     middle = np.nanmean(touch.extras[BLOCK_POSITIONS].reshape(-1, 3), axis=0)
     np.testing.assert_allclose(alone.kinds_O3, np.tile(middle, (len(alone.kinds_O3), 1)), rtol=1e-5)
     np.testing.assert_array_equal(together.kinds_O3[: len(alone.kinds_O3)], alone.kinds_O3)
@@ -120,7 +120,8 @@ def test_each_robot_s_places_are_counted_from_its_own_middle(data: tuple[Path, .
     counted = touch.extras[HAND_TARGETS].reshape(-1, hands, 3) - alone.targets_T3
     targets = both.extras[HAND_TARGETS].reshape(len(both), -1, 3)[: len(touch), :hands]
     np.testing.assert_array_equal(targets - together.targets_T3[:hands], counted)
-    assert not together.targets_T3[hands:].any()  # an arm whose objects were not recorded
+    np.testing.assert_array_equal(together.targets_T3[hands:], arm.targets_T3)
+    assert not np.allclose(arm.targets_T3[0], alone.targets_T3[0], atol=0.3), "their tables are elsewhere"
 
 
 def test_the_curve_has_a_figure_for_each_robot_s_data(trained: Path) -> None:

@@ -34,7 +34,8 @@ class Rotation(NamedTuple):
     def turn(self, x_BNTH: Tensor) -> Tensor:
         """Queries or keys at these positions."""
         first, second = x_BNTH.chunk(2, dim=-1)
-        turned = torch.addcmul(x_BNTH * self.cos, torch.cat([second, first], dim=-1), self.signed_sin)
+        # Two products and their sum, each rounded, as the peers': fused (`addcmul`) it is as exact, but not theirs.
+        turned = x_BNTH * self.cos + torch.cat([second, first], dim=-1) * self.signed_sin
         return turned.to(x_BNTH.dtype)
 
 

@@ -136,6 +136,9 @@ def _vlm(config: dict[str, Any]) -> dict[str, Any]:
 
 def network(fixture: Fixture, attention: str = "eager") -> PrefixNetwork:
     made = PrefixNetwork(planner_config(fixture, attention))
+    # The peers' vision towers ran on transformers' default; theirs alone.
+    model: Any = made.model
+    (model.vision_model if fixture.policy == "smolvla" else model.vision_tower).set_attn_implementation("sdpa")
     filled(made, installed_names(fixture.planner_weights, made.state_dict()))
     return made
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.model_parity import ModelParityConfig, main
+from benchmarks.model_parity import BOUND, ModelParityConfig, _compared, main
 from tests.parity.pi_fixtures import HERE
 
 NAME = "lerobot_pi05"
@@ -39,6 +39,19 @@ def test_a_fixture_of_any_name_is_compared(fixtures: Path) -> None:
     }
     assert {row["output"] for row in rows if row["held_to"] == "lerobot"} == expected
     assert all(row["share"] <= 1 for row in rows)
+    for row in rows:
+        assert row["allowed"] == pytest.approx(row["bound"] * (1 + row["largest"] / 10))
+        assert row["within_bound"] == (row["difference"] <= row["bound"])
+
+
+def test_what_is_beyond_the_bound_as_it_stands_is_told() -> None:
+    """2e-5 on a number of 20 is allowed, and said; on one of 2 it is over."""
+    told = {"large": torch.tensor([20.0], dtype=torch.float64), "small": torch.tensor([2.0], dtype=torch.float64)}
+    rows = list(_compared("made", "peer", {name: value + 2e-5 for name, value in told.items()}, told, BOUND))
+    assert [(row.output, row.within_bound, row.holds) for row in rows] == [
+        ("large", False, True),
+        ("small", False, False),
+    ]
 
 
 def test_what_is_off_or_unknown_fails(fixtures: Path) -> None:
@@ -47,7 +60,7 @@ def test_what_is_off_or_unknown_fails(fixtures: Path) -> None:
     off = io["out.actions"].clone()
     off[0, 0, 0] += 2e-5
     save_file(io | {"out.actions": off}, io_file)
-    assert failure(fixtures) == "failed: every output within 1e-5 of its peer's"
+    assert failure(fixtures) == "failed: every output within 1e-5 and 1e-6 a unit of its peer's"
     config = json.loads((fixtures / "held_back.json").read_text())
     (fixtures / "held_back.json").write_text(json.dumps(config | {"policy": "another"}))
     assert "every fixture is of a known kind" in failure(fixtures)

@@ -1,18 +1,23 @@
 """What makes no sense in a published folder is said in one line that names its file; nothing ends in a traceback."""
 
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Wish, find_tokenizer, plan_import
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.tokenization import load_tokenizer
-from tests.parity.published_folders import groot_folder, lerobot_folder, tokenizer_folder
+from tests.parity.published_folders import groot_folder, lerobot_folder, openpi_folder, tokenizer_folder
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -146,3 +151,73 @@ def test_a_folder_is_planned_in_a_process_that_has_imported_nothing_yet(tmp_path
     command = [sys.executable, "-m", "dualsys", "import", str(folder), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+LAYOUTS: dict[str, Any] = {
+    "lerobot-pi0": (lerobot_folder, "lerobot_pi0"),
+    "lerobot-pi05": (lerobot_folder, "lerobot_pi05"),
+    "openpi-pi05": (openpi_folder, "lerobot_pi05"),
+    "lerobot-smolvla": (lerobot_folder, "lerobot_smolvla_special"),
+    "groot-n1.5": (groot_folder, "lerobot_groot_n1_5"),
+    "groot-n1.7": (groot_folder, "lerobot_groot_n1_7"),
+}
+NONSENSE = (None, "x", -1, 0, [], {}, 1e9, 10**30, True, [1], {"a": 1}, float("nan"))
+DEPTH = 4
+
+
+def places(value: Any, depth: int = DEPTH) -> Iterator[tuple[Any, ...]]:
+    """Of everything in a JSON document: itself, its values, theirs."""
+    yield ()
+    if depth:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        yield from ((key, *rest) for key, below in inner for rest in places(below, depth - 1))
+
+
+def replaced(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    copy = document.copy()
+    copy[place[0]] = replaced(document[place[0]], place[1:], value)
+    return copy
+
+
+@pytest.fixture(scope="module", params=list(LAYOUTS))
+def documents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Any]:
+    build, name = LAYOUTS[request.param]
+    folder = build(tmp_path_factory.mktemp("layout") / "published", name)
+    return {path: json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))}
+
+
+def said(folder: Path) -> tuple[int, str]:
+    told = io.StringIO()
+    with redirect_stdout(io.StringIO()), redirect_stderr(told):
+        return main(["import", str(folder), "--dry-run"]), told.getvalue()
+
+
+@settings(derandomize=True, max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(file=0, place=0, value=None)
+@given(file=st.integers(0, 5), place=st.integers(0, 10**4), value=st.sampled_from(NONSENSE))
+def test_whatever_stands_in_a_folder_is_taken_or_refused_in_a_line(
+    documents: dict[Path, Any], file: int, place: int, value: Any
+) -> None:
+    """A sample; the whole sweep, every place and every value, takes minutes."""
+    path = list(documents)[file % len(documents)]
+    there, folder = list(places(documents[path])), next(path.parent for path in documents if path.name == "config.json")
+    path.write_text(json.dumps(replaced(documents[path], there[place % len(there)], value)))
+    try:
+        status, told = said(folder)
+    finally:
+        path.write_text(json.dumps(documents[path]))
+    assert (status, told.count("\n")) in ((0, 0), (2, 1)), told
+    assert status == 0 or str(folder) in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_features", [1]), ("chunk_size", "x"), ("vision", {"a": 1}), ("vlm", {}), ("vocab", -1)]
+)
+def test_values_that_make_no_sense_are_said_in_a_line(
+    name: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    rewrite(folder / "config.json", **{name: value})
+    refused(folder, capsys)

@@ -1,14 +1,12 @@
 """From a published checkpoint to a controller's folder: planned on the meta device, then written in one pass."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.actor.experts import build_expert
@@ -19,6 +17,7 @@ from dualsys.app.importing.layouts.pi import installed_names
 from dualsys.app.importing.normalization import PublishedStatistics, convert
 from dualsys.app.importing.published_statistics import read_statistics
 from dualsys.app.importing.recognition import family_of
+from dualsys.app.importing.refusal import understood
 from dualsys.app.importing.robot import Robot, find_robot
 from dualsys.app.importing.rules import Halves, make_all, require_fit
 from dualsys.app.importing.sizes import require_sizes
@@ -33,9 +32,8 @@ from dualsys.checkpoint import (
     installed_versions,
     write_manifest,
 )
-from dualsys.config import describe_invalid
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, ConfigError, DualsysError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.files import written_or_said
 from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
@@ -92,7 +90,7 @@ def plan_import(wish: Wish) -> Plan:
         CheckpointError: whatever doesn't fit: layout, tensors, statistics, robot.
         ConfigError: options that mean nothing.
     """
-    with _understood(wish.checkpoint):
+    with understood(wish.checkpoint):
         return _planned(Published.open(wish.checkpoint), wish)
 
 
@@ -130,35 +128,6 @@ def _planned(published: Published, wish: Wish) -> Plan:
         rate_hz=rate_hz,
         rate_is_told=wish.rate_hz is not None,
     )
-
-
-@contextmanager
-def _understood(checkpoint: Path) -> Iterator[None]:
-    """Raise `CheckpointError` that names the checkpoint for whatever else is raised on the way.
-
-    Files of others are handed to classes of others, which raise what they like where a value makes no sense.
-    """
-    try:
-        yield
-    except CheckpointError as error:
-        if str(checkpoint) in str(error):
-            raise
-        raise CheckpointError(f"{checkpoint}: {error}") from error
-    except DualsysError:
-        raise
-    except ValidationError as error:
-        told = describe_invalid(error).removeprefix(f"{error.title}: ")
-        raise CheckpointError(f"{checkpoint}: its configuration makes no sense: {told}") from error
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise CheckpointError(f"{checkpoint} can't be read: {error}; copy the original folder again") from error
-    except Exception as error:
-        told = " ".join(str(error).split()) or "no word why"
-        raise CheckpointError(
-            f"{checkpoint}: its configuration can't be understood ({type(error).__name__}: {told}); copy the original "
-            "folder again"
-        ) from error
 
 
 def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:

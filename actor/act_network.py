@@ -160,7 +160,7 @@ class ActNetwork(nn.Module):
         assert self.subgoal_in is not None
         assert self.age_in is not None
         tokens_BSD = self.subgoal_in(subgoal_BKC) + self.age_in(age_B[:, None])[:, None]
-        places_SD = row_places(tokens_BSD.shape[1], self.config.shape.width).to(tokens_BSD)
+        places_SD = row_places(tokens_BSD.shape[1], self.config.shape.width, tokens_BSD.device).to(tokens_BSD)
         return Seen(tokens_BSD, places_SD.expand_as(tokens_BSD), mask_BK)
 
     def forward(self, latent_BL: Tensor, state_BX: Tensor, seen: Seen) -> Tensor:
@@ -180,10 +180,11 @@ class ActNetwork(nn.Module):
         return out
 
 
-def row_places(count: int, width: int) -> Tensor:
+def row_places(count: int, width: int, device: torch.device | None = None) -> Tensor:
     """Sines and cosines in turn `(count, width)`, of the attention paper."""
-    index_D = torch.arange(width)
-    angle_SD = torch.arange(count, dtype=torch.float64)[:, None] / 10_000.0 ** (2 * (index_D // 2) / width)
+    index_D = torch.arange(width, device=device)
+    place_S1 = torch.arange(count, dtype=torch.float64, device=device)[:, None]
+    angle_SD = place_S1 / 10_000.0 ** (2 * (index_D // 2) / width)
     return torch.where(index_D % 2 == 0, angle_SD.sin(), angle_SD.cos()).float()
 
 

@@ -13,10 +13,18 @@ from dualsys.actor.original_precision import with_original_precision
 from dualsys.actor.sampling import Array, EagerSampler, Moment, Sampler
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 
-TOLERANCES = {"eager": 0.0, "packed": 1e-4, "onnx": 1e-4, "onnx-int8": 0.1, "compiled": 1e-4, "original": 5e-2}
+TOLERANCES = {
+    "eager": 0.0,
+    "packed": 1e-4,
+    "onnx": 1e-4,
+    "onnx-int8": 0.1,
+    "compiled": 1e-4,
+    "original": 5e-2,
+    "compiled head on a GPU": 1e-3,
+}
 """Largest difference from eager that is accepted, as a share of the rows' own size: root mean square over root mean
 square, for the worst of the cases. Eight bits, and bfloat16's seven, are worth what they say here. `original` is the
-precision, whichever the backend."""
+precision, whichever the backend. On a GPU convolutions, in float32 too, multiply with ten bits (TF32)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +53,7 @@ def build_sampler(
     """A sampler that was checked.
 
     Args:
-        expert: What to sample; heads other than flow matching have `eager` alone.
+        expert: What to sample; heads other than flow matching have `eager` and `compiled`, in float32.
         backend: `eager`; `packed` (a processor's own order of weights); `onnx`, `onnx-int8` (ONNX Runtime, one core;
             the extra `fast`); `compiled` (`torch.compile`).
         precision: `float32`; `original`, which is bfloat16 where the expert's authors have it (`original_precision`),
@@ -58,9 +66,7 @@ def build_sampler(
         ExtraMissing: ONNX Runtime is not installed.
     """
     if isinstance(expert.config, HeadConfig):
-        if backend != "eager":
-            raise ConfigError(f"actor backend {backend!r} samples flow matching; a {type(expert).__name__} has eager")
-        return eager_sampler(expert)
+        return _head_sampler(cast(Head, expert), backend, precision, subgoal_shape)
     expert = cast(FlowExpert, expert)
     narrow = _is_narrow(expert, backend, precision)
     sampler = _make(expert, backend, narrow)
@@ -69,9 +75,25 @@ def build_sampler(
     return sampler
 
 
+def _head_sampler(head: Head, backend: str, precision: str, subgoal_shape: tuple[int, ...] | None) -> Sampler:
+    name = type(head).__name__
+    if precision not in ("auto", "float32"):
+        raise ConfigError(f"a {name} has no precision {precision!r}: it runs in float32; leave --actor-precision out")
+    if backend == "eager":
+        return HeadSampler(head)
+    if backend != "compiled":
+        raise ConfigError(f"actor backend {backend!r} samples flow matching; a {name} has eager and compiled")
+    from dualsys.actor.compiled_heads import CompiledHeadSampler
+
+    sampler = CompiledHeadSampler(head)
+    tolerance = TOLERANCES["compiled head on a GPU" if head.device.type == "cuda" else backend]
+    require_parity(sampler, head, backend, tolerance=tolerance, subgoal_shape=subgoal_shape)
+    return sampler
+
+
 def require_parity(
     sampler: Sampler,
-    expert: FlowExpert,
+    expert: FlowExpert | Head,
     backend: str,
     *,
     tolerance: float,
@@ -88,13 +110,21 @@ def require_parity(
         )
 
 
-def measure_parity(sampler: Sampler, expert: FlowExpert, subgoal_shape: tuple[int, ...] | None = None) -> Parity:
-    """Compare with eager in float32 on fixed random inputs: several subgoals, one with a mask, and none."""
-    reference = EagerSampler(expert)
+def measure_parity(sampler: Sampler, expert: FlowExpert | Head, subgoal_shape: tuple[int, ...] | None = None) -> Parity:
+    """Compare with eager in float32 on fixed random inputs: several subgoals, one with a mask, and none.
+
+    A head has no shape of subgoals of its own. Of heads that say words, not rows are compared, but how likely each
+    word was.
+    """
+    reference = eager_sampler(expert)
     differences = {}
-    for name, tokens_KC, mask_K, moment in _cases(expert, subgoal_shape or expert.subgoal_shape):
-        asked, expected = (engine.sample(engine.remember(tokens_KC, mask_K), moment) for engine in (sampler, reference))
-        differences[name] = _relative(asked, expected)
+    for name, tokens_KC, mask_K, moment in _cases(expert, subgoal_shape or cast(FlowExpert, expert).subgoal_shape):
+        memory = sampler.remember(tokens_KC, mask_K)
+        compared = getattr(sampler, "compared", None)
+        pair = None if compared is None else compared(memory, moment)
+        if pair is None:
+            pair = sampler.sample(memory, moment), reference.sample(reference.remember(tokens_KC, mask_K), moment)
+        differences[name] = _relative(*pair)
     # A difference that is no number is the worst of all.
     worst = max(differences, key=lambda name: np.nan_to_num(differences[name], nan=np.inf))
     return Parity(difference=differences[worst], case=worst)
@@ -106,7 +136,7 @@ def _relative(asked: Array, expected: Array) -> float:
     return error / size if size else error
 
 
-def _cases(expert: FlowExpert, shape: tuple[int, ...]) -> list[tuple[str, Array, Any, Moment]]:
+def _cases(expert: FlowExpert | Head, shape: tuple[int, ...]) -> list[tuple[str, Array, Any, Moment]]:
     rng = np.random.default_rng(0)
     count = shape[-2]
     vision = expert.config.vision

@@ -46,6 +46,11 @@ class CompiledParts(NamedTuple):
         return cls(config, begin, step)
 
 
+def recorded(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """The function as a CUDA graph; elsewhere as it is."""
+    return CudaGraph(function) if device.type == "cuda" else function
+
+
 class CompiledSampler:
     """Rows through compiled PyTorch. The first `sample` compiles."""
 
@@ -64,7 +69,7 @@ class CompiledSampler:
         with torch.no_grad():
             self._told = time_conditions(self._expert)
         self._parts = CompiledParts.of(self._expert, expert.config, compiler=compiler, device=self._device)
-        self._rows: Callable[..., Tensor] = CudaGraph(self._flow) if self._device.type == "cuda" else self._flow
+        self._rows = recorded(self._flow, self._device)
 
     @torch.no_grad()
     def remember(self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_]) -> Any:

@@ -1,6 +1,6 @@
 """Rows by denoising diffusion: the flow expert's transformer, or Diffusion Policy's U-Net, told a level of noise.
 
-Shape legend: B N batch, A action rows, U actions, X states, K subgoal tokens, C their width, G a condition.
+Shape legend: B N batch, A action rows, U actions, X states, K subgoal tokens, C their width, G a condition, E steps.
 """
 
 from typing import Any
@@ -74,7 +74,7 @@ class UNetDenoiser(nn.Module):
     def step(self, x_BAU: Tensor, level_B: Tensor, begun: Tensor) -> Tensor:
         """`(B, A, U)`."""
         out: Tensor = self.network(x_BAU, level_B, begun)
-        return out
+        return out.contiguous()  # as the noise lies: a compiled step is traced anew for rows that lie otherwise
 
     def forward(self, x_NAU: Tensor, level_N: Tensor, condition: Condition) -> Tensor:
         """`(N, A, U)`, as training runs it."""
@@ -105,17 +105,38 @@ class DiffusionHead(nn.Module):
         self, memory: Any, noise_BAU: Tensor, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None
     ) -> Tensor:
         """`(B, A, U)`; with `eta`, fresh noise is drawn by a generator that the given noise seeds."""
+        fresh = self.fresh_noise(noise_BAU)
+        return self.denoise(self.network, memory, noise_BAU, fresh, state_BX, age_B, image_BCHW)
+
+    def fresh_noise(self, noise_BAU: Tensor) -> Tensor | None:
+        """Of each step `(steps, B, A, U)`, made from the noise that a chunk begins with; None where there is none."""
+        if not self.config.eta:
+            return None
+        generator = _seeded_by(noise_BAU)
+        drawn = [torch.randn(noise_BAU.shape, generator=generator) for _ in range(self.config.num_inference_steps)]
+        return torch.stack(drawn).to(noise_BAU)
+
+    def denoise(
+        self,
+        network: Any,
+        memory: Any,
+        noise_BAU: Tensor,
+        fresh_EBAU: Tensor | None,
+        state_BX: Tensor,
+        age_B: Tensor,
+        image_BCHW: Tensor | None,
+    ) -> Tensor:
+        """`(B, A, U)`, through `begin` and `step` of the head's network, or of compiled ones."""
         config = self.config
-        begun = self.network.begin(memory, state_BX, age_B, image_BCHW)
+        begun = network.begin(memory, state_BX, age_B, image_BCHW)
         levels = visited_levels(config.train_steps, config.num_inference_steps)
-        generator = _seeded_by(noise_BAU) if config.eta else None
         x_BAU = noise_BAU
-        for level, lower in zip(levels, [*levels[1:], -1], strict=True):
+        for index, (level, lower) in enumerate(zip(levels, [*levels[1:], -1], strict=True)):
             kept = float(self._kept[level])
-            told_BAU = self.network.step(x_BAU, torch.full_like(age_B, level), begun)
+            told_BAU = network.step(x_BAU, torch.full_like(age_B, level), begun)
             data_BAU = believed_data(config.prediction, x_BAU, told_BAU, kept)
             data_BAU, left_BAU = within(x_BAU, data_BAU, kept, config.clip, config.eta)
-            fresh = None if generator is None else torch.randn(x_BAU.shape, generator=generator).to(x_BAU)
+            fresh = None if fresh_EBAU is None else fresh_EBAU[index]
             kept_next = float(self._kept[lower]) if lower >= 0 else 1.0
             x_BAU = step_back(data_BAU, left_BAU, kept, kept_next, config.eta, fresh)
         return x_BAU

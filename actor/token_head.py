@@ -72,11 +72,13 @@ class TokenHead(nn.Module):
     ) -> Tensor:
         """`(B, A, U)`; neither noise nor picture is read."""
         del image_BCHW
-        told_BSD, counted_BS = self._told(memory, state_BX, age_B)
-        words_BS = self._say(told_BSD, counted_BS).cpu().numpy()
-        read = [self.words.read([int(word) for word in words]) for words in words_BS]
+        return self.read(self._say(*self.told(memory, state_BX, age_B))).to(noise_BAU)
+
+    def read(self, words_BS: Tensor) -> Tensor:
+        """Rows `(B, A, U)` of words, on the processor; what makes no rows is counted."""
+        read = [self.words.read([int(word) for word in words]) for words in words_BS.cpu().numpy()]
         self.unreadable += sum(not each.whole for each in read)
-        return torch.from_numpy(np.stack([each.rows_AU for each in read]).astype(np.float32)).to(noise_BAU)
+        return torch.from_numpy(np.stack([each.rows_AU for each in read]).astype(np.float32))
 
     def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
         """Cross entropy a word, the same for each number of a chunk `(N, A, U)`.
@@ -92,19 +94,24 @@ class TokenHead(nn.Module):
         longest = max(map(len, said))
         words_NS = torch.tensor([each + [_NOT_ASKED] * (longest - len(each)) for each in said], device=self.device)
         memory = self.remember(condition.subgoal_BKC, condition.mask_BK)
-        told_NSD, counted_NS = self._told(memory, condition.state_BX, condition.age_B)
-        before_NSD = self.embedding(words_NS[:, :-1].clamp(min=0))
-        hidden_NSD = self.decoder(
-            inputs_embeds=torch.cat([told_NSD, before_NSD], dim=1),
-            attention_mask=F.pad(counted_NS, (0, longest - 1), value=True).long(),
-            use_cache=False,
-        ).last_hidden_state[:, told_NSD.shape[1] - 1 :]
-        logits_NSV = self.words_out(hidden_NSD).float()
+        logits_NSV = self.scores(memory, condition.state_BX, condition.age_B, words_NS).float()
         loss_NS = F.cross_entropy(logits_NSV.transpose(1, 2), words_NS, ignore_index=_NOT_ASKED, reduction="none")
         asked_N = (words_NS != _NOT_ASKED).sum(dim=1)
         return repeat(loss_NS.sum(dim=1) / asked_N, "n -> n a u", a=actions_NAU.shape[1], u=actions_NAU.shape[2])
 
-    def _told(self, memory: tuple[Tensor, Tensor, Tensor], state_BX: Tensor, age_B: Tensor) -> tuple[Tensor, Tensor]:
+    def scores(self, memory: Any, state_BX: Tensor, age_B: Tensor, words_BS: Tensor) -> Tensor:
+        """How likely each word is in each place, given those before it, `(B, S, V)`."""
+        told_BSD, counted_BS = self.told(memory, state_BX, age_B)
+        before_BSD = self.embedding(words_BS[:, :-1].clamp(min=0))
+        hidden_BSD = self.decoder(
+            inputs_embeds=torch.cat([told_BSD, before_BSD], dim=1),
+            attention_mask=F.pad(counted_BS, (0, before_BSD.shape[1]), value=True).long(),
+            use_cache=False,
+        ).last_hidden_state[:, told_BSD.shape[1] - 1 :]
+        scores_BSV: Tensor = self.words_out(hidden_BSD)
+        return scores_BSV
+
+    def told(self, memory: tuple[Tensor, Tensor, Tensor], state_BX: Tensor, age_B: Tensor) -> tuple[Tensor, Tensor]:
         """What comes before the first word `(B, S, D)`, and which of it counts."""
         subgoal_BKD, counted_BK, present_B = memory
         known_B = present_B.to(age_B.dtype)

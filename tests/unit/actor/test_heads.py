@@ -161,8 +161,10 @@ def test_a_checkpoint_brings_back_the_same_rows(name: str, tmp_path: Path) -> No
 
 def test_what_a_head_cannot_do_is_refused() -> None:
     actor = make("regression")
-    with pytest.raises(ConfigError, match="'onnx' samples flow matching; a RegressionHead has eager"):
+    with pytest.raises(ConfigError, match="'onnx' samples flow matching; a RegressionHead has eager and compiled"):
         actor.with_backend("onnx")
+    with pytest.raises(ConfigError, match="a RegressionHead has no precision 'original': it runs in float32"):
+        actor.with_backend("eager", "original")
     seen = ARM.fake_observation(np.random.default_rng(0), stamp_s=1.0)
     prefix = ActionPrefix(rows=np.zeros((3, 2)), inference_delay=1, guidance="jacobian")
     with pytest.raises(SpecMismatch, match="guidance 'jacobian' is none of this actor's: roll-forward"):

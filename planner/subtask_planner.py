@@ -183,4 +183,5 @@ def config_for(planner: VLMPlanner, *, state_size: int) -> SubtaskConfig:
 def save_head(head: LanguageHead, folder: Path) -> None:
     """Write a head beside its planner's weights."""
     save_file({name: value.contiguous() for name, value in head.state_dict().items()}, folder / HEAD_WEIGHTS)
+    (folder / HEAD_WEIGHTS).chmod(0o644)  # as the weights beside it: safetensors writes for the owner alone
     (folder / HEAD_CONFIG).write_text(head.config.model_dump_json(indent=2) + "\n")

@@ -185,6 +185,7 @@ def test_a_head_is_kept_beside_a_planner_that_stays_as_it_was(
         SubtaskPlanner.from_checkpoint(checkpoint)
     digest = checkpoint.module_digest(checkpoint.manifest.planner)
     save_head(taught, checkpoint.folder)
+    assert (checkpoint.folder / HEAD_WEIGHTS).stat().st_mode & 0o777 == 0o644
     opened = SubtaskPlanner.from_checkpoint(Checkpoint.open(checkpoint.folder))
     assert opened.plan(seen(0.0, instruction=LONG)).text == STEPS[0]
     assert Checkpoint.open(checkpoint.folder).module_digest(checkpoint.manifest.planner) == digest

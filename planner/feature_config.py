@@ -85,6 +85,14 @@ class ImagesConfig(BaseModel):
     """Whether the whole picture is resized before its middle is cut out, and once more behind (GR00T N1.7)."""
     resample: Literal["bilinear", "area"] = "bilinear"
     """How it is resized: antialiased bilinear, or the mean over the area as OpenCV's."""
+    shape: tuple[int, int] | None = None
+    """Height and width that are shown, where pictures keep their form (GR00T N1.7): each resize makes the shortest side
+    `size` long, and a last one, bicubic, makes these of both sides. None: a square."""
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width of what the vision model sees."""
+        return self.shape or (self.size, self.size)
 
 
 class PromptConfig(BaseModel):

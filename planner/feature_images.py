@@ -1,7 +1,8 @@
-"""From a camera's picture to a vision model's square in [-1, 1], as GR00T shows pictures to it.
+"""From a camera's picture to what a vision model is shown, in [-1, 1], as GR00T does it.
 
 N1.5 cuts out the middle and resizes it; N1.7 resizes, cuts out the middle, and resizes again, each time to whole
-numbers, where it is told to from a square that black bars make. Both divide by 127.5 and subtract 1.
+numbers, where it is told to from a square that black bars make. Both divide by 127.5 and subtract 1. What is shown is
+a square, or N1.7's picture in its own form.
 
 Shape legend: H height, W width, C channels, I images.
 """
@@ -19,16 +20,40 @@ from dualsys.messages import ImageArray
 from dualsys.planner.feature_config import ImagesConfig
 
 
-def image_to_square(image_HWC: ImageArray, config: ImagesConfig) -> Tensor:
-    """`(C, size, size)` float32 in [-1, 1]."""
+def shown_image(image_HWC: ImageArray, config: ImagesConfig) -> Tensor:
+    """`(C, *config.shown)` float32 in [-1, 1]."""
     if config.letterbox:
         image_HWC = _squared(image_HWC)
     if config.resize_first:
-        image_HWC = _resized(image_HWC, config.size, config)
+        image_HWC = _resized(image_HWC, _aim(image_HWC.shape[:2], config), config)
     if config.crop < 1.0:
         image_HWC = _middle(image_HWC, config.crop)
-    shown = torch.from_numpy(_resized(image_HWC, config.size, config).copy())
-    return rearrange(shown, "h w c -> c h w").float() / 127.5 - 1.0
+    image_HWC = _resized(image_HWC, _aim(image_HWC.shape[:2], config), config)
+    if image_HWC.shape[:2] != config.shown:
+        image_HWC = _bicubic(image_HWC, config.shown)
+    return rearrange(torch.from_numpy(image_HWC.copy()), "h w c -> c h w").float() / 127.5 - 1.0
+
+
+def kept_shape(height: int, width: int, config: ImagesConfig, *, step: int) -> tuple[int, int]:
+    """Height and width of what is shown of a picture that keeps its form: whole steps, as Qwen's processor makes."""
+    first = _shortest((height, width), config.size) if config.resize_first else (height, width)
+    shape = _shortest(_cut(first, config.crop), config.size)
+    tall, wide = (max(step, round(side / step) * step) for side in shape)
+    return tall, wide
+
+
+def _aim(shape: tuple[int, ...], config: ImagesConfig) -> tuple[int, int]:
+    return (config.size, config.size) if config.shape is None else _shortest(shape, config.size)
+
+
+def _shortest(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    """Of the same form, the shortest side so long."""
+    scale = size / min(shape)
+    return round(shape[0] * scale), round(shape[1] * scale)
+
+
+def _cut(shape: tuple[int, ...], share: float) -> tuple[int, int]:
+    return int(shape[0] * share), int(shape[1] * share)
 
 
 def _squared(image_HWC: ImageArray) -> ImageArray:
@@ -39,23 +64,32 @@ def _squared(image_HWC: ImageArray) -> ImageArray:
 
 
 def _middle(image_HWC: ImageArray, share: float) -> ImageArray:
-    height, width = (int(side * share) for side in image_HWC.shape[:2])
+    height, width = _cut(image_HWC.shape[:2], share)
     top, left = (image_HWC.shape[0] - height) // 2, (image_HWC.shape[1] - width) // 2
     return image_HWC[top : top + height, left : left + width]
 
 
-def _resized(image_HWC: ImageArray, size: int, config: ImagesConfig) -> ImageArray:
-    if image_HWC.shape[:2] == (size, size):
+def _resized(image_HWC: ImageArray, shape: tuple[int, int], config: ImagesConfig) -> ImageArray:
+    before = image_HWC.shape[:2]
+    if before == shape:
         return image_HWC
     if config.resample == "bilinear":
         image_1CHW = rearrange(torch.from_numpy(image_HWC.copy()), "h w c -> 1 c h w").float()
-        resized = F.interpolate(image_1CHW, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        resized = F.interpolate(image_1CHW, shape, mode="bilinear", antialias=True, align_corners=False)
         smooth = rearrange(resized[0], "c h w -> h w c").numpy()
     else:
-        blends = min(image_HWC.shape[:2]) < size
-        rows, columns = (area_weights(side, size, blends=blends) for side in image_HWC.shape[:2])
+        blends = before[0] < shape[0] or before[1] < shape[1]
+        rows, columns = (area_weights(*sides, blends=blends) for sides in zip(before, shape, strict=True))
         smooth = np.einsum("oh,hwc,pw->opc", rows, image_HWC.astype(np.float32), columns, optimize=True)
     whole: ImageArray = np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
+    return whole
+
+
+def _bicubic(image_HWC: ImageArray, shape: tuple[int, int]) -> ImageArray:
+    """As torchvision resizes whole numbers."""
+    image_1CHW = rearrange(torch.from_numpy(image_HWC.copy()), "h w c -> 1 c h w").contiguous()
+    resized = F.interpolate(image_1CHW, shape, mode="bicubic", antialias=True, align_corners=False)
+    whole: ImageArray = rearrange(resized[0], "c h w -> h w c").numpy()
     return whole
 
 

@@ -21,7 +21,7 @@ from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
 from dualsys.messages import ImageArray, LatentSubgoal, Observation, TokenArray
 from dualsys.planner.feature_backbones import FeatureBackbone, build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
-from dualsys.planner.feature_images import image_to_square
+from dualsys.planner.feature_images import shown_image
 from dualsys.planner.feature_prompt import Layout, batch_prompts, prompt_tokens
 from dualsys.planner.image_order import images_first
 from dualsys.planner.tokenization import load_tokenizer
@@ -40,11 +40,10 @@ class FeaturePlanner:
         self.config = config
         self.backbone = backbone
         self.tokenizer = tokenizer
-        side = config.images.size
         self._layout = Layout(
             config=config.prompt,
             image_token_id=config.backbone.image_token_id,
-            image_tokens=(backbone.tokens_of(side, side),) * len(config.cameras),
+            image_tokens=(backbone.tokens_of(*config.images.shown),) * len(config.cameras),
             max_text_tokens=config.max_text_tokens,
             max_tokens=config.num_tokens,
         )
@@ -121,7 +120,7 @@ class FeaturePlanner:
     def plan_batch(self, observations: Sequence[Observation]) -> list[LatentSubgoal]:
         """A subgoal for each of one or more observations; each as if it came alone. Raises as `plan` does."""
         images = [
-            image_to_square(self._image(seen, camera), self.config.images)
+            shown_image(self._image(seen, camera), self.config.images)
             for seen in observations
             for camera in self.config.cameras
         ]

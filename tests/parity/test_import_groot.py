@@ -288,12 +288,26 @@ def test_pictures_of_several_moments_are_refused(folder: Path) -> None:
         planned(folder, lambda words: words["modality_configs"]["gr1"]["video"].update(delta_indices=[-15, 0]))
 
 
-def test_a_wide_camera_is_refused_where_pictures_keep_their_form(folder: Path, tmp_path: Path) -> None:
+def test_wide_cameras_keep_their_form_unless_black_bars_make_them_square(folder: Path, tmp_path: Path) -> None:
     spec = planned(folder).robot.embodiment
-    wide = spec.model_copy(update={"cameras": (spec.cameras[0].model_copy(update={"width": 320}),)})
+    wide = spec.model_copy(update={"cameras": (spec.cameras[0].model_copy(update={"height": 480, "width": 640}),)})
     (tmp_path / "robot.json").write_text(wide.model_dump_json())
     wish = Wish(checkpoint=folder, embodiment=str(tmp_path / "robot.json"))
-    with pytest.raises(CheckpointError, match=r"pictures keep their form; 'head' is 256 by 320"):
-        plan_import(wish)
+    plan = plan_import(wish)
+    assert images_of(plan) == ImagesConfig(size=32, crop=0.95, shape=(32, 48), **AREA)
+    assert isinstance(plan.modules.actor, DiTConfig)
+    assert plan.modules.actor.num_image_tokens == 2 * 3  # steps of 16 pixels
     told(folder, lambda words: words.update(letter_box_transform=True))
-    assert images_of(plan_import(wish)).letterbox
+    assert images_of(plan_import(wish)) == ImagesConfig(size=32, crop=0.95, letterbox=True, **AREA)
+
+
+def test_cameras_of_different_forms_are_refused_where_they_keep_it(folder: Path, tmp_path: Path) -> None:
+    def two(words: dict[str, Any]) -> None:
+        words["modality_configs"]["gr1"]["video"]["modality_keys"] = ["head", "wrist"]
+
+    spec = planned(folder, two).robot.embodiment
+    head, wrist = spec.cameras
+    mixed = spec.model_copy(update={"cameras": (head.model_copy(update={"width": 512}), wrist)})
+    (tmp_path / "robot.json").write_text(mixed.model_dump_json())
+    with pytest.raises(CheckpointError, match="cameras differ: head 256 by 512, wrist 256 by 256; give"):
+        plan_import(Wish(checkpoint=folder, embodiment=str(tmp_path / "robot.json")))

@@ -93,8 +93,7 @@ class GrootFamily:
         planner = self._planner(robot)
         with torch.device("meta"):
             backbone = build_backbone(planner.backbone, "sdpa")
-        side = planner.images.size
-        each = backbone.tokens_of(side, side)
+        each = backbone.tokens_of(*planner.images.shown)
         room = each * len(robot.cameras) + _ROOM_FOR_WORDS + _ROOM_AROUND_IMAGE * len(robot.cameras)
         planner = planner.model_copy(update={"num_tokens": room})
         actor = groot_actor_config(
@@ -133,9 +132,9 @@ class GrootFamily:
         if sight is None:
             return planner
         seen = [camera for camera in robot.embodiment.cameras if camera.name in robot.cameras]
-        sight.require_shown(seen, step=_step(planner.backbone), least=0 if own else LEAST_SIDE)
+        images = sight.images_of(seen, step=_step(planner.backbone), least=0 if own else LEAST_SIDE)
         prompt = planner.prompt.model_copy(update={"formalize": sight.formalize})
-        return planner.model_copy(update={"images": sight.images, "prompt": prompt})
+        return planner.model_copy(update={"images": images, "prompt": prompt})
 
     def _described(self, robot: Robot) -> FeaturePlannerConfig:
         config = self.published.config

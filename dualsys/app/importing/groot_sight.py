@@ -8,11 +8,11 @@ out its middle and resize it again:
                           where those two are null
     else                  to `image_target_size`, `image_crop_size` is kept, bilinear
 
-The first keeps a picture's form, and a vision model here is shown squares: pictures must be square for it, or be made
-so by black bars (`letter_box_transform`).
+The first keeps a picture's form: the model's own processor then makes of each side whole steps of its own. All cameras
+must be of one form, unless black bars make squares of their pictures (`letter_box_transform`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from typing import Any, Self
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
 from dualsys.planner.feature_config import ImagesConfig
+from dualsys.planner.feature_images import kept_shape
 
 LEAST_SIDE = 256
 """The published model's own processor enlarges squares that are smaller (65536 pixels)."""
@@ -50,7 +51,7 @@ class GrootSight:
     formalize: bool
     """Whether instructions are put in lower case and lose their punctuation."""
     keeps_form: bool
-    """Whether a picture that isn't square would be shown as it is, which can't be done here."""
+    """Whether a picture that isn't square is shown as it is."""
     where: str
     """The file that says so."""
 
@@ -81,13 +82,16 @@ class GrootSight:
             where=str(path),
         )
 
-    def require_shown(self, cameras: Iterable[CameraSpec], *, step: int, least: int = 0) -> None:
-        """Raise `CheckpointError` where a camera's pictures, or squares of this size, can't be shown.
+    def images_of(self, cameras: Sequence[CameraSpec], *, step: int, least: int = 0) -> ImagesConfig:
+        """How pictures of these cameras are shown.
 
         Args:
             cameras: Of the robot, those that are looked through.
-            step: The vision model's, in pixels: a side must be so many times that.
+            step: The vision model's, in pixels: a side is so many times that.
             least: The shortest side that isn't enlarged behind.
+
+        Raises:
+            CheckpointError: they can't be shown so here.
         """
         side = self.images.size
         if side % step or side < least:
@@ -95,13 +99,16 @@ class GrootSight:
                 f"{self.where}: pictures of {side} pixels a side would be resized once more for the vision model, "
                 f"which isn't done here; it takes multiples of {step}{f' from {least} on' if least else ''}"
             )
-        for camera in cameras:
-            if self.keeps_form and camera.height != camera.width:
-                raise CheckpointError(
-                    f"{self.where}: pictures keep their form; {camera.name!r} is {camera.height} by {camera.width}, "
-                    "not square: give a robot with square cameras (--embodiment), or a checkpoint with "
-                    "letter_box_transform"
-                )
+        if not self.keeps_form or all(camera.height == camera.width for camera in cameras):
+            return self.images
+        shapes = {kept_shape(camera.height, camera.width, self.images, step=step) for camera in cameras}
+        if len(shapes) > 1:
+            raise CheckpointError(
+                f"{self.where}: pictures keep their form, and cameras differ: "
+                f"{', '.join(f'{camera.name} {camera.height} by {camera.width}' for camera in cameras)}; give a robot "
+                "with cameras of one form (--embodiment), or a checkpoint with letter_box_transform"
+            )
+        return self.images.model_copy(update={"shape": shapes.pop()})
 
 
 def _by_area(words: Mapping[str, Any], path: Path) -> ImagesConfig:

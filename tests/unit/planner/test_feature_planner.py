@@ -25,7 +25,7 @@ from dualsys.planner.feature_config import (
     ImagesConfig,
     Qwen3VLConfig,
 )
-from dualsys.planner.feature_images import area_weights, image_to_square
+from dualsys.planner.feature_images import area_weights, kept_shape, shown_image
 from dualsys.planner.feature_planner import FeaturePlanner
 from dualsys.planner.feature_prompt import formalized
 from dualsys.planner.qwen3_vl import Qwen3VL
@@ -260,7 +260,7 @@ def test_an_area_resize_is_opencvs() -> None:
 
 
 def _shown(picture: np.ndarray) -> np.ndarray:
-    shown = image_to_square(picture, ImagesConfig(size=4, resample="area"))
+    shown = shown_image(picture, ImagesConfig(size=4, resample="area"))
     return ((shown[0] + 1) * 127.5).round().numpy()
 
 
@@ -278,17 +278,17 @@ def test_patches_of_qwen3_vl_are_those_of_its_own_processor() -> None:
 def test_images_are_cut_about_their_middle_and_span_minus_one_to_one() -> None:
     picture = np.zeros((40, 40, 3), dtype=np.uint8)
     picture[4:36, 4:36] = 255
-    cut = image_to_square(picture, ImagesConfig(size=16, crop=0.8))
+    cut = shown_image(picture, ImagesConfig(size=16, crop=0.8))
     torch.testing.assert_close(cut, torch.ones(3, 16, 16))
-    again = image_to_square(picture, ImagesConfig(size=20, crop=0.8, resize_first=True, resample="area"))
+    again = shown_image(picture, ImagesConfig(size=20, crop=0.8, resize_first=True, resample="area"))
     torch.testing.assert_close(again, torch.ones(3, 20, 20))
-    assert image_to_square(np.zeros((3, 5, 3), dtype=np.uint8), ImagesConfig(size=8)).min() == -1.0
+    assert shown_image(np.zeros((3, 5, 3), dtype=np.uint8), ImagesConfig(size=8)).min() == -1.0
 
 
 @pytest.mark.parametrize("shape", [(10, 16), (16, 10), (16, 11)])
 def test_black_bars_make_a_square(shape: tuple[int, int]) -> None:
     white = np.full((*shape, 3), 255, dtype=np.uint8)
-    shown = image_to_square(white, ImagesConfig(size=16, letterbox=True, resize_first=True, resample="area"))
+    shown = shown_image(white, ImagesConfig(size=16, letterbox=True, resize_first=True, resample="area"))
     bars = (16 - min(shape)) // 2
     expected = torch.full((16, 16), -1.0)
     expected[slice(bars, bars + shape[0]) if shape[0] < 16 else slice(None)] = 1.0
@@ -296,3 +296,32 @@ def test_black_bars_make_a_square(shape: tuple[int, int]) -> None:
         expected[:] = -1.0
         expected[:, bars : bars + shape[1]] = 1.0
     torch.testing.assert_close(shown, expected.expand(3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("before", "shown"), [((480, 640), 352), ((540, 640), 288), ((512, 768), 384), ((64, 64), 256)]
+)
+def test_a_picture_in_its_own_form_is_shown_in_whole_steps(before: tuple[int, int], shown: int) -> None:
+    """By GR00T N1.7's recipe and Qwen's processor: 480 by 640 is 256 by 341, 243 by 323, 256 by 340, 256 by 352."""
+    config = ImagesConfig(size=256, crop=0.95, resize_first=True, resample="area")
+    assert kept_shape(*before, config, step=32) == (256, shown)
+    assert kept_shape(*before[::-1], config, step=32) == (shown, 256)
+    half = np.zeros((*before, 3), dtype=np.uint8)
+    half[:, before[1] // 2 :] = 255
+    picture = shown_image(half, config.model_copy(update={"shape": (256, shown)}))
+    assert picture.shape == (3, 256, shown)
+    torch.testing.assert_close(picture[:, :, : shown // 2 - 4], torch.full((3, 256, shown // 2 - 4), -1.0))
+    torch.testing.assert_close(picture[:, :, shown // 2 + 4 :], torch.full((3, 256, shown // 2 - 4), 1.0))
+
+
+def test_the_last_resize_of_a_picture_in_its_own_form_is_qwens_own() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 43, 3), dtype=np.uint8)
+    limits = {"shortest_edge": 1, "longest_edge": 10**7}
+    theirs = Qwen2VLImageProcessorPil(
+        patch_size=8, merge_size=2, temporal_patch_size=2, image_mean=[0.5] * 3, image_std=[0.5] * 3, size=limits
+    )(images=[picture], return_tensors="pt")
+    config = ImagesConfig(size=32, resize_first=True, resample="area")
+    shape = kept_shape(32, 43, config, step=16)
+    ours = Qwen3VL(QWEN).pixels(shown_image(picture, config.model_copy(update={"shape": shape}))[None])
+    torch.testing.assert_close(ours["grid_I3"], theirs["image_grid_thw"])
+    torch.testing.assert_close(ours["patches_QE"], theirs["pixel_values"], atol=1.01 / 127.5, rtol=0)

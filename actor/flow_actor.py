@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dualsys.actor.backends import build_sampler, eager_sampler
@@ -23,8 +23,9 @@ from dualsys.actor.subgoal_arrays import SubgoalArrays
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.errors import CheckpointError, SpecMismatch
+from dualsys.errors import SpecMismatch
 from dualsys.messages import ActionChunk, ActionPrefix, Guidance, LatentSubgoal, Observation
+from dualsys.weights import fill
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -95,13 +96,7 @@ class FlowActor:
             subgoal_spec=manifest.subgoal,
             statistics=checkpoint.parse(ControllerStatistics, checkpoint.read_text(STATISTICS), where=STATISTICS),
         )
-        weights = {name: value.float() for name, value in load_file(checkpoint.weights(manifest.actor)).items()}
-        try:
-            actor.expert.load_state_dict(weights, strict=True)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}"
-            ) from error
+        fill(actor.expert, checkpoint.weights(manifest.actor), owner="actor")
         return actor
 
     def with_expert(self, expert: nn.Module) -> Self:

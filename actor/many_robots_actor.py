@@ -7,7 +7,7 @@ one: `FlowActor.from_checkpoint` takes that of the manifest's `embodiment`.
 from collections.abc import Sequence
 from typing import Self
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from dualsys.actor.config import FlowActorConfig
@@ -18,7 +18,8 @@ from dualsys.actor.normalization import StatisticsByRobot
 from dualsys.checkpoint import STATISTICS, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.errors import CheckpointError, SpecMismatch, unknown_name
+from dualsys.errors import SpecMismatch, unknown_name
+from dualsys.weights import fill
 
 
 class ManyRobotActor:
@@ -70,12 +71,7 @@ class ManyRobotActor:
             subgoal_spec=manifest.subgoal,
             statistics=checkpoint.parse(StatisticsByRobot, checkpoint.read_text(STATISTICS), where=STATISTICS),
         )
-        try:
-            actor.expert.load_state_dict(load_file(checkpoint.weights(manifest.actor)), strict=True)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"actor weights of {checkpoint.folder.name!r} don't fit its config: {error}"
-            ) from error
+        fill(actor.expert, checkpoint.weights(manifest.actor), owner="actor")
         return actor
 
     def for_robot(self, name: str) -> FlowActor:

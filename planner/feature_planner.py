@@ -10,14 +10,14 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
+from dualsys.errors import ConfigError, InvalidObservation
 from dualsys.messages import ImageArray, LatentSubgoal, Observation, TokenArray
 from dualsys.planner.feature_backbones import FeatureBackbone, build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
@@ -25,6 +25,7 @@ from dualsys.planner.feature_images import shown_image
 from dualsys.planner.feature_prompt import Layout, batch_prompts, prompt_tokens
 from dualsys.planner.image_order import images_first
 from dualsys.planner.tokenization import load_tokenizer
+from dualsys.weights import fill
 
 WEIGHTS = "planner.safetensors"
 _MOST_PROMPTS = 1000
@@ -73,13 +74,7 @@ class FeaturePlanner:
         entry = checkpoint.manifest.planner
         config = checkpoint.parse(FeaturePlannerConfig, entry.config, where="planner.config")
         planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
-        weights = {name: value.float() for name, value in load_file(checkpoint.weights(entry)).items()}
-        try:
-            planner.network.load_state_dict(weights, strict=True)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"planner weights of {checkpoint.folder.name!r} don't fit its config: {error}"
-            ) from error
+        fill(planner.network, checkpoint.weights(entry), owner="planner")
         return planner
 
     def save(self, checkpoint: Checkpoint) -> ModuleEntry:

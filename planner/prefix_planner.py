@@ -10,13 +10,13 @@ from typing import Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, InvalidObservation
+from dualsys.errors import InvalidObservation
 from dualsys.messages import FloatArray, ImageArray, LatentSubgoal, Observation
 from dualsys.planner.prefix_config import PrefixPlannerConfig
 from dualsys.planner.prefix_images import image_to_square
@@ -24,6 +24,7 @@ from dualsys.planner.prefix_network import Prefix, PrefixNetwork
 from dualsys.planner.prefix_precision import use_original_precision
 from dualsys.planner.prefix_prompt import normalized_state, padded_prompts, prompt_text, prompt_tokens
 from dualsys.planner.tokenization import load_tokenizer
+from dualsys.weights import fill
 
 WEIGHTS = "planner.safetensors"
 
@@ -48,13 +49,7 @@ class PrefixPlanner:
         entry = checkpoint.manifest.planner
         config = checkpoint.parse(PrefixPlannerConfig, entry.config, where="planner.config")
         planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
-        weights = {name: value.float() for name, value in load_file(checkpoint.weights(entry)).items()}
-        try:
-            planner.network.load_state_dict(weights, strict=True)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"planner weights of {checkpoint.folder.name!r} don't fit its config: {error}"
-            ) from error
+        fill(planner.network, checkpoint.weights(entry), owner="planner")
         return planner
 
     def use_original_precision(self) -> None:

@@ -10,14 +10,14 @@ from typing import Self, cast
 
 import torch
 from einops import rearrange
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from dualsys.checkpoint import TOKENIZER, Checkpoint, ModuleEntry
 from dualsys.device import model_device
 from dualsys.embodiment import SubgoalSpec
-from dualsys.errors import CheckpointError, ConfigError, InvalidObservation
+from dualsys.errors import ConfigError, InvalidObservation
 from dualsys.messages import ImageArray, LatentSubgoal, Observation
 from dualsys.planner import cuts
 from dualsys.planner.backbone import Backbone, build_backbone
@@ -25,6 +25,7 @@ from dualsys.planner.config import VLMPlannerConfig
 from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels, longest_prompt
 from dualsys.planner.readout import SubgoalReadout
 from dualsys.planner.tokenization import load_tokenizer
+from dualsys.weights import fill
 
 WEIGHTS = "planner.safetensors"
 _MOST_TEXTS = 10_000
@@ -103,10 +104,8 @@ class VLMPlanner:
         """From an opened checkpoint. Raises `CheckpointError` where the weights don't fit the configuration."""
         config = checkpoint.parse(VLMPlannerConfig, checkpoint.manifest.planner.config, where="planner.config")
         planner = cls.build(config, load_tokenizer(checkpoint.folder / TOKENIZER))
-        weights = {
-            name: value.float() for name, value in load_file(checkpoint.weights(checkpoint.manifest.planner)).items()
-        }
-        planner.network.load_state_dict(_check_names(planner.network, weights, checkpoint.folder.name), strict=False)
+        tied = [name for name in planner.network.state_dict() if _is_tied(name)]
+        fill(planner.network, checkpoint.weights(checkpoint.manifest.planner), owner="planner", tied=tied)
         return planner
 
     def with_network(self, network: nn.Module) -> Self:
@@ -220,15 +219,3 @@ class VLMPlanner:
 def _is_tied(name: str) -> bool:
     """The language head shares the embedding's storage and is not read: safetensors refuses shared storage."""
     return name.endswith("lm_head.weight")
-
-
-def _check_names(network: nn.Module, weights: dict[str, Tensor], folder: str) -> dict[str, Tensor]:
-    expected = {name: value.shape for name, value in network.state_dict().items() if not _is_tied(name)}
-    missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    misshapen = [name for name in expected.keys() & weights.keys() if weights[name].shape != expected[name]]
-    if missing or unexpected or misshapen:
-        raise CheckpointError(
-            f"planner weights of {folder!r} don't fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}, "
-            f"other shape {misshapen[:3]}"
-        )
-    return weights

@@ -181,7 +181,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     config = {**checkpoint.manifest.planner.config, "readout": {"num_tokens": 3, "dim": 8, "depth": 3, "num_heads": 2}}
     entry = checkpoint.manifest.planner.model_copy(update={"config": config})
     write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update={"planner": entry}))
-    with pytest.raises(CheckpointError, match=r"missing \['readout\.blocks\.2"):
+    with pytest.raises(CheckpointError, match=r"missing: readout\.blocks\.2"):
         VLMPlanner.from_checkpoint(Checkpoint.open(checkpoint.folder))
 
 

@@ -1,12 +1,13 @@
 """Rows word for word: a causal transformer reads subgoal and state, then says one word after the other, greedily.
 
-The transformer is transformers' Llama. A chunk has a bounded number of words; what can't be read as rows is counted
-(`unreadable`) and read as far as it goes, never raised.
+The transformer is transformers' Llama. A chunk has a bounded number of words; what can't be read as rows is read as far
+as it goes, never raised: it is counted (`unreadable`) and logged, the first such chunk, the tenth, the hundredth.
 
 Shape legend: B N batch, A action rows, U actions, X states, K subgoal tokens, C their width, D width, S words,
 V vocabulary.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,11 @@ from dualsys.actor.action_words import ActionWords, action_words
 from dualsys.actor.head_config import TokensConfig
 from dualsys.actor.heads import Draws, held
 
+_LOGGER = logging.getLogger(__name__)
 _NOT_ASKED = -100
 """Of words behind a chunk's end."""
+_TOLD = [10**power for power in range(12)]
+"""Numbers of unreadable chunks that are logged: the more there were, the seldomer."""
 
 
 class TokenHead(nn.Module):
@@ -75,9 +79,11 @@ class TokenHead(nn.Module):
         return self.read(self._say(*self.told(memory, state_BX, age_B))).to(noise_BAU)
 
     def read(self, words_BS: Tensor) -> Tensor:
-        """Rows `(B, A, U)` of words, on the processor; what makes no rows is counted."""
+        """Rows `(B, A, U)` of words, on the processor; what makes no rows is counted and told."""
         read = [self.words.read([int(word) for word in words]) for words in words_BS.cpu().numpy()]
-        self.unreadable += sum(not each.whole for each in read)
+        for each in read:
+            if not each.whole:
+                self._note_unreadable()
         return torch.from_numpy(np.stack([each.rows_AU for each in read]).astype(np.float32))
 
     def loss(self, actions_NAU: Tensor, is_real_NA: Tensor, condition: Condition, draws: Draws) -> Tensor:
@@ -110,6 +116,13 @@ class TokenHead(nn.Module):
         ).last_hidden_state[:, told_BSD.shape[1] - 1 :]
         scores_BSV: Tensor = self.words_out(hidden_BSD)
         return scores_BSV
+
+    def _note_unreadable(self) -> None:
+        self.unreadable += 1
+        if self.unreadable in _TOLD:
+            _LOGGER.warning(
+                "%d chunks so far were no rows as their words stood, and were read as far as they went", self.unreadable
+            )
 
     def told(self, memory: tuple[Tensor, Tensor, Tensor], state_BX: Tensor, age_B: Tensor) -> tuple[Tensor, Tensor]:
         """What comes before the first word `(B, S, D)`, and which of it counts."""

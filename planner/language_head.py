@@ -126,9 +126,12 @@ class LanguageHead(nn.Module):
         return self.words.read(self.words_VE[reading.ids_BS], reading.kind_BS, reading.place_BS)
 
     def _text(self, ids: Sequence[int]) -> str:
-        """Words of some ids. An added token has swallowed the space before it, and `decode` doesn't give it back."""
+        """Words of some ids. An added token has swallowed the space before it, and `decode` doesn't give it back.
+
+        Special tokens are no words: one that stands for an image would ask the planner for one more.
+        """
         added = self.tokenizer.added_tokens_decoder
-        special = {self._begin, self._end, self._pad}
+        special = {self._begin, self._end, self._pad} | {i for i, token in added.items() if token.special}
         pieces = [f" {added[i].content}" if i in added else self.tokenizer.decode([i]) for i in ids if i not in special]
         return " ".join("".join(map(str, pieces)).split())
 

@@ -105,6 +105,13 @@ def test_words_come_back_from_their_tokens(planner: VLMPlanner) -> None:
         assert head._text(head._ids(text)) == text
 
 
+def test_special_tokens_are_no_words(planner: VLMPlanner) -> None:
+    """That of an image, in a prompt, would ask for one more image than there is."""
+    head = head_for(planner)
+    image_id = planner.tokenizer.convert_tokens_to_ids("<image>")
+    assert head._text([image_id, *head._ids("red"), image_id]) == "red"
+
+
 class Script(LanguageHead):
     """Words from a list; a step is done when the first joint says so."""
 

@@ -21,6 +21,7 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -101,13 +102,16 @@ def _default_of(field: dataclasses.Field[Any], missing: object) -> Any:
     return missing if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def describe_invalid(error: ValidationError, *, flags: str = "") -> str:
+def describe_invalid(error: ValidationError, *, flags: str = "", names: Mapping[str, str] | None = None) -> str:
     """What was refused, in one line: the fields, what they were and what they must be.
 
     Args:
         error: What a configuration raised when it was built.
         flags: What the flags of its fields begin with, `--` or, nested, `--safety.`: they are then named as flags.
+        names: What a file that they were read from calls fields; the configuration itself isn't named then.
     """
+    if names is not None:
+        return _reason(error, names)
     if not flags:
         return f"{error.title}: {_reason(error)}"
     return "; ".join(dict.fromkeys(_flagged(detail, flags) for detail in error.errors()))
@@ -160,12 +164,13 @@ def _name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def _reason(error: ValidationError) -> str:
-    return "; ".join(dict.fromkeys(map(_detail, error.errors())))
+def _reason(error: ValidationError, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    return "; ".join(dict.fromkeys(_detail(detail, names) for detail in error.errors()))
 
 
-def _detail(detail: ErrorDetails) -> str:
+def _detail(detail: ErrorDetails, names: Mapping[str, str]) -> str:
     where = ".".join(map(str, detail["loc"]))
+    where = names.get(where, where)
     return f"{where} = {detail['input']!r}: {_said(detail)}" if where else _said(detail)
 
 

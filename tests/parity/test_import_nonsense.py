@@ -85,6 +85,18 @@ def test_rows_that_no_chunk_has_are_said_in_the_publisher_s_words(
     assert main(["import", str(folder), "--dry-run"]) == 0
 
 
+def test_a_state_of_a_billion_numbers_is_refused_before_they_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    features = json.loads((folder / "config.json").read_text())["input_features"]
+    features["observation.state"]["shape"] = [10**9]
+    rewrite(folder / "config.json", input_features=features)
+    assert "input_features.observation.state.shape is [1000000000], expected a whole number from 1" in refused(
+        folder, capsys
+    )
+
+
 def test_layers_that_no_file_holds_are_refused_before_they_are_built(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +135,26 @@ def test_what_libraries_say_beside_is_not_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dualsys", "import", str(folder), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("noise_s", 2.0, "noise_s = 2.0: must be at most 1"),
+        ("use_vlln", "x", "use_vlln = 'x': "),
+        ("action_horizon", {"a": 1}, "head.action_horizon is {'a': 1}, expected a whole number"),
+    ],
+)
+def test_fields_of_groot_are_called_as_nvidia_calls_them(
+    field: str, value: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = groot_folder(tmp_path / "published", "lerobot_groot_n1_5")
+    config = json.loads((folder / "config.json").read_text())
+    config["head"][field] = value
+    rewrite(folder / "config.json", **config)
+    told = refused(folder, capsys)
+    assert str(folder) in told
+    assert message in told
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,21 @@ from transformers.utils import logging
 from dualsys.config import describe_invalid
 from dualsys.errors import CheckpointError, DualsysError
 
+_THEIRS = {
+    "positions": "add_pos_embed",
+    "context_norm": "use_vlln",
+    "num_future_tokens": "num_target_vision_tokens",
+    "time_cutoff": "noise_s",
+    "time_alpha": "noise_beta_alpha",
+    "state_dropout": "state_dropout_prob",
+    "state_noise": "state_additive_noise_scale",
+    "depth": "diffusion_model_cfg.num_layers",
+    "context_depth": "vl_self_attention_cfg.num_layers",
+    "image_token_id": "image_token",
+    "norm_eps": "rms_norm_eps",
+}
+"""What publishers call what `sizes.py` doesn't judge, by our names; other fields are called alike."""
+
 
 @contextmanager
 def understood(checkpoint: Path) -> Iterator[None]:
@@ -28,7 +43,7 @@ def understood(checkpoint: Path) -> Iterator[None]:
     except DualsysError:
         raise
     except ValidationError as error:
-        told = describe_invalid(error).removeprefix(f"{error.title}: ")
+        told = describe_invalid(error, names=_THEIRS)
         raise CheckpointError(f"{checkpoint}: its configuration makes no sense: {told}") from error
     except OSError as error:
         if error.filename is not None:

@@ -22,7 +22,7 @@ from dualsys.actor.original_precision import with_original_precision
 from dualsys.actor.sampling import Array, Moment, flow, on_device, subgoal_on_device, time_conditions
 
 # Traced through, einops' own Python takes nine tenths of the time.
-torch.compiler.allow_in_graph(rearrange)
+torch.compiler.allow_in_graph(rearrange)  # type: ignore[no-untyped-call]
 
 
 class CompiledParts(NamedTuple):
@@ -82,6 +82,7 @@ class CompiledSampler:
         rows: Array = self._rows(memory, *on_device(moment, self._device))[0].cpu().numpy()
         return rows
 
-    def _flow(self, memory: Any, *moment: Tensor | None) -> Tensor:
-        noise_BAU, state_BX, age_B, image_BCHW = moment
+    def _flow(
+        self, memory: Any, noise_BAU: Tensor, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None
+    ) -> Tensor:
         return flow(self._parts, self._told, memory, noise_BAU, state_BX, age_B, image_BCHW)

@@ -47,6 +47,8 @@ class CompiledWords:
     def __init__(self, head: TokenHead, *, compiler: Any = "inductor") -> None:
         self._head = head
         self._sides: Sides = []
+        self._rooms: dict[tuple[int, ...], Sides] = {}
+        """By shape: a graph reads and writes where it was recorded."""
         compiled = torch.compile(self._next, fullgraph=True, dynamic=False, backend=compiler)
         self._step = recorded(compiled, head.device)
 
@@ -100,10 +102,11 @@ class CompiledWords:
         return scores_BV
 
     def _make_room(self, told_BSD: Tensor, places: int) -> None:
-        """Once: a graph reads and writes where it was recorded."""
+        """For a chunk of so many; what lies there is of an earlier one, and not read."""
         config = self._head.decoder.config
         shape = (len(told_BSD), config.num_key_value_heads, places, config.hidden_size // config.num_attention_heads)
-        if not self._sides or self._sides[0][0].shape != shape:
-            self._sides = [
+        if shape not in self._rooms:
+            self._rooms[shape] = [
                 (told_BSD.new_zeros(shape), told_BSD.new_zeros(shape)) for _ in range(config.num_hidden_layers)
             ]
+        self._sides = self._rooms[shape]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,11 +10,16 @@ import torch
 
 from dualsys.actor.backends import TOLERANCES, build_sampler, measure_parity
 from dualsys.actor.compiled_sampler import CompiledSampler
+from dualsys.actor.heads import HeadSampler
 from dualsys.actor.sampling import EagerSampler
 from dualsys.device import VARIABLE
 from dualsys.messages import ActionPrefix, Guidance, Observation
 from tests.gpu.device import GPU, NEEDS_GPU
+from tests.unit.actor.joint_parts import joint_actor
 from tests.unit.actor.sampled_experts import VISION, make_actor, make_expert, make_inputs, subgoal
+from tests.unit.actor.test_compiled_heads import SHAPE, drawn, loud
+from tests.unit.actor.test_heads import HEADS
+from tests.unit.actor.test_packed import dit
 
 pytestmark = NEEDS_GPU
 OBSERVATION = Observation(stamp_s=1.0, state=np.array([0.1, -0.2]))
@@ -75,6 +81,34 @@ def test_a_compiled_actor_swaps_subgoals_and_loses_them() -> None:
         eager_rows, rows = (actor.act(OBSERVATION, goal).rows for actor in (expert_on_gpu, compiled))
         difference = np.sqrt(np.mean((rows - eager_rows) ** 2) / np.mean(eager_rows**2))
         assert difference <= TOLERANCES["original"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "original"])
+@pytest.mark.parametrize("family", ["dit", "pi0", "pi05", "smolvla"])
+def test_every_flow_expert_is_compiled(family: str, precision: str) -> None:
+    expert = (dit() if family == "dit" else joint_actor(family).expert).to(GPU)
+    assert isinstance(build_sampler(expert, "compiled", precision), CompiledSampler)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_is_compiled(name: str) -> None:
+    """Checked when it is built; the same chunk twice, and another between them, show what a graph keeps."""
+    head = loud(name).to(GPU)
+    sampler, eager = build_sampler(head, "compiled", subgoal_shape=SHAPE), HeadSampler(head)
+    rows = [drawn(sampler, seed, [True, False, True]) for seed in (1, 2, 1)]
+    assert np.array_equal(rows[0], rows[2])
+    if name not in ("bins", "fast"):  # rounding may decide between words that are as likely
+        np.testing.assert_allclose(rows[0], drawn(eager, 1, [True, False, True]), atol=5e-2)
+
+
+def test_a_graph_is_replayed_by_another_thread_than_the_one_that_recorded_it() -> None:
+    expert = make_expert(width=64).to(GPU)
+    sampler = build_sampler(expert, "compiled")
+    tokens_KC, moment = make_inputs(expert)
+    memory = sampler.remember(tokens_KC, np.ones(len(tokens_KC), dtype=bool))
+    here = sampler.sample(memory, moment)
+    with ThreadPoolExecutor(1) as pool:
+        assert np.array_equal(pool.submit(sampler.sample, memory, moment).result(), here)
 
 
 def test_a_backend_by_name_is_checked_on_a_gpu() -> None:

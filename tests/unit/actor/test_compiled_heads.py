@@ -69,11 +69,11 @@ def test_rows_are_eagers_and_no_chunk_is_traced_anew(name: str) -> None:
 @pytest.mark.parametrize("name", ["bins", "act", "unet"])
 def test_a_sampler_of_other_weights_is_refused(name: str) -> None:
     torch.compiler.reset()
-    head = loud(name)
-    sampler = CompiledHeadSampler(loud(name), compiler="eager")
+    head, other = loud(name), loud(name)
+    sampler = CompiledHeadSampler(other, compiler="eager")
     require_parity(sampler, head, "compiled", tolerance=1e-4, subgoal_shape=SHAPE)
     with torch.no_grad():
-        for parameter in sampler.head.parameters():
+        for parameter in other.parameters():
             parameter.mul_(1.01)
     sampler.head = head
     with pytest.raises(ConfigError, match=r"'compiled' gives other rows than eager: .*; if the weights"):

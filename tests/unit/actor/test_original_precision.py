@@ -26,7 +26,8 @@ NARROW, WIDE = torch.bfloat16, torch.float32
 
 
 def narrowed(family: str) -> JointExpert:
-    return with_original_precision(joint_actor(family).expert)
+    made: JointExpert = with_original_precision(joint_actor(family).expert)
+    return made
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -144,7 +145,7 @@ def test_guided_chunks_are_float32_whatever_the_precision() -> None:
     prefix = ActionPrefix(rows=np.zeros((3, 2)), inference_delay=1, guidance="identity")
     both = [actor, actor.with_backend("eager", "original")]
     plain = [each.act(observation, subgoal(0)).rows for each in both]
-    assert not np.array_equal(*plain)
+    assert not np.array_equal(plain[0], plain[1])
     guided = [each.act(observation, subgoal(0), prefix).rows for each in both]
     np.testing.assert_array_equal(guided[1], guided[0])
 

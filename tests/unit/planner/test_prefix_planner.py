@@ -168,7 +168,7 @@ def test_the_original_precision_is_openpis(family: str, tokenizer: PreTrainedTok
     assert kept == {*norms, *patches, f"{vision}position_embedding.weight", f"{decoder}norm.weight"}
     assert {weight.dtype for weight in made.network.parameters()} == {torch.float32, torch.bfloat16}
     seen: dict[str, torch.dtype] = {}
-    tower = made.network.model.vision_tower
+    tower: Any = made.network.model.vision_tower
     tower.embeddings.patch_embedding.register_forward_hook(lambda _, __, out: seen.update(patches=out.dtype))
     tower.encoder.register_forward_hook(lambda _, __, out: seen.update(tower=out.last_hidden_state.dtype))
     observation = replace(ARM.fake_observation(np.random.default_rng(0)), instruction="pick up the red cube")

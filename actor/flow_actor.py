@@ -79,7 +79,13 @@ class FlowActor:
             )
         expert = build_expert(config, embodiment=embodiment, subgoal_spec=subgoal_spec)
         placed: Any = expert.to(model_device())
-        return cls(placed, embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
+        actor = cls(placed, embodiment=embodiment, subgoal_spec=subgoal_spec, statistics=statistics)
+        if len(statistics.action_rows) not in (0, actor.horizon):
+            raise SpecMismatch(
+                f"statistics are of {len(statistics.action_rows)} rows apart, a chunk has {actor.horizon}; they need "
+                "as many, or none"
+            )
+        return actor
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -195,12 +201,12 @@ class FlowActor:
         if prefix is None:
             rows_AU = self._sampler.sample(self._memory(tokens_KC, mask_K), moment).astype(np.float64)
         else:
-            rows_AU = self._guided(tokens_KC, mask_K, moment, prefix)
+            rows_AU = self._guided(tokens_KC, mask_K, moment, self._running(prefix, observation), prefix.guidance)
         rows_AU = rows_AU[: self.horizon]
         if self.config.smoothing_window:
             rows_AU = smoothing_matrix(self.horizon, self.config.smoothing_window) @ rows_AU
         return ActionChunk(
-            rows=self.statistics.action.denormalize(rows_AU[:, : self._embodiment.num_actions]),
+            rows=self.statistics.rows_denormalized(rows_AU[:, : self._embodiment.num_actions], observation.state),
             dt_s=self.dt_s,
             start_stamp_s=observation.stamp_s,
             subgoal_sequence=-1 if used is None else used.sequence,
@@ -214,10 +220,11 @@ class FlowActor:
         """A chunk for when the prefix will have run, behind the prefix's own rows."""
         rows = min(prefix.inference_delay, len(prefix.rows) - 1)
         way = prefix.rows[rows] - prefix.rows[0]
+        moved = self._embodiment.moved(observation.state, way)
         later = replace(
             observation,
             stamp_s=observation.stamp_s + rows * self.dt_s,
-            state=self._embodiment.moved(observation.state, way),
+            state=self.statistics.carried(observation.state, moved, way),
         )
         chunk = self.act(later, subgoal)
         joined = np.concatenate([prefix.rows[:rows], chunk.rows])[: self.horizon]
@@ -225,26 +232,28 @@ class FlowActor:
         return replace(chunk, rows=joined, start_stamp_s=observation.stamp_s, subgoal_age_s=age_s)
 
     def _guided(
-        self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_], moment: Moment, prefix: ActionPrefix
+        self, tokens_KC: Array, mask_K: npt.NDArray[np.bool_], moment: Moment, running: Running, guidance: Guidance
     ) -> npt.NDArray[np.float64]:
         """Normalised rows `(A, U)` that continue a prefix: eager, whatever the engine, since each step is changed."""
-        if prefix.guidance not in self.guidances:
+        if guidance not in self.guidances:
             offered = ", ".join(sorted(self.guidances))
-            raise SpecMismatch(f"guidance {prefix.guidance!r} is none of this actor's: {offered}")
+            raise SpecMismatch(f"guidance {guidance!r} is none of this actor's: {offered}")
         if not self._guides and not self._is_eager:
             engine = type(self._sampler).__name__
-            _LOGGER.warning("chunks with guidance %r are sampled eagerly, not by %s", prefix.guidance, engine)
+            _LOGGER.warning("chunks with guidance %r are sampled eagerly, not by %s", guidance, engine)
         self._guides = True
         memory = self._guided_memory(tokens_KC, mask_K)
         now = Now(*on_device(moment, self._device))
-        rows_BAU = sample_guided(self.expert, memory, now, self._running(prefix), prefix.guidance)
+        rows_BAU = sample_guided(self.expert, memory, now, running, guidance)
         rows_AU: npt.NDArray[np.float64] = rows_BAU[0].cpu().numpy().astype(np.float64)
         return rows_AU
 
-    def _running(self, prefix: ActionPrefix) -> Running:
-        rows_AU = _widened(self.statistics.action.normalize(prefix.rows[: self.horizon]), self.expert.num_actions)
+    def _running(self, prefix: ActionPrefix, observation: Observation) -> Running:
+        """A prefix as the expert makes rows: relative, where it does so, to the new chunk's observation."""
+        rows_AU = prefix.rows[: self.horizon]
         padded_AU = np.concatenate([rows_AU, np.repeat(rows_AU[-1:], self.config.horizon - len(rows_AU), axis=0)])
-        return Running(rows_BAU=self._here(padded_AU), told=len(rows_AU), delay=prefix.inference_delay)
+        wide_AU = _widened(self.statistics.rows_normalized(padded_AU, observation.state), self.expert.num_actions)
+        return Running(rows_BAU=self._here(wide_AU), told=len(rows_AU), delay=prefix.inference_delay)
 
     def _here(self, array: npt.NDArray[Any]) -> Tensor:
         """A batch of one, on the expert's device."""

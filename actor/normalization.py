@@ -13,13 +13,14 @@ moved in the data (a finger held still) would be divided by nearly nothing, so d
 statistics are made; what an importer brings is taken as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from dualsys.actor.representations import positions, represented
 from dualsys.data.summaries import column_statistics
 from dualsys.errors import DatasetError
 from dualsys.messages import FloatArray
@@ -131,18 +132,91 @@ class Statistics(BaseModel):
 
 
 class ControllerStatistics(BaseModel):
-    """What a checkpoint keeps: `statistics.json`."""
+    """What a checkpoint keeps: `statistics.json`; and what a row of an action says.
+
+    A dimension that is relative is the difference to a state as the chunk begins, the same for all of its rows
+    (LeRobot's and openpi's relative actions, GR00T's `RELATIVE`). It is what `action` is of, and what an expert makes;
+    rows that come and go here are positions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: Statistics
     action: Statistics
+    relative_to: tuple[int | None, ...] = ()
+    """Of each action the number of the state that its rows are relative to; None: absolute. Empty: all are."""
+    action_rows: tuple[Statistics, ...] = ()
+    """Of each row of a chunk apart, as GR00T's relative actions have; rows behind the last go by the last, and where it
+    is empty, all by `action`."""
+
+    @model_validator(mode="after")
+    def _check_widths(self) -> Self:
+        if len(self.relative_to) not in (0, self.action.width):
+            raise ValueError(
+                f"relative_to has {len(self.relative_to)} entries for {self.action.width} actions; it needs as many, "
+                "or none"
+            )
+        if unknown := [each for each in self.relative_to if each is not None and not 0 <= each < self.state.width]:
+            raise ValueError(f"relative_to names state {unknown[0]}; there are states 0 to {self.state.width - 1}")
+        if wrong := [each.width for each in self.action_rows if each.width != self.action.width]:
+            raise ValueError(f"action_rows are of {wrong[0]} actions, action is of {self.action.width}")
+        return self
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether any action is."""
+        return any(each is not None for each in self.relative_to)
+
+    def rows_normalized(self, rows_AU: FloatArray, state_X: FloatArray) -> FloatArray:
+        """Positions `(..., A, U)` of chunks that begin at states `(..., X)`, as an expert makes them."""
+        if self.is_relative:
+            rows_AU = represented(rows_AU, self._origin(state_X), "delta", self._is_relative_U)
+        if not self.action_rows:
+            return self.action.normalize(rows_AU)
+        each = [own.normalize(rows_AU[..., row, :]) for row, own in self._of_rows(rows_AU)]
+        return np.stack(each, axis=-2)
+
+    def rows_denormalized(self, rows_AU: FloatArray, state_X: FloatArray) -> FloatArray:
+        """The inverse of `rows_normalized`: positions, whatever they are relative to."""
+        if self.action_rows:
+            each = [own.denormalize(rows_AU[..., row, :]) for row, own in self._of_rows(rows_AU)]
+            physical_AU: FloatArray = np.stack(each, axis=-2)
+        else:
+            physical_AU = self.action.denormalize(rows_AU)
+        if not self.is_relative:
+            return physical_AU
+        return positions(physical_AU, self._origin(state_X), "delta", self._is_relative_U)
+
+    def carried(self, state_X: FloatArray, moved_X: FloatArray, way_U: FloatArray) -> FloatArray:
+        """A state after a motion `way_U`: as `moved_X`, but for what actions are relative to, which moved with them.
+
+        Robots that nobody has named the states of are moved by this alone.
+        """
+        after_X = np.array(moved_X)
+        for action, state in enumerate(self.relative_to):
+            if state is not None:
+                after_X[state] = state_X[state] + way_U[action]
+        return after_X
 
     def normalized(self, states_NX: FloatArray, actions_NAU: FloatArray) -> "Normalized":
-        """A training batch in the range that models like."""
+        """A training batch in the range that models like; rows are positions of chunks that begin at the states."""
         return Normalized(
-            self.state.normalize(states_NX).astype(np.float32), self.action.normalize(actions_NAU).astype(np.float32)
+            self.state.normalize(states_NX).astype(np.float32),
+            self.rows_normalized(actions_NAU, states_NX).astype(np.float32),
         )
+
+    @property
+    def _is_relative_U(self) -> npt.NDArray[np.bool_]:
+        return np.array([each is not None for each in self.relative_to], dtype=np.bool_)
+
+    def _origin(self, state_X: FloatArray) -> FloatArray:
+        """What each action is relative to `(..., U)`; any number where it is to nothing."""
+        origin: FloatArray = np.asarray(state_X)[..., [each or 0 for each in self.relative_to]]
+        return origin
+
+    def _of_rows(self, rows_AU: FloatArray) -> Iterator[tuple[int, Statistics]]:
+        last = len(self.action_rows) - 1
+        return ((row, self.action_rows[min(row, last)]) for row in range(rows_AU.shape[-2]))
 
 
 class StatisticsByRobot(BaseModel):

@@ -99,8 +99,8 @@ class Packed:
         for index in range(len(cu_seqlens_q) - 1):
             asked = slice(*cu_seqlens_q[index : index + 2].tolist())
             read = slice(*cu_seqlens_k[index : index + 2].tolist())
-            one = (part.transpose(0, 1)[None] for part in (q[asked], k[read], v[read]))
-            pieces.append(attend(*one, None, "eager")[0].transpose(0, 1))
+            q1, k1, v1 = (part.transpose(0, 1)[None] for part in (q[asked], k[read], v[read]))
+            pieces.append(attend(q1, k1, v1, None, "eager")[0].transpose(0, 1))
         return torch.cat(pieces)
 
 

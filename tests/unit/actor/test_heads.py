@@ -94,7 +94,7 @@ def test_what_stands_behind_an_episode_s_end_changes_neither_loss_nor_gradient(n
             for parameter in expert.parameters():  # some begin as zeros
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)))
         loss = masked_mean(expert.loss(rows, real, condition(4), draws(4)), real[..., None])
-        loss.backward()
+        torch.autograd.backward(loss)
         found.append((loss.detach(), {key: each.grad for key, each in expert.named_parameters()}))
     assert float(found[0][0]) > 0
     torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-6, atol=0)

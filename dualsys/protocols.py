@@ -107,7 +107,10 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Accelerated(Protocol):
-    """An actor that can be run by several engines: what `--actor-backend` needs."""
+    """An actor that can be run by several engines: what `--actor-backend` needs.
+
+    Where `with_backend` has a parameter `precision` (`dualsys.settings.Precision`), it takes `--actor-precision`, too.
+    """
 
     def with_backend(self, backend: str) -> Actor:
         """The same actor on another engine (`dualsys.settings.ActorBackend`). Raises `DualsysError` where it can't."""

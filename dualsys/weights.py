@@ -31,7 +31,7 @@ def fill(module: "nn.Module", file: Path, *, owner: str, tied: Collection[str] =
     place = module.state_dict()
     ours = {name: tuple(value.shape) for name, value in place.items() if name not in tied}
     try:
-        with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as opened:
             theirs = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
             _require_fit(ours, theirs, f"{owner} weights of {file.parent.name!r}")
             with torch.no_grad():

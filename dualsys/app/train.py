@@ -21,7 +21,6 @@ from dualsys.app.training.actor_of_robots import (
     other_cameras,
     require_new_actor,
     rows_of,
-    statistics_of,
 )
 from dualsys.app.training.centres import Centres
 from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
@@ -31,6 +30,7 @@ from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.planner_camera import usual_camera as usual_camera
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
+from dualsys.app.training.relative_actions import described, statistics_of
 from dualsys.app.training.robot_datasets import open_data
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
@@ -231,7 +231,10 @@ def build_actor(
     that one's shape and statistics.
     """
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
-    statistics = statistics_of(data.states[rows], data.actions[rows], config)
+    assert data.embodiment is not None  # `build_learner` has looked
+    statistics = statistics_of(data, rows, data.embodiment, config) if known is None else known.statistics
+    if statistics.is_relative:
+        say(described(data.embodiment, statistics))
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
         if config.head != "flow" or isinstance(shape, HeadConfig):
@@ -240,15 +243,14 @@ def build_actor(
             raise ConfigError(f"--max-prefix {config.max_prefix} leaves no row of a chunk of {shape.horizon} to sample")
         shape = FlowActorConfig.model_validate(shape.model_dump() | {"max_prefix": config.max_prefix})
     if known is None:
-        shape = head_config(config.head, shape, statistics.action, data, rows)
-    assert data.embodiment is not None  # `build_learner` has looked
+        shape = head_config(config.head, shape, statistics, data, rows)
     robot = data.embodiment if known is None else known.embodiment  # whose order of cameras it has
     eyes = {planner.config.camera} | ({shape.vision.camera.name} if shape.vision is not None else set())
     actor = FlowActor.build(
         shape,
         embodiment=data.embodiment.seen_through(camera.name for camera in robot.cameras if camera.name in eyes),
         subgoal_spec=planner.subgoal_spec,
-        statistics=statistics if known is None else known.statistics,
+        statistics=statistics,
     )
     if known is not None:
         say(f"actor of {config.init}: {carry_over(actor.expert, known.expert)}")

@@ -87,6 +87,11 @@ class TrainConfig:
     denoised (`diffusion`, `unet`), ACT's autoencoder (`act`), or word for word (`bins`, `fast`)."""
     normalization: Literal["mean-std", "min-max", "quantiles", "identity"] = "mean-std"
     """How states and actions are brought to the range that the actor works in (docs/embodiments.md)."""
+    use_relative_actions: bool = False
+    """Learn rows as differences to the state in which a chunk begins, as LeRobot and openpi do; what the robot is sent
+    are positions all the same (docs/embodiments.md)."""
+    relative_exclude_joints: tuple[str, ...] = ("gripper",)
+    """Words in the names of joints that stay positions then."""
     max_prefix: int | None = None
     """Rows of a running motion that the actor learns to continue, for `--core.chunk-policy trained-prefix`. None: as
     many as before."""
@@ -150,6 +155,8 @@ class TrainConfig:
                 "give each folder a positive one, or none"
             )
         self._check_names()
+        if self.relative_exclude_joints != ("gripper",) and not self.use_relative_actions:
+            raise ConfigError("--relative-exclude-joints says what stays a position: give --use-relative-actions, too")
         if self.actor.robots:
             raise ConfigError("--actor.robots is written by a training on --data of several robots; leave it out")
         if self.init:
@@ -181,7 +188,8 @@ class TrainConfig:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         usual = {field.name: field.default for field in fields(self)} | {"actor": FlowActorConfig()}
         names = ["goal_images", "backbone", "image_size", "exit_layer", "subgoal_tokens", "subgoal_dim"]
-        names += ["actor", "head", "normalization"] if self.init_parts == "both" else []
+        of_actor = ["actor", "head", "normalization", "use_relative_actions", "relative_exclude_joints"]
+        names += of_actor if self.init_parts == "both" else []
         for name in names:
             if given[name] != usual[name]:
                 option = f"--{name.replace('_', '-')}"

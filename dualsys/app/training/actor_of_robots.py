@@ -4,8 +4,9 @@ import numpy as np
 
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.many_robots_actor import ManyRobotActor
-from dualsys.actor.normalization import ControllerStatistics, Statistics, StatisticsByRobot
+from dualsys.actor.normalization import StatisticsByRobot
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.relative_actions import statistics_of
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import ConfigError
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -38,22 +39,13 @@ def build_actor_of_robots(
     statistics = {}
     for number, robot in enumerate(data.robots):
         rows = rows_of(data, episodes[data.robot_of_episode[episodes] == number])
-        states, actions = data.states[rows, : robot.num_states], data.actions[rows, : robot.num_actions]
-        statistics[robot.name] = statistics_of(states, actions, config)
+        statistics[robot.name] = statistics_of(data, rows, robot, config)
     shape = config.actor.model_dump() | ({} if config.max_prefix is None else {"max_prefix": config.max_prefix})
     return ManyRobotActor.build(
         FlowActorConfig.model_validate(shape),
         robots=data.robots,
         subgoal_spec=planner.subgoal_spec,
         statistics=StatisticsByRobot(robots=statistics),
-    )
-
-
-def statistics_of(states: np.ndarray, actions: np.ndarray, config: TrainConfig) -> ControllerStatistics:
-    """Of rows `(n, nx)` and `(n, nu)`, by the kind that is asked for."""
-    return ControllerStatistics(
-        state=Statistics.of(states.astype(np.float64), config.normalization),
-        action=Statistics.of(actions.astype(np.float64), config.normalization),
     )
 
 

@@ -6,7 +6,7 @@ from dualsys.actor.action_words import fit_ends, fit_fast
 from dualsys.actor.config import FlowActorConfig
 from dualsys.actor.experts import ExpertConfig
 from dualsys.actor.head_config import ActConfig, DiffusionConfig, RegressionConfig, TokensConfig, UNetConfig
-from dualsys.actor.normalization import Statistics
+from dualsys.actor.normalization import ControllerStatistics
 from dualsys.app.train_config import HeadName
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import ConfigError
@@ -16,14 +16,18 @@ _CHUNKS_FITTED = 2000
 
 
 def head_config(
-    name: HeadName, shape: FlowActorConfig, actions: Statistics, data: DemonstrationDataset, rows: np.ndarray
+    name: HeadName,
+    shape: FlowActorConfig,
+    statistics: ControllerStatistics,
+    data: DemonstrationDataset,
+    rows: np.ndarray,
 ) -> ExpertConfig:
     """What an actor of that name is built from.
 
     Args:
         name: Of the head.
         shape: Its transformer's, and its chunks'.
-        actions: Normalisation of the data's actions.
+        statistics: Of the data, and which of its actions are relative.
         data: That word tokenizers are fitted to.
         rows: Of the training's episodes.
 
@@ -44,14 +48,17 @@ def head_config(
             return DiffusionConfig(shape=shape, unet=unet)
         case "act":
             return ActConfig(shape=shape, feed_forward=4 * shape.width)
-    normalised = actions.normalize(data.actions[rows].astype(np.float64))
+    if statistics.is_relative:
+        normalised = _chunks(name, data, statistics, shape.horizon).reshape(-1, statistics.action.width)
+    else:
+        normalised = statistics.action.normalize(data.actions[rows].astype(np.float64))
     words = fit_ends(TokensConfig(shape=shape), normalised)
     if name == "bins":
         return words
-    return fit_fast(words.model_copy(update={"tokenizer": "fast"}), _chunks(data, actions, shape.horizon))
+    return fit_fast(words.model_copy(update={"tokenizer": "fast"}), _chunks(name, data, statistics, shape.horizon))
 
 
-def _chunks(data: DemonstrationDataset, actions: Statistics, horizon: int) -> np.ndarray:
+def _chunks(name: HeadName, data: DemonstrationDataset, statistics: ControllerStatistics, horizon: int) -> np.ndarray:
     """Normalised chunks `(n, horizon, U)` from all through the episodes."""
     starts = [
         row
@@ -59,6 +66,7 @@ def _chunks(data: DemonstrationDataset, actions: Statistics, horizon: int) -> np
         for row in range(start, start + length - horizon + 1)
     ]
     if not starts:
-        raise ConfigError(f"--head fast is fitted to chunks of {horizon} rows, and no episode is as long")
+        raise ConfigError(f"--head {name} is fitted to chunks of {horizon} rows, and no episode is as long")
     chosen = [starts[index] for index in np.linspace(0, len(starts) - 1, min(len(starts), _CHUNKS_FITTED)).astype(int)]
-    return actions.normalize(np.stack([data.actions[row : row + horizon] for row in chosen]).astype(np.float64))
+    rows = np.stack([data.actions[row : row + horizon] for row in chosen]).astype(np.float64)
+    return statistics.rows_normalized(rows, data.states[chosen].astype(np.float64))

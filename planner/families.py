@@ -133,7 +133,9 @@ class Family:
         size = asked or own or self.usual_image_size // stride * stride
         if own is not None and size != own:
             raise ConfigError(f"image_size is {asked}, this backbone's encoder takes {own}; leave it out")
-        if size % stride:
+        # A convolution whose patches are the tokens leaves a rest of its own picture unread (SigLIP's 384 by 14).
+        leaves_rest = own is not None and stride == config.vision_config.patch_size
+        if size % stride and not leaves_rest:
             raise ConfigError(
                 f"image_size is {size}, but a token of this backbone is {stride} pixels wide; use "
                 f"{max(1, round(size / stride)) * stride}"

@@ -286,8 +286,8 @@ def test_a_pretrained_folder_of_any_family_is_one_line(tmp_path: Path) -> None:
     assert isinstance(saved(built, tmp_path / "c"), Checkpoint)
 
 
-def llava(encoder: str, strategy: str) -> Backbone:
-    architecture = tiny_architecture("llava", SIDE)
+def llava(encoder: str, strategy: str, side: int = SIDE) -> Backbone:
+    architecture = tiny_architecture("llava", side)
     architecture["vision_config"] |= {"model_type": encoder}
     architecture["vision_feature_select_strategy"] = strategy
     config = VLMPlannerConfig(backbone="llava", architecture=architecture, readout=READOUT)
@@ -310,6 +310,23 @@ def test_a_llava_is_shown_pictures_as_its_vision_encoder_was(encoder: str, strat
     torch.testing.assert_close(ours, theirs["pixel_values"], rtol=0, atol=2e-6)
     with torch.inference_mode():
         assert backbone(pixels, *prompt).isfinite().all()
+
+
+def test_a_rest_of_a_picture_that_makes_no_patch_is_left_unread() -> None:
+    """As of SigLIP's 384 pixels by 14, which published LLaVAs have; other sizes are refused still."""
+    backbone = llava("siglip_vision_model", "full", SIDE + 5)
+    assert (backbone.image_size, backbone.num_image_tokens) == (
+        SIDE + 5,
+        planner("llava").network.backbone.num_image_tokens,
+    )
+    prompt = planner("llava").prompt(SENTENCES[:1])
+    pixels = images_to_pixels(picture(0, SIDE + 5)[None], SIDE + 5)
+    with torch.inference_mode():
+        whole = backbone(pixels, *prompt)
+        pixels[..., SIDE:, :] = pixels[..., :, SIDE:] = 0.0
+        assert torch.equal(backbone(pixels, *prompt), whole)
+    with pytest.raises(ConfigError, match=f"takes {SIDE + 5}; leave it out"):
+        Backbone(backbone.model, exit_layer=None, image_size=SIDE)
 
 
 @pytest.mark.parametrize(

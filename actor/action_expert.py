@@ -25,6 +25,7 @@ class Condition(NamedTuple):
 
     state_BX: Tensor
     subgoal_BKC: Tensor
+    """For a `JointExpert` a prefix, `(B, 2, layers, heads, K, width)`."""
     mask_BK: Tensor
     """False where a token is padding. A row with no True at all is the null subgoal."""
     age_B: Tensor

@@ -15,12 +15,13 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.category_layers import Category, CategoryActionEncoder, CategoryMLP
 from dualsys.actor.dit import ContextBlock, DiT, KeptContext, KeptTime
 from dualsys.actor.dit_config import DiTConfig
-from dualsys.actor.flow_matching import Solver, evaluation_times, sample_time
+from dualsys.actor.flow_matching import Solver, evaluation_times, flow_error, interpolate, skewed_time
+from dualsys.actor.heads import Draws, held
 
 
 class Features(NamedTuple):
@@ -66,6 +67,23 @@ class DiTExpert(nn.Module):
         bucket_B = (t_B * self.config.time_buckets).long()
         begun = Begun(self.keep(features), self._dropped(self.state_token(state_BX, category)))
         return self.velocity(x_BAU, bucket_B, self.transformer.modulations(bucket_B), begun, category)
+
+    def loss(self, actions_BAU: Tensor, is_real_BA: Tensor, condition: Condition, draws: Draws) -> Tensor:
+        """Squared error `(B, A, U)` of the velocity at a flow time drawn as the originals do.
+
+        Rows behind those that a chunk is made of are zeros, as in their training; they don't count. The robot is the
+        configuration's, unless the condition tells each sample's. In training mode layers and states are dropped
+        and disturbed as configured, by torch's own generator.
+        """
+        data_BAU = held(actions_BAU, is_real_BA)
+        if kept := self.config.kept_rows:
+            data_BAU = torch.cat([data_BAU[:, :kept], torch.zeros_like(data_BAU[:, kept:])], dim=1)
+        t_B = flow_times(self.config, draws.level_N)
+        features = self._features(condition.subgoal_BKC, condition.mask_BK)
+        robot = self.config.robot if condition.robot_B is None else condition.robot_B
+        noisy_BAU = interpolate(draws.noise_NAU, data_BAU, t_B)
+        velocity_BAU = self(noisy_BAU, t_B, features, condition.state_BX, robot)
+        return flow_error(velocity_BAU.to(data_BAU.dtype), draws.noise_NAU, data_BAU)
 
     def context(self, features: Features) -> tuple[Tensor, Tensor]:
         """Features `(B, K, C)` as the transformer reads them, and the mask `(B, K)` of those that exist for it."""
@@ -132,9 +150,7 @@ class DiTExpert(nn.Module):
 
     def remember(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> KeptContext:
         """Keys and values of a subgoal whose first tokens are of images. No row of the mask True: the null subgoal."""
-        index_K = torch.arange(subgoal_BKC.shape[1], device=subgoal_BKC.device)
-        image_BK = (index_K < self.config.num_image_tokens).expand_as(mask_BK)
-        return self.keep(Features(subgoal_BKC, mask_BK, image_BK))
+        return self.keep(self._features(subgoal_BKC, mask_BK))
 
     def begin(self, memory: KeptContext, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None) -> Begun:
         """What serves every step of a chunk of `config.robot`; it isn't told how old a subgoal is, and has no eye."""
@@ -163,6 +179,11 @@ class DiTExpert(nn.Module):
         *blocks, out_BE = (part.to(begun.state_B1D.dtype) for part in parts)
         return self.velocity(x_BAU, bucket_B, KeptTime(tuple(blocks), out_BE), begun, self.config.robot)
 
+    def _features(self, subgoal_BKC: Tensor, mask_BK: Tensor) -> Features:
+        """Of a subgoal, whose first tokens are of images."""
+        index_K = torch.arange(subgoal_BKC.shape[1], device=subgoal_BKC.device)
+        return Features(subgoal_BKC, mask_BK, (index_K < self.config.num_image_tokens).expand_as(mask_BK))
+
     def _dropped(self, state_B1D: Tensor) -> Tensor:
         config = self.config
         if not self.training:
@@ -187,17 +208,14 @@ def sampling_buckets(config: DiTConfig) -> list[int]:
     return [int(float(time) * config.time_buckets + 1e-3) for time in times_E]
 
 
-def masked_flow_loss(velocity: Tensor, noise: Tensor, data: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over what the mask (1 = counts) leaves of the squared error, and the masked error of each element."""
-    error_BAU = F.mse_loss(velocity, data - noise, reduction="none") * mask
-    return error_BAU.sum() / (mask.sum() + 1e-6), error_BAU
+def flow_times(config: DiTConfig, level_B: Tensor) -> Tensor:
+    """Flow times `(B,)` for training, skewed towards noise, of numbers drawn evenly from [0, 1).
 
-
-def draw_times(config: DiTConfig, batch: int, generator: torch.Generator | None = None) -> Tensor:
-    """Flow times `(B,)` for training, skewed towards noise; N1.5's `shifted` ones reach a thousandth below 0."""
+    N1.5's `shifted` ones reach a thousandth below 0.
+    """
     if config.time_draw == "scaled":
-        return sample_time(batch, alpha=config.time_alpha, cutoff=config.time_cutoff, generator=generator)
-    beta_B = 1.0 - sample_time(batch, alpha=config.time_alpha, cutoff=1.0, generator=generator)
+        return skewed_time(level_B, alpha=config.time_alpha, cutoff=config.time_cutoff)
+    beta_B = 1.0 - skewed_time(level_B, alpha=config.time_alpha, cutoff=1.0)
     return (config.time_cutoff - beta_B) / config.time_cutoff
 
 

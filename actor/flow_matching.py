@@ -50,6 +50,11 @@ def sample_time(
     if beta != 1.0:
         raise ValueError(f"sample_time draws by the closed inverse of Beta(alpha, 1); got beta={beta}")
     uniform_B = torch.rand(batch, generator=generator, device=None if generator is None else generator.device)
+    return skewed_time(uniform_B, alpha=alpha, cutoff=cutoff)
+
+
+def skewed_time(uniform_B: Tensor, *, alpha: float = 1.5, cutoff: float = 0.999) -> Tensor:
+    """The flow times `(B,)` that `sample_time` makes of numbers drawn evenly from [0, 1)."""
     return cutoff * (1.0 - uniform_B ** (1.0 / alpha))
 
 
@@ -66,8 +71,13 @@ def velocity_target(noise: Tensor, data: Tensor) -> Tensor:
 
 def flow_loss(velocity: Tensor, noise: Tensor, data: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared error to the target velocity. `mask` (broadcastable, 1 = counts) leaves padding out of the mean."""
-    error = (velocity - velocity_target(noise, data)).square()
+    error = flow_error(velocity, noise, data)
     return error.mean() if mask is None else masked_mean(error, mask)
+
+
+def flow_error(velocity: Tensor, noise: Tensor, data: Tensor) -> Tensor:
+    """Squared error of each number of a velocity."""
+    return (velocity - velocity_target(noise, data)).square()
 
 
 def masked_mean(error: Tensor, mask: Tensor) -> Tensor:

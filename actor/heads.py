@@ -23,7 +23,7 @@ from dualsys.actor.sampling import (
 
 
 class Draws(NamedTuple):
-    """Randomness of a training step, drawn by whoever shares a batch among workers."""
+    """Randomness of a training step, for heads and imported experts, drawn by whoever shares a batch among workers."""
 
     noise_NAU: Tensor
     """Standard normal."""

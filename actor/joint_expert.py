@@ -21,7 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.attention import additive, require_backend
+from dualsys.actor.flow_matching import flow_error, interpolate, skewed_time
+from dualsys.actor.heads import Draws, held
 from dualsys.actor.joint_config import JointExpertConfig
 from dualsys.actor.joint_layers import JointLayer, KeysValues, RMSNorm, Rotation
 from dualsys.actor.layers import sinusoidal_embedding
@@ -76,6 +79,17 @@ class JointExpert(nn.Module):
         `tell` once for a flow time, then `step`.
         """
         return self.step(x_BAU, self.tell(t_B), self.begin(self.remember(prefix_BPLMSH, mask_BS), state_BX))
+
+    def loss(self, actions_BAU: Tensor, is_real_BA: Tensor, condition: Condition, draws: Draws) -> Tensor:
+        """Squared error `(B, A, U)` of the velocity at a flow time drawn as the originals do.
+
+        Theirs is `0.999 b + 0.001` from data to noise with `b ~ Beta(1.5, 1)`: ours is one less that.
+        """
+        data_BAU = held(actions_BAU, is_real_BA)
+        t_B = skewed_time(draws.level_N, alpha=1.5, cutoff=0.999)
+        noisy_BAU = interpolate(draws.noise_NAU, data_BAU, t_B)
+        velocity_BAU = self(noisy_BAU, t_B, condition.subgoal_BKC, condition.mask_BK, condition.state_BX)
+        return flow_error(velocity_BAU.to(data_BAU.dtype), draws.noise_NAU, data_BAU)
 
     def remember(self, prefix_BPLMSH: Tensor, mask_BS: Tensor) -> PrefixMemory:
         """What is read of a prefix. No row of the mask being True, it is the null subgoal.

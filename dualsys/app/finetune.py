@@ -30,8 +30,8 @@ class FinetuneConfig:
     checkpoint: str = "humanoid-table"
     """Controller to start from: shipped name or folder. Its statistics and the words it knows are kept."""
     parts: Parts = "all"
-    """What is trained: `all` weights, the `actor` alone (its planner must see what the task needs), or `lora`: low-rank
-    adapters on both."""
+    """What is trained: `all` weights, the `actor` alone (its planner must see what the task needs; all that is trained
+    of an imported controller), or `lora`: low-rank adapters on both."""
     lora_rank: int = 16
     """Rank of the adapters of `lora`."""
     rehearse: tuple[Path, ...] = ()

@@ -22,10 +22,12 @@ from dualsys.app.training.actor_of_robots import (
     require_new_actor,
     rows_of,
 )
+from dualsys.app.training.any_learner import AnyLearner
 from dualsys.app.training.centres import Centres
 from dualsys.app.training.display import DecodingDisplay, TrainingDisplay
 from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections, split_dataset
 from dualsys.app.training.head_choice import head_config
+from dualsys.app.training.imported_base import build_frozen_learner, is_imported
 from dualsys.app.training.learner import Learner, LossWeights
 from dualsys.app.training.planner_camera import usual_camera as usual_camera
 from dualsys.app.training.precision import precision_on
@@ -112,7 +114,7 @@ def remarks(data: DemonstrationDataset, episodes: EpisodeSplit) -> Iterator[str]
 
 def build_learner(
     config: TrainConfig, data: DemonstrationDataset, episodes: np.ndarray, say: Callable[[str], None]
-) -> Learner:
+) -> AnyLearner:
     """Planner and actor for a dataset's robot: fresh, or going on from a checkpoint; `say` is told what came over."""
     torch.manual_seed(config.seed)
     embodiment = data.embodiment
@@ -120,7 +122,11 @@ def build_learner(
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     if data.robots:
         require_new_actor(config)
-    base = open_base(config, embodiment) if config.init else None
+    base = Checkpoint.open(config.init) if config.init else None
+    if base is not None and is_imported(base):
+        return build_frozen_learner(config, data, base).to(model_device())
+    if base is not None and config.init_parts == "both":  # a planner alone is of no robot
+        require_same_robot(base, embodiment)
     words = sorted({data.instructions[episode] for episode in episodes})
     planner = build_planner(config, words, data, base, say)
     actor = (
@@ -135,6 +141,8 @@ def build_learner(
         image_noise=config.image_noise,
     )
     learner = Learner(planner, actor, weights, Centres.of(data))
+    if config.train == "actor":
+        learner.keep_planner()
     if config.tune_layers is not None:
         learner.tune_last_layers(config.tune_layers)
     if config.lora_rank:
@@ -142,13 +150,10 @@ def build_learner(
     return learner.to(model_device())
 
 
-def open_base(config: TrainConfig, embodiment: EmbodimentSpec) -> Checkpoint:
-    """What is started from: of this robot, which may have further cameras now; a planner alone is of no robot."""
-    base = Checkpoint.open(config.init)
-    if config.init_parts == "both":
-        known = [camera.name for camera in base.manifest.embodiment.cameras]
-        base.require_for(embodiment.seen_through(known))
-    return base
+def require_same_robot(base: Checkpoint, embodiment: EmbodimentSpec) -> None:
+    """What is started from is of this robot, which may have further cameras now. Raises `CheckpointError`."""
+    known = [camera.name for camera in base.manifest.embodiment.cameras]
+    base.require_for(embodiment.seen_through(known))
 
 
 def build_planner(

@@ -28,7 +28,8 @@ class TrainConfig:
     init_parts: Literal["planner", "both"] = "both"
     """What is taken from it. `both` keeps its statistics, too; `planner` is for another robot, shape or data."""
     train: Literal["both", "actor"] = "both"
-    """`actor`: the planner stays as it is; its subgoals are computed once and kept, and steps cost a third."""
+    """`actor`: the planner stays as it is, as an imported one must; its subgoals are computed once and kept where they
+    fit, and steps cost a third."""
     lora_rank: int = 0
     """Rank of low-rank adapters trained in place of the weights of --init; 0: the weights themselves."""
     resume: bool = False

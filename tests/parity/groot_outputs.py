@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dualsys.actor.dit_expert import Begun, DiTExpert, Features, masked_flow_loss, sampling_buckets
-from dualsys.actor.flow_matching import VelocityField, integrate, interpolate
+from dualsys.actor.dit_expert import Begun, DiTExpert, Features, sampling_buckets
+from dualsys.actor.flow_matching import VelocityField, flow_error, integrate, interpolate
 from dualsys.actor.guidance import Running, released, seeded
 from tests.parity.groot_fixtures import Fixture, backbone, backbone_inputs, expert
 
@@ -35,7 +35,8 @@ def losses(model: DiTExpert, fixture: Fixture, features: Features) -> tuple[Tens
     given = fixture.given
     x = interpolate(given["noise"], given["action"], given["t"])
     velocity = model(x, given["t"], features, given["state"].flatten(1), given["embodiment_id"])
-    return masked_flow_loss(velocity, given["noise"], given["action"], given["action_mask"])
+    errors = flow_error(velocity, given["noise"], given["action"]) * given["action_mask"]
+    return errors.sum() / (given["action_mask"].sum() + 1e-6), errors
 
 
 def continued(model: DiTExpert, fixture: Fixture, features: Features) -> Tensor:

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.flow_matching import integrate, interpolate
+from dualsys.actor.heads import Draws
 from dualsys.actor.joint_expert import Begun, JointExpert
 from dualsys.actor.layers import sinusoidal_embedding
 from dualsys.actor.sampling import time_conditions
@@ -67,6 +69,16 @@ def loss_of(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
     begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), given["state"])
     error: Tensor = made.step(x_BAU, made.tell(t64_B), begun) - (given["actions"] - given["noise"])
     return error.square()
+
+
+def training_inputs(fixture: Fixture, prefix: Prefix) -> tuple[Tensor, Condition, Draws]:
+    """What an expert's own loss is given beside the actions; the level is what the peer's time is drawn from."""
+    given = fixture.given
+    state_BX = given["state"]
+    real_BA = torch.ones(given["actions"].shape[:2], dtype=torch.bool)
+    condition = Condition(state_BX, stacked(prefix), prefix.mask_BS, torch.zeros(len(state_BX)))
+    level_B = ((given["time"].double() - 0.001) / 0.999) ** 1.5
+    return real_BA, condition, Draws(given["noise"], level_B.float())
 
 
 def sample(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:

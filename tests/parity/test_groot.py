@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.dit_expert import DiTExpert, Features
+from dualsys.actor.flow_matching import masked_mean
+from dualsys.actor.heads import Draws
 from dualsys.actor.sampling import EagerSampler, Moment
 from dualsys.app.importing.layouts.groot import Version, split_groot
 from dualsys.app.importing.layouts.groot_published import EAGLE_BLOCK2A, groot_planner_config
@@ -64,6 +67,21 @@ def test_the_loss_is_the_peers(fixture: Fixture) -> None:
     assert_near(loss[None], fixture.out["loss"].reshape(1))
     if "action_loss" in fixture.out:
         assert_near(errors, fixture.out["action_loss"])
+
+
+@torch.no_grad()
+def test_an_expert_s_own_loss_is_the_peers_at_the_flow_times_that_it_draws(fixture: Fixture) -> None:
+    """What training calls; the level is what the peer's flow time is drawn from."""
+    given, features = fixture.given, fixture.features
+    order = torch.argsort(~features.image_BK, dim=1, stable=True)
+    tokens, mask, image = (torch.take_along_dim(part, _like(order, part), dim=1) for part in features)
+    model = expert(fixture, num_image_tokens=int(image[0].sum()), num_subgoal_tokens=tokens.shape[1])
+    config, t = model.config, given["t"].double()
+    beta = 1 - t / config.time_cutoff if config.time_draw == "scaled" else config.time_cutoff * (1 - t)
+    condition = Condition(given["state"].flatten(1), tokens, mask, torch.zeros(len(t)), robot_B=given["embodiment_id"])
+    real = torch.ones(given["action"].shape[:2], dtype=torch.bool)
+    errors = model.loss(given["action"], real, condition, Draws(given["noise"], beta**config.time_alpha))
+    assert_near(masked_mean(errors.float(), given["action_mask"])[None], fixture.out["loss"].reshape(1))
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from tests.parity.pi_fixtures import (
     published,
     stacked,
 )
-from tests.parity.pi_outputs import first_queries, loop, loss_of, sample, suffix, wave
+from tests.parity.pi_outputs import first_queries, loop, loss_of, sample, suffix, training_inputs, wave
 
 STATE = StateConfig(offset=(0.0,), scale=(1.0,), padded=32)
 
@@ -66,7 +66,9 @@ def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     x_BAU = interpolate(fixture.given["noise"], fixture.given["actions"], t_B)
     velocity = made(x_BAU, t_B, stacked(prefix), prefix.mask_BS, fixture.given["state"])
     close(flow_loss(velocity, fixture.given["noise"], fixture.given["actions"]), fixture.out["loss"].mean())
-    torch.autograd.backward(loss.mean())
+    trained = made.loss(fixture.given["actions"], *training_inputs(fixture, prefix))
+    close(trained, fixture.out["loss"])
+    torch.autograd.backward(trained.mean())
     assert made.action_in.weight.grad is not None
     close(made.action_in.weight.grad, fixture.out["grad_action_in_proj_weight"])
     if "grad_vlm_q0" in fixture.out:

@@ -33,6 +33,7 @@ def test_losses_and_weights_stay_in_float32_and_near_those_of_float32(tmp_path: 
     data = DemonstrationDataset.open(config.data)
     episodes = split_episodes(data.folder_of_episode, 0.25, 0)
     learner = build_learner(config, data, episodes.training, print)
+    assert isinstance(learner, Learner)
     for parameter in learner.expert.parameters():  # the last layer starts at zero, which every arithmetic gets right
         torch.nn.init.normal_(parameter, std=0.1)
     sampler = BatchSampler(

@@ -6,15 +6,18 @@ from typing import Any, TypeAlias
 
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.many_robots_actor import ManyRobotActor
+from dualsys.app.training.frozen_planner import FrozenPlanner
 from dualsys.checkpoint import FORMAT, MANIFEST, Checkpoint, Manifest, ModuleEntry, installed_versions, write_manifest
 from dualsys.files import written_or_said
 from dualsys.planner.vlm_planner import VLMPlanner
 
 AnyActor: TypeAlias = FlowActor | ManyRobotActor
 """What is trained."""
+AnyPlanner: TypeAlias = VLMPlanner | FrozenPlanner
+"""What is trained with it, or isn't."""
 
 
-def save_controller(out: Path, name: str, planner: VLMPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
+def save_controller(out: Path, name: str, planner: AnyPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
     """Write a checkpoint folder. A kill leaves the old one, the new one, or one without manifest, which won't open.
 
     Raises:
@@ -41,7 +44,7 @@ def _replace(out: Path, draft: Path) -> None:
     (draft / MANIFEST).replace(out / MANIFEST)
 
 
-def _write_controller(out: Path, name: str, planner: VLMPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
+def _write_controller(out: Path, name: str, planner: AnyPlanner, actor: AnyActor, training: dict[str, Any]) -> None:
     blank = ModuleEntry(name="")
     manifest = Manifest(
         format=FORMAT,

@@ -6,8 +6,11 @@ Shape legend: B frames, R moments a frame, N = B * R, K subgoal tokens, C their 
 """
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +27,13 @@ from dualsys.actor.heads import Draws
 from dualsys.actor.many_robots_actor import ManyRobotActor
 from dualsys.actor.normalization import Normalized
 from dualsys.app.training.adapters import Adapters
+from dualsys.app.training.augmentation import augmented
 from dualsys.app.training.centres import Centres
 from dualsys.app.training.helpers import METRES, PicturePositions, SubgoalTargets, presence_error, squared_error
-from dualsys.app.training.sampler import Batch
+from dualsys.app.training.sampler import Batch, TrainingData
 from dualsys.app.training.share import WHOLE, Share
+from dualsys.app.training.subgoal_cache import subgoals_of_frames
+from dualsys.data.reader import DemonstrationDataset
 from dualsys.messages import FloatArray, ImageArray
 from dualsys.planner.preprocessing import images_to_pixels
 from dualsys.planner.vlm_planner import VLMPlanner
@@ -75,6 +81,7 @@ class Learner(nn.Module):
         self.planner = planner
         self.actor = actor
         self.weights = weights
+        self._keeps_planner = False
         self._adapters: tuple[Adapters, Adapters] | None = None
         self.network = planner.network
         self.expert: Any = actor.expert
@@ -94,6 +101,7 @@ class Learner(nn.Module):
 
     def keep_planner(self) -> None:
         """Train the actor alone."""
+        self._keeps_planner = True
         for part in (self.network, self.subgoal_targets, self.picture_positions):
             part.requires_grad_(False)
 
@@ -107,6 +115,23 @@ class Learner(nn.Module):
             Adapters(self.network, rank=rank, whole=("embed_tokens",)),
             Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
         )
+
+    def reads(self, data: DemonstrationDataset) -> TrainingData:
+        """What batches are drawn from. Raises `DatasetError` for a camera that it looks through and the data lack."""
+        # As planner and actor are, not as options have them: a checkpoint that was started from brings its own.
+        vision = self.actor.config.vision
+        kept = TrainingData.of(data, self.planner.config.camera, None if vision is None else vision.camera.name)
+        return replace(kept, goals=self.planner.config.goal_image or (vision is not None and vision.goal))
+
+    def ready(self, data: TrainingData, folder: Path, say: Callable[[str], None], share: Share) -> TrainingData:
+        """Before the first step: the data with every frame's subgoal where the planner is kept. The first worker
+        computes them, all map them.
+        """
+        if not self._keeps_planner:
+            return data
+        compute = partial(subgoals_of_frames, self.planner, data, folder, say)
+        share.on_first(compute)
+        return replace(data, subgoals=compute())
 
     def export(self) -> tuple[VLMPlanner, FlowActor | ManyRobotActor]:
         """Planner and actor as they are to be saved: adapters merged."""
@@ -128,7 +153,7 @@ class Learner(nn.Module):
             return Losses(total=flow, flow=flow, position=nothing, position_error_m=torch.full_like(nothing, math.nan))
         pixels_BCHW = images_to_pixels(batch.images, self.network.backbone.image_size, generator.device)
         if augment:
-            pixels_BCHW = _augment(pixels_BCHW, self.weights.image_noise, generator, share)
+            pixels_BCHW = augmented(pixels_BCHW, self.weights.image_noise, generator, share)
         pixels_BCHW = pixels_BCHW.to(self.device)
         prompt = self.planner.prompt(batch.instructions)
         if self.planner.config.goal_image and batch.goal_images is not None:
@@ -258,17 +283,3 @@ def _position_part(seen: Tensor, true: Tensor, share: Share) -> Tensor:
 def _num_known(true_BT3: Tensor) -> Tensor:
     """Rows in which somebody knows of a target."""
     return torch.isfinite(true_BT3).all(dim=-1).any(dim=-1).sum()
-
-
-def _augment(pixels_BCHW: Tensor, strength: float, generator: torch.Generator, share: Share) -> Tensor:
-    """Brightness, contrast, channel gains and pixel noise: what a camera and a lamp change, and no geometry."""
-    batch, *shape = share.whole(pixels_BCHW.shape[0]), *pixels_BCHW.shape[1:]
-
-    def even(*more: int) -> Tensor:
-        return share.of(torch.rand(batch, *more, generator=generator, device=generator.device)) * 2 - 1
-
-    gain = 1.0 + strength * even(1, 1, 1)
-    tint = 1.0 + 0.3 * strength * even(3, 1, 1)
-    offset = strength * even(1, 1, 1)
-    noise = 0.1 * strength * share.of(torch.randn(batch, *shape, generator=generator, device=generator.device))
-    return (pixels_BCHW * gain * tint + offset + noise).clamp(-1.0, 1.0)

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from dualsys.app.training.any_learner import AnyLearner
 from dualsys.app.training.averaging import WeightAverage
-from dualsys.app.training.learner import Learner
 from dualsys.checkpoint import MANIFEST
 from dualsys.data.begun import differing_settings
 from dualsys.errors import CheckpointError, ConfigError
@@ -80,7 +80,7 @@ class TrainingFolder:
     def save(
         self,
         step: int,
-        learner: Learner,
+        learner: AnyLearner,
         average: WeightAverage,
         optimizer: torch.optim.Optimizer,
         identity: dict[str, Any],
@@ -102,7 +102,7 @@ class TrainingFolder:
 
     def resume(
         self,
-        learner: Learner,
+        learner: AnyLearner,
         average: WeightAverage,
         optimizer: torch.optim.Optimizer,
         identity: dict[str, Any],

@@ -117,6 +117,8 @@ class Batch:
     """`(B, R, A)`: False where the episode has ended and the row repeats its last one."""
     ages_s: NDArray[np.float32]
     """`(B, R)`: age of the planner's view at the actor's moment."""
+    views: NDArray[np.int64]
+    """`(B,)`: row of the dataset that the planner sees."""
     robots: NDArray[np.int64] | None = None
     """`(B,)` number of the robot of each; None where all are of one."""
     actor_images: ImageArray | None = None
@@ -169,6 +171,7 @@ class BatchSampler:
             actions=self.data.actions[rows],
             is_real=is_real,
             ages_s=ages.astype(np.float32),
+            views=view,
             robots=None if self.data.robot_of_episode is None else self.data.robot_of_episode[chosen],
             actor_images=self.data.actor_frames_at(moment),
             goal_images=self.data.frames[self.data.frame_of_row[last[:, 0]]] if self.data.goals else None,

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training import tensorboard
+from dualsys.app.training.any_learner import AnyLearner
 from dualsys.app.training.averaging import WeightAverage
 from dualsys.app.training.controller_folder import save_controller
 from dualsys.app.training.display import TrainingDisplay
 from dualsys.app.training.episode_split import EpisodeSplit, is_of_corrections
-from dualsys.app.training.learner import Learner, Losses
+from dualsys.app.training.learner import Losses
 from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.report import write_report
 from dualsys.app.training.sampler import BatchSampler, TrainingData, even_delays, measured_delays
 from dualsys.app.training.share import WHOLE, Share
-from dualsys.app.training.subgoal_cache import subgoals_of_frames
 from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import CannotWrite, CheckpointError
@@ -37,7 +37,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        learner: Learner,
+        learner: AnyLearner,
         data: DemonstrationDataset,
         episodes: EpisodeSplit,
         *,
@@ -55,19 +55,13 @@ class Trainer:
         self.identity = self._identity(data)
         self.folder = TrainingFolder(config.out)
         self._board: tensorboard.TensorBoardLog | None = None
-        if config.train == "actor":
-            learner.keep_planner()
         self.average = WeightAverage(learner, config.average_decay)
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(learner, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
         )
         self.episodes = episodes
         self._delays_rows = self._delays()
-        # As they are, not as the options have them: a checkpoint that was started from brings its own.
-        camera, vision = learner.planner.config.camera, learner.actor.config.vision
-        kept = TrainingData.of(data, camera, None if vision is None else vision.camera.name)
-        goals = learner.planner.config.goal_image or (vision is not None and vision.goal)
-        self._draw_from(replace(kept, goals=goals))
+        self._draw_from(learner.reads(data))
 
     def _draw_from(self, data: TrainingData) -> None:
         self.data = data
@@ -94,8 +88,7 @@ class Trainer:
     def run(self, *, resume: bool) -> None:
         """From the first or the resumed step to the last. Raises `CannotWrite`; what was saved before is as it was."""
         try:
-            if self.config.train == "actor":
-                self._draw_from(replace(self.data, subgoals=self._subgoals()))
+            self._draw_from(self.learner.ready(self.data, self.folder.folder, self.display.say, self.share))
             self._run(self._start(resume))
         except CannotWrite as error:
             raise CannotWrite(f"{error}. {self.folder.how_to_go_on}") from error
@@ -210,12 +203,6 @@ class Trainer:
         save_controller(self.config.out, self.config.name, planner, actor, training)
         self.average.swap(self.learner)
 
-    def _subgoals(self) -> NDArray[np.float32]:
-        """Of every frame: the first worker computes and keeps them, all map them."""
-        compute = partial(subgoals_of_frames, self.learner.planner, self.data, self.folder.folder, self.display.say)
-        self.share.on_first(compute)
-        return compute()
-
     def _delays(self) -> NDArray[np.int64]:
         config = self.config
         if config.delay_log is not None:
@@ -261,7 +248,7 @@ def _generator(seed: int, step: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed * 1_000_003 + step)
 
 
-def _parameter_groups(learner: Learner, weight_decay: float) -> Sequence[dict[str, Any]]:
+def _parameter_groups(learner: AnyLearner, weight_decay: float) -> Sequence[dict[str, Any]]:
     """Matrices decay, vectors (biases, norms, queries' gains) don't."""
     parameters = [value for value in learner.parameters() if value.requires_grad]
     return [

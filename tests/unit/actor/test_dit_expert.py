@@ -9,11 +9,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.category_layers import CategoryLinear
 from dualsys.actor.dit_config import DiTConfig
-from dualsys.actor.dit_expert import DiTExpert, Features, draw_times, masked_flow_loss, sampling_buckets
+from dualsys.actor.dit_expert import DiTExpert, Features, flow_times, sampling_buckets
 from dualsys.actor.flow_actor import FlowActor
-from dualsys.actor.flow_matching import Solver, evaluation_times
+from dualsys.actor.flow_matching import Solver, evaluation_times, masked_mean
+from dualsys.actor.heads import Draws
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.checkpoint import Checkpoint, write_manifest
 from dualsys.embodiment import EmbodimentSpec, Joint, SubgoalSpec
@@ -162,24 +164,33 @@ def test_in_training_the_state_is_sometimes_a_mask_token() -> None:
     assert all(torch.equal(masked[0], other) for other in masked)
 
 
-def test_the_loss_leaves_masked_elements_out_and_reaches_every_weight() -> None:
+def test_the_loss_is_the_velocity_s_error_held_behind_an_episode_s_end_and_reaches_every_weight() -> None:
     expert = loud(DiTExpert(config(num_future_tokens=2, reads="text-and-image", dropout=0.0)))
-    features = Features(torch.randn(2, 5, 12), torch.ones(2, 5, dtype=torch.bool), torch.arange(5).expand(2, 5) < 2)
-    noise, data, t = torch.randn(2, 6, 4), torch.randn(2, 6, 4), draw_times(expert.config, 2)
-    mask = torch.ones(2, 6, 4)
-    mask[..., 2:] = 0.0
-    x = (1 - t[:, None, None]) * noise + t[:, None, None] * data
-    loss, errors = masked_flow_loss(expert(x, t, features, torch.randn(2, 5), torch.tensor([0, 2])), noise, data, mask)
-    assert not errors[..., 2:].any()
-    torch.testing.assert_close(loss, errors[..., :2].mean())
-    torch.autograd.backward(loss)
+    given = Condition(
+        state_BX=torch.randn(2, 5),
+        subgoal_BKC=torch.randn(2, 5, 12),
+        mask_BK=torch.ones(2, 5, dtype=torch.bool),
+        age_B=torch.zeros(2),
+        robot_B=torch.tensor([0, 2]),
+    )
+    noise, data, level = torch.randn(2, 6, 4), torch.randn(2, 6, 4), torch.rand(2)
+    real = torch.arange(6).expand(2, 6) < torch.tensor([[6], [4]])
+    errors = expert.loss(data, real, given, Draws(noise, level))
+    t = flow_times(expert.config, level)[:, None, None]
+    held = torch.where(real[..., None], data, data[:, 3:4])
+    features = Features(given.subgoal_BKC, given.mask_BK, torch.arange(5).expand(2, 5) < 2)
+    velocity = expert((1 - t) * noise + t * held, t.flatten(), features, given.state_BX, torch.tensor([0, 2]))
+    torch.testing.assert_close(errors, (velocity - (held - noise)).square())
+    other = torch.where(real[..., None], data, torch.full_like(data, 9.0))
+    torch.testing.assert_close(expert.loss(other, real, given, Draws(noise, level)), errors)
+    torch.autograd.backward(masked_mean(errors[..., :2], real[..., None]))
     silent = [name for name, p in expert.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
 
 @pytest.mark.parametrize(("draw", "low", "high"), [("scaled", 0.0, 0.999), ("shifted", -0.0011, 1.0)])
 def test_training_times_are_skewed_towards_noise(draw: str, low: float, high: float) -> None:
-    times = draw_times(config(time_draw=draw), 20_000, torch.Generator().manual_seed(0))
+    times = flow_times(config(time_draw=draw), torch.rand(20_000, generator=torch.Generator().manual_seed(0)))
     assert low <= float(times.min())
     assert float(times.max()) <= high
     assert float(times.mean()) == pytest.approx(0.4, abs=0.01)

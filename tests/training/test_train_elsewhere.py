@@ -16,7 +16,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.data import DemonstrationDataset
 from dualsys.sim_envs.humanoid.meshes import CACHE_VERSION, XML_NAME
 from tests.conftest import MakeCheckpoint
-from tests.training.training_parts import OPTIONS, record_touch
+from tests.training.training_parts import record_touch
 from tools import carried_parts, train_elsewhere
 from tools.plan_check import check_plan
 
@@ -26,16 +26,44 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive, unpacked."""
+def base(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: MakeCheckpoint) -> Path:
+    """A checkpoint to start from, with what a training has left in it."""
+    folder = tmp_path_factory.mktemp("here")
+    embodiment = DemonstrationDataset.open(record_touch(folder / "touch")).embodiment
+    assert embodiment is not None
+    mine = make_checkpoint(folder / "mine", embodiment)
+    (mine / "training").mkdir()
+    (mine / "training/state.pt").write_bytes(bytes(1000))
+    return mine
+
+
+@pytest.fixture(scope="module")
+def job(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive, unpacked: a dataset and a checkpoint taken along, another dataset to be recorded there."""
     folder = tmp_path_factory.mktemp("there")
     archive = folder / "job.tar.gz"
-    packing = ["pack", str(archive), "--demos", DEMOS, "--train", " ".join(OPTIONS)]
-    assert train_elsewhere.main([*packing, "--eval", "humanoid/touch --episodes 1 --seed 8000"]) == 0
+    packing = ["pack", str(archive), "--data", str(base.parent / "touch"), "--checkpoint", str(base), "--demos", DEMOS]
+    training = "--init checkpoints/mine --steps 2 --batch-size 4"
+    evaluation = "humanoid/touch --episodes 1 --seed 8000 --checkpoint checkpoints/mine"
+    assert train_elsewhere.main([*packing, "--train", training, "--eval", evaluation]) == 0
     assert archive.stat().st_size < 64 * 2**20
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder / "job"
+
+
+@pytest.fixture(scope="module")
+def done(job: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The job, done there: stopped at first, from another folder then."""
+    stopped = work(job, "--limit-s", "0.5")
+    assert stopped.returncode == train_elsewhere.NOT_DONE, stopped.stderr
+    assert "the same command goes on from here" in stopped.stdout
+    (job / "out/training").mkdir(parents=True)
+    (job / "out/training/eval-0.json").write_text('{"tasks": [')  # what is cut short is not done
+    (job / "out/noise.bin").write_bytes(os.urandom(16 * 2**20))  # more than a part holds
+    finished = work(job, "--state", cwd=tmp_path_factory.mktemp("elsewhere"))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return job
 
 
 def work(job: Path, *more: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
@@ -61,75 +89,45 @@ def test_the_archive_has_meshes_and_plug_ins(job: Path) -> None:
 
 
 def test_a_job_is_done_there_and_comes_back_whole(
-    job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = work(job, "--limit-s", "0.5")
-    assert stopped.returncode == train_elsewhere.NOT_DONE, stopped.stderr
-    assert "the same command goes on from here" in stopped.stdout
-    done = work(job, "--state")
-    assert done.returncode == 0, done.stdout + done.stderr
-    parts = sorted((job / "parts").glob("part-*"))
+    parts = sorted((done / "parts").glob("part-*"))
     assert len(parts) > 1
     assert max(part.stat().st_size for part in parts) < 16 * 2**20
 
     joined = tmp_path / "joined"
-    assert train_elsewhere.main(["join", str(job / "parts"), str(joined)]) == 0
-    out = job / "out"
+    assert train_elsewhere.main(["join", str(done / "parts"), str(joined)]) == 0
+    out = done / "out"
     names = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
     assert names == {path.relative_to(joined) for path in joined.rglob("*") if path.is_file()}
     assert {Path("training/state.pt"), Path("training/eval-0.json"), Path("training/report.html")} < names
     for name in names:
         assert (joined / name).read_bytes() == (out / name).read_bytes()
-    assert Checkpoint.open(joined).manifest.training["steps"] == 4
+    assert Checkpoint.open(joined).manifest.training["steps"] == 2
     Controller.from_checkpoint(joined).close()
 
     capsys.readouterr()
-    assert train_elsewhere.main(["join", str(job / "parts"), str(joined)]) == 2
+    assert train_elsewhere.main(["join", str(done / "parts"), str(joined)]) == 2
     assert "is not empty" in capsys.readouterr().err
     piece = bytearray(parts[1].read_bytes())
     piece[100] ^= 1
     parts[1].write_bytes(piece)
-    assert train_elsewhere.main(["join", str(job / "parts"), str(tmp_path / "damaged")]) == 2
+    assert train_elsewhere.main(["join", str(done / "parts"), str(tmp_path / "damaged")]) == 2
     assert "part-001 has" in capsys.readouterr().err
     parts[1].unlink()
-    assert train_elsewhere.main(["join", str(job / "parts"), str(tmp_path / "damaged")]) == 2
+    assert train_elsewhere.main(["join", str(done / "parts"), str(tmp_path / "damaged")]) == 2
     assert "part-001 is missing" in capsys.readouterr().err
     assert not (tmp_path / "damaged").exists()
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return record_touch(tmp_path_factory.mktemp("data") / "touch")
-
-
-def test_a_job_starts_from_a_checkpoint_and_a_dataset_that_were_taken_along(
-    dataset: Path, tmp_path: Path, make_checkpoint: MakeCheckpoint
-) -> None:
-    embodiment = DemonstrationDataset.open(dataset).embodiment
-    assert embodiment is not None
-    mine = make_checkpoint(tmp_path / "mine", embodiment)
-    (mine / "training").mkdir()
-    (mine / "training/state.pt").write_bytes(bytes(1000))
-    packing = ["pack", str(tmp_path / "job.tar.gz"), "--data", str(dataset), "--checkpoint", str(mine)]
-    evaluation = "humanoid/touch --episodes 1 --seed 8000 --checkpoint checkpoints/mine"
-    training = "--init checkpoints/mine --steps 2 --batch-size 4"
-    assert train_elsewhere.main([*packing, "--train", training, "--eval", evaluation]) == 0
-    there = tmp_path / "there"
-    with tarfile.open(tmp_path / "job.tar.gz") as packed:
-        packed.extractall(there, filter="data")
-    job = there / "job"
-    names = {path.relative_to(job / "checkpoints/mine") for path in (job / "checkpoints/mine").rglob("*")}
-    assert names == {path.relative_to(mine) for path in mine.rglob("*")} - {Path("training"), Path("training/state.pt")}
-    (tmp_path / "elsewhere").mkdir()
-    (job / "out/training").mkdir(parents=True)
-    (job / "out/training/eval-0.json").write_text('{"tasks": [')  # what is cut short is not done
-    done = work(job, cwd=tmp_path / "elsewhere")
-    assert done.returncode == 0, done.stdout + done.stderr
-    made, base = Checkpoint.open(job / "out").manifest, Checkpoint.open(mine).manifest
-    assert made.training["steps"] == 2
-    assert made.subgoal.num_tokens == base.subgoal.num_tokens == 3
-    assert made.actor.config == base.actor.config
-    [report] = [json.loads(path.read_text()) for path in (job / "out/training").glob("eval-*.json")]
+def test_a_job_starts_from_a_checkpoint_and_a_dataset_that_were_taken_along(base: Path, done: Path) -> None:
+    names = {path.relative_to(done / "checkpoints/mine") for path in (done / "checkpoints/mine").rglob("*")}
+    assert names == {path.relative_to(base) for path in base.rglob("*")} - {Path("training"), Path("training/state.pt")}
+    made, known = Checkpoint.open(done / "out").manifest, Checkpoint.open(base).manifest
+    assert {Path(each).name for each in made.training["config"]["data"]} == {"recorded-0", "touch"}
+    assert made.subgoal.num_tokens == known.subgoal.num_tokens == 3
+    assert made.actor.config == known.actor.config
+    [report] = [json.loads(path.read_text()) for path in (done / "out/training").glob("eval-*.json")]
     assert report["config"]["checkpoint"] == "checkpoints/mine"
 
 

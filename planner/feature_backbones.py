@@ -5,9 +5,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from dualsys.planner.eagle import Eagle
 from dualsys.planner.feature_config import EagleConfig, Qwen3VLConfig
-from dualsys.planner.qwen3_vl import Qwen3VL
 
 
 class FeatureBackbone(Protocol):
@@ -35,7 +33,15 @@ class FeatureBackbone(Protocol):
 
 def build_backbone(config: EagleConfig | Qwen3VLConfig, attention: str) -> FeatureBackbone:
     """With fresh weights in float32, on the default device."""
-    module: nn.Module = (
-        Eagle(config, attention=attention) if isinstance(config, EagleConfig) else Qwen3VL(config, attention=attention)
-    )
-    return cast(FeatureBackbone, module.to(torch.float32))
+    return cast(FeatureBackbone, _made(config, attention).to(torch.float32))
+
+
+def _made(config: EagleConfig | Qwen3VLConfig, attention: str) -> nn.Module:
+    # Here, since transformers takes a second or two for its classes, and most trainings know neither.
+    if isinstance(config, EagleConfig):
+        from dualsys.planner.eagle import Eagle
+
+        return Eagle(config, attention=attention)
+    from dualsys.planner.qwen3_vl import Qwen3VL
+
+    return Qwen3VL(config, attention=attention)

@@ -14,16 +14,18 @@ In `OUT/training`:
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from dualsys.app.training.any_learner import AnyLearner
-from dualsys.app.training.averaging import WeightAverage
 from dualsys.checkpoint import MANIFEST
 from dualsys.data.begun import differing_settings
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.files import replacing, written_or_said
+
+if TYPE_CHECKING:
+    import torch
+
+    from dualsys.app.training.any_learner import AnyLearner
+    from dualsys.app.training.averaging import WeightAverage
 
 
 class TrainingFolder:
@@ -80,15 +82,17 @@ class TrainingFolder:
     def save(
         self,
         step: int,
-        learner: AnyLearner,
-        average: WeightAverage,
-        optimizer: torch.optim.Optimizer,
+        learner: "AnyLearner",
+        average: "WeightAverage",
+        optimizer: "torch.optim.Optimizer",
         identity: dict[str, Any],
     ) -> None:
         """Everything a resumed run needs, replaced in one go so that a kill leaves the old or the new one.
 
         `identity`: what a training must share with this one to go on from here, as JSON holds it.
         """
+        import torch  # here: a report needs none of it
+
         state = {
             "identity": json.dumps(identity),
             "step": step,
@@ -102,9 +106,9 @@ class TrainingFolder:
 
     def resume(
         self,
-        learner: AnyLearner,
-        average: WeightAverage,
-        optimizer: torch.optim.Optimizer,
+        learner: "AnyLearner",
+        average: "WeightAverage",
+        optimizer: "torch.optim.Optimizer",
         identity: dict[str, Any],
     ) -> int:
         """Load the state; returns the number of steps done. Raises `CheckpointError` where there is none that fits."""
@@ -121,9 +125,11 @@ class TrainingFolder:
             raise CheckpointError(f"{self.state_file} is of another configuration: {error}") from error
         return int(state["step"])
 
-    def _read_state(self, device: torch.device) -> dict[str, Any]:
+    def _read_state(self, device: "torch.device") -> dict[str, Any]:
         if not self.state_file.is_file():
             raise CheckpointError(f"nothing to resume: {self.state_file} does not exist; start without --resume")
+        import torch
+
         try:
             state: dict[str, Any] = torch.load(self.state_file, weights_only=True, map_location=device)
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:

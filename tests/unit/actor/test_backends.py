@@ -148,7 +148,7 @@ def test_the_reference_is_itself() -> None:
 @pytest.mark.filterwarnings(COMPILER_WARNINGS)
 def test_a_compiled_actor_acts_like_eager() -> None:
     """As small as can be: compiling takes tens of seconds on a busy processor."""
-    eager = make_actor(depth=2, width=8, num_inference_steps=1, smoothing_window=0)
+    eager = make_actor(depth=1, width=8, num_inference_steps=1, smoothing_window=0)
     compiled = eager.with_backend("compiled")
     for goal in (subgoal(1), None):
         for actor in (eager, compiled):

@@ -136,7 +136,7 @@ def groot_processor_words() -> dict[str, Any]:
                     **plain,
                     "delta_indices": list(range(told("lerobot_groot_n1_7")["head"]["action_horizon"])),
                     "modality_keys": ["arm", "hand"],
-                    "action_configs": [joints, joints],
+                    "action_configs": [dict(joints), dict(joints)],
                 },
                 "language": {**now, "modality_keys": ["annotation.human.task_description"]},
             }

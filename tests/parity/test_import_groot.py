@@ -1,7 +1,6 @@
 """An imported GR00T treats numbers as its `processor_config.json` says, or it is refused in a line."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +13,17 @@ from dualsys.app.importing.conversion import Plan, Wish, plan_import
 from dualsys.app.importing.import_report import summary
 from dualsys.errors import CheckpointError
 from dualsys.planner.feature_config import FeaturePlannerConfig, ImagesConfig
-from tests.parity.published_folders import WIDTH, groot_folder, groot_processor_words, numbers
+from tests.parity.groot_words import Change, action_of, planned, state_of, told
+from tests.parity.published_folders import WIDTH, groot_folder, numbers
 
 NAME = "lerobot_groot_n1_7"
 ARM = 6
 """Numbers of the first part, the arm; the rest are the hand's."""
-Change = Callable[[dict[str, Any]], Any]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return groot_folder(tmp_path_factory.mktemp("groot") / "published", NAME)
-
-
-def told(folder: Path, change: Change = lambda _: None) -> Path:
-    """The same folder, with other words in its processor's file."""
-    kwargs = groot_processor_words()
-    change(kwargs)
-    words = {"processor_class": "Gr00tN1d7Processor", "processor_kwargs": kwargs}
-    (folder / "processor_config.json").write_text(json.dumps(words))
-    return folder
-
-
-def planned(folder: Path, change: Change = lambda _: None) -> Plan:
-    return plan_import(Wish(checkpoint=told(folder, change)))
-
-
-def action_of(words: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = words["modality_configs"]["gr1"]["action"]
-    return found
-
-
-def state_of(words: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = words["modality_configs"]["gr1"]["state"]
-    return found
 
 
 def assert_ends(plan: Plan, low: str, high: str) -> None:
@@ -150,25 +126,19 @@ def test_parts_come_in_the_processors_order(folder: Path) -> None:
     assert any("action: hand, arm" in note for note in plan.modules.notes)
 
 
-def relative(**more: Any) -> Change:
-    def change(words: dict[str, Any]) -> None:
-        action_of(words)["action_configs"][0]["rep"] = "RELATIVE"
-        words.update(more)
-
-    return change
-
-
-def test_relative_actions_are_refused_only_where_they_are_used(folder: Path) -> None:
+def test_relative_actions_are_relative_only_where_the_file_says_so(folder: Path) -> None:
     """NVIDIA's `StateActionProcessor` turns nothing back unless `use_relative_action` is set."""
-    with pytest.raises(CheckpointError, match="trained on RELATIVE actions"):
-        planned(folder, relative())
-    assert planned(folder, relative(use_relative_action=False))
+
+    def unused(words: dict[str, Any]) -> None:
+        action_of(words)["action_configs"][0]["rep"] = "RELATIVE"
+        words["use_relative_action"] = False
 
     def silent(words: dict[str, Any]) -> None:
-        relative()(words)
+        unused(words)
         del words["use_relative_action"]
 
-    assert planned(folder, silent)
+    for change in (unused, silent):
+        assert not planned(folder, change).statistics.is_relative
 
 
 def sines(**more: Any) -> Change:

@@ -14,10 +14,11 @@ from dualsys.actor.normalization import ControllerStatistics
 from dualsys.app.importing.family import Family, Modules, Published
 from dualsys.app.importing.layout_names import Layout
 from dualsys.app.importing.layouts.pi import installed_names
-from dualsys.app.importing.normalization import PublishedStatistics, convert
+from dualsys.app.importing.normalization import PublishedStatistics, convert, positions_of
 from dualsys.app.importing.published_statistics import read_statistics
 from dualsys.app.importing.recognition import family_of
 from dualsys.app.importing.refusal import understood
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, find_robot
 from dualsys.app.importing.rules import Halves, make_all, require_fit
 from dualsys.app.importing.sizes import require_sizes
@@ -101,9 +102,23 @@ def _planned(published: Published, wish: Wish) -> Plan:
         told = read_statistics(wish.statistics, wish.statistics_prefix)
     else:
         told = family.statistics(wish.statistics_prefix)
-    robot = find_robot(family.widths(told), wish.embodiment, wish.cameras, told, rigid=family.rigid)
-    statistics = convert(told, family.normalization(), states=robot.states, actions=robot.actions)
+    relative = family.relative()
+    if relative is not None and wish.statistics is not None:
+        raise ConfigError(
+            f"--statistics {wish.statistics}: actions are relative to the state ({relative.told}), and nobody says "
+            "whether a file's are; leave it out"
+        )
+    robot = find_robot(
+        family.widths(told),
+        wish.embodiment,
+        wish.cameras,
+        positions_of(told, relative),
+        rigid=family.rigid,
+        relative=relative,
+    )
+    statistics = convert(told, family.normalization(), states=robot.states, actions=robot.actions, relative=relative)
     modules = family.modules(robot, statistics)
+    statistics = _of_rows(statistics, modules.actor)
     rate_hz = wish.rate_hz or 1 / float(getattr(modules.actor, "dt_s"))  # noqa: B009  # both kinds have it
     actor = modules.actor.model_copy(update={"dt_s": 1 / rate_hz})
     halves, subgoal, words = _fitted(modules, published, robot)
@@ -120,7 +135,7 @@ def _planned(published: Published, wish: Wish) -> Plan:
             actor=actor,
             halves=halves,
             tied=modules.tied,
-            notes=modules.notes,
+            notes=(*modules.notes, *_notes(relative)),
         ),
         halves=halves,
         subgoal=subgoal,
@@ -128,6 +143,18 @@ def _planned(published: Published, wish: Wish) -> Plan:
         rate_hz=rate_hz,
         rate_is_told=wish.rate_hz is not None,
     )
+
+
+def _notes(relative: RelativeActions | None) -> tuple[str, ...]:
+    return () if relative is None else (f"actions relative to the state as a chunk begins: {relative.told}",)
+
+
+def _of_rows(statistics: ControllerStatistics, actor: Any) -> ControllerStatistics:
+    """Those of the rows that a chunk has. Raises `CheckpointError` where there are fewer."""
+    rows, told = getattr(actor, "kept_rows", 0) or actor.horizon, len(statistics.action_rows)
+    if 0 < told < rows:
+        raise CheckpointError(f"statistics of relative actions are of {told} rows, a chunk has {rows}")
+    return statistics.model_copy(update={"action_rows": statistics.action_rows[:rows]})
 
 
 def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:

@@ -9,8 +9,10 @@ from typing import Any, Protocol, Self, TypeVar
 from pydantic import BaseModel
 
 from dualsys.actor.normalization import ControllerStatistics
+from dualsys.app.importing.lerobot_relative import relative_actions
 from dualsys.app.importing.normalization import Mode, Normalization, PublishedStatistics
 from dualsys.app.importing.published_statistics import INSIDE, STEPS_FILE, processor_steps
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.app.importing.rules import Halves
 from dualsys.app.importing.tensor_files import TensorFiles
@@ -119,6 +121,10 @@ class Family(Protocol):
         """Of its robot."""
         ...
 
+    def relative(self) -> RelativeActions | None:
+        """Which actions are relative to the state; None: all are positions."""
+        ...
+
     def tokenizer(self) -> str:
         """Where its tokenizer is published."""
         ...
@@ -156,6 +162,13 @@ class LerobotFolder:
             raise CheckpointError(f"{self.published.folder}/config.json: input_features tell no camera")
         name = str(self.published.config.get("robot_type") or self.published.folder.resolve().name)
         return Widths(name=name, states=state, actions=action, cameras=cameras)
+
+    def relative(self) -> RelativeActions | None:
+        """What its steps take away before the policy and add again behind it. Raises `CheckpointError`."""
+        widths = self.widths()
+        return relative_actions(
+            self.published.folder, self.published.config, states=widths.states, actions=widths.actions
+        )
 
     def normalization(self, default: Mode) -> Normalization:
         """Of the normaliser's step, else of config.json; what neither names goes through as it is, as in LeRobot."""

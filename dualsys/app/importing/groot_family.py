@@ -14,6 +14,7 @@ from dualsys.app.importing.layouts.groot import Version, plan_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
 from dualsys.app.importing.layouts.groot_published import groot_planner_config
 from dualsys.app.importing.normalization import Normalization, PublishedStatistics
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError
@@ -78,6 +79,10 @@ class GrootFamily:
             actions=int(head.get("max_action_dim", head.get("action_dim", 32))) if action is None else action.size,
             cameras=self.robot.cameras or (CameraSpec(name="head", height=256, width=256),),
         )
+
+    def relative(self) -> RelativeActions | None:
+        """What its processor says."""
+        return self.robot.relative
 
     def tokenizer(self) -> str:
         """Of its vision-language model."""

@@ -108,13 +108,21 @@ class GrootProcessor:
         """Parts of `state` or `action` that are normalised by mean and deviation, whatever the others are."""
         return frozenset((self.robot.get(quantity) or {}).get("mean_std_embedding_keys") or ())
 
+    @property
+    def relative_parts(self) -> dict[str, str]:
+        """Of each part of the action that is relative to the state, the state's part."""
+        action = self.robot.get("action") or {}
+        told = zip(action.get("modality_keys") or (), action.get("action_configs") or (), strict=False)
+        return {part: each.get("state_key") or part for part, each in told if self.relative and _is_relative(each)}
+
     def require_positions(self) -> None:
-        """Raise `CheckpointError` where the robot's numbers aren't plain positions."""
+        """Raise `CheckpointError` where the robot's numbers are neither positions nor joints' ways from the state."""
         for action in (self.robot.get("action") or {}).get("action_configs") or ():
             rep = str(action.get("rep", "ABSOLUTE")).upper()
-            if rep != "ABSOLUTE" and (self.relative or rep != "RELATIVE"):
+            if rep not in ("ABSOLUTE", "RELATIVE"):
                 raise CheckpointError(
-                    f"robot {self.tag!r} is trained on {rep} actions; only absolute ones can be imported"
+                    f"robot {self.tag!r} is trained on {rep} actions; only absolute ones, and joints' RELATIVE ones, "
+                    "can be imported"
                 )
             if str(action.get("type", "NON_EEF")).upper() == "EEF":
                 raise CheckpointError(
@@ -125,6 +133,10 @@ class GrootProcessor:
             raise CheckpointError(
                 f"robot {self.tag!r} is told angles as sine and cosine; only plain states can be imported"
             )
+
+
+def _is_relative(action: Mapping[str, Any]) -> bool:
+    return str(action.get("rep", "ABSOLUTE")).upper() == "RELATIVE"
 
 
 def read_json(path: Path) -> dict[str, Any]:

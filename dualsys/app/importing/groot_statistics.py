@@ -16,15 +16,16 @@ import numpy as np
 
 from dualsys.app.importing.family import Published
 from dualsys.app.importing.groot_processor import GrootProcessor, read_json
+from dualsys.app.importing.groot_relative import KINDS, relative_actions
 from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.normalization import Mode, Part, PublishedStatistics, Quantity
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError, unknown_name
 from dualsys.messages import FloatArray
 
 _PLACES = ("experiment_cfg/metadata.json", "statistics.json", "experiment_cfg/statistics.json")
 _QUANTITIES: tuple[Quantity, ...] = ("state", "action")
-_KINDS = ("min", "max", "mean", "std", "q01", "q99")
 _N1_5_CATEGORIES = {"new_embodiment": 31, "oxe_droid": 17, "agibot_genie1": 26, "gr1": 24}
 """NVIDIA's `EMBODIMENT_TAG_MAPPING`."""
 
@@ -37,6 +38,8 @@ class GrootRobot:
     category: int
     """Number of its projectors."""
     statistics: PublishedStatistics
+    """Of positions, actions too."""
+    relative: RelativeActions | None
     processor: GrootProcessor
     parts: Mapping[Quantity, tuple[Part, ...]]
     """Of quantities whose parts aren't all normalised alike."""
@@ -48,7 +51,8 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
     """The robot that a tag names, or the only one there is.
 
     Raises:
-        CheckpointError: several robots and no tag, an unknown one, or one whose numbers aren't plain positions.
+        CheckpointError: several robots and no tag, an unknown one, or one whose numbers are neither positions nor ways
+            of joints from where they are.
     """
     folder = published.folder
     place = next((folder / name for name in _PLACES if (folder / name).is_file()), None)
@@ -67,6 +71,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
         tag=tag,
         category=_category(folder, tag),
         statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}"),
+        relative=relative_actions(sections, processor),
         processor=processor,
         parts=_parts(sections, processor),
         cameras=_cameras(told) or processor.cameras,
@@ -79,7 +84,7 @@ def _joined(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[str,
     for quantity in _QUANTITIES:
         parts = sections.get(quantity) or {}
         order = processor.order(quantity) or list(parts)
-        for kind in _KINDS:
+        for kind in KINDS:
             found = [parts[part][kind] for part in order if kind in parts.get(part, {})]
             if found and len(found) == len(order):
                 numbers[f"{quantity}.{kind}"] = np.concatenate(
@@ -92,9 +97,12 @@ def _parts(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[Quant
     found: dict[Quantity, tuple[Part, ...]] = {}
     for quantity in _QUANTITIES:
         parts, standardised = sections.get(quantity) or {}, processor.standardised(quantity)
-        modes: dict[str, Mode] = {name: "mean-std" if name in standardised else processor.mode for name in parts}
+        relative = processor.relative_parts if quantity == "action" else {}
+        ways: dict[str, Mode] = dict.fromkeys(relative, "min-max")
+        deviations: dict[str, Mode] = dict.fromkeys(standardised, "mean-std")
+        modes = {**dict.fromkeys(parts, processor.mode), **ways, **deviations}
         order = [name for name in processor.order(quantity) or parts if name in parts]
-        if standardised:
+        if standardised or relative:
             found[quantity] = tuple(
                 Part(name=name, width=np.size(parts[name].get("mean", ())), mode=modes[name]) for name in order
             )

@@ -12,12 +12,14 @@ that matches nothing are errors: a policy that is fed unnormalised numbers moves
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualsys.actor.normalization import ControllerStatistics, Statistics
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.errors import CheckpointError
 from dualsys.messages import FloatArray
 
@@ -96,17 +98,44 @@ class Normalization:
         return found
 
 
-def convert(published: PublishedStatistics, how: Normalization, *, states: int, actions: int) -> ControllerStatistics:
-    """Statistics of ours.
+def convert(
+    published: PublishedStatistics,
+    how: Normalization,
+    *,
+    states: int,
+    actions: int,
+    relative: RelativeActions | None = None,
+) -> ControllerStatistics:
+    """Statistics of ours, for a robot of so many states and actions, of which some may be relative.
 
     Raises:
         CheckpointError: what is needed is missing, of another width, not finite, or falls under no known name.
     """
     state = _converted(published, "state", states, how)
-    action = _converted(published, "action", actions, how)
+    if relative is not None and len(relative.to) != actions:
+        raise CheckpointError(
+            f"the checkpoint tells of {len(relative.to)} actions whether they are relative to the state, the robot has "
+            f"{actions}"
+        )
+    told = [published] if relative is None else [_of(published, row) for row in relative.rows_of(published.numbers)]
+    rows = tuple(_converted(each, "action", actions, how) for each in told)
     if published.unmatched and "identity" not in (how.state, how.action):
         raise CheckpointError(_unmatched(published))
-    return ControllerStatistics(state=state, action=action)
+    return ControllerStatistics(
+        state=state,
+        action=rows[0],
+        relative_to=() if relative is None else relative.to,
+        action_rows=rows if len(rows) > 1 else (),
+    )
+
+
+def positions_of(published: PublishedStatistics, relative: RelativeActions | None) -> PublishedStatistics:
+    """The same, actions' statistics those of positions."""
+    return published if relative is None else _of(published, relative.positions(published.numbers))
+
+
+def _of(published: PublishedStatistics, numbers: Mapping[str, FloatArray]) -> PublishedStatistics:
+    return replace(published, numbers=numbers)
 
 
 def _converted(published: PublishedStatistics, quantity: Quantity, width: int, how: Normalization) -> Statistics:
@@ -114,18 +143,18 @@ def _converted(published: PublishedStatistics, quantity: Quantity, width: int, h
     offset, scale = np.zeros(width), np.ones(width)
     for mode in sorted(set(how.modes(quantity, width))):
         here = modes == mode
-        offset[here], scale[here] = (numbers[here] for numbers in _scaled(published, quantity, mode, width, how))
+        offset[here], scale[here] = _scaled(published, quantity, mode, here, how)
     clip = tuple(bool(mode in _RANGES) for mode in modes) if quantity in how.clips else ()
     return Statistics(mean=tuple(map(float, offset)), std=tuple(map(float, scale)), clip=clip)
 
 
 def _scaled(
-    published: PublishedStatistics, quantity: Quantity, mode: Mode, width: int, how: Normalization
+    published: PublishedStatistics, quantity: Quantity, mode: Mode, here: NDArray[np.bool_], how: Normalization
 ) -> tuple[FloatArray, FloatArray]:
-    """Offset and scale, `(width,)`, as if all were of this mode."""
+    """Offset and scale of those numbers that are of this mode, told by `here` of all."""
     if mode == "identity":
-        return np.zeros(width), np.ones(width)
-    one, other = (_required(published, quantity, kind, width, mode) for kind in _NEEDS[mode])
+        return np.zeros(here.sum()), np.ones(here.sum())
+    one, other = (_required(published, quantity, kind, len(here), mode)[here] for kind in _NEEDS[mode])
     if mode == "mean-std":
         if (other < 0).any():
             raise CheckpointError(f"{published.where}: a deviation of the {quantity} is negative")

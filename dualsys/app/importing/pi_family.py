@@ -17,6 +17,7 @@ from dualsys.app.importing.layouts.pi_config import (
 )
 from dualsys.app.importing.normalization import Normalization, PublishedStatistics
 from dualsys.app.importing.published_statistics import read_lerobot, read_openpi
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import CheckpointError, unknown_name
@@ -25,7 +26,6 @@ from dualsys.planner.prefix_config import StateConfig
 _OPENPI_CAMERAS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 _OPENPI_EPSILON = 1e-6
 _TOKENIZER = "google/paligemma-3b-pt-224"
-_STATE_STEPS = ("relative_actions_processor", "delta_actions_processor", "relative_action_processor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,10 @@ class PiFamily:
             actions=widest if action is None else action.size,
             cameras=cameras,
         )
+
+    def relative(self) -> RelativeActions | None:
+        """What LeRobot's steps say; openpi's checkpoints don't."""
+        return self._lerobot.relative() if self.publisher == "lerobot" else None
 
     def tokenizer(self) -> str:
         """PaliGemma's."""
@@ -146,14 +150,10 @@ class PiFamily:
 
     def _refuse(self) -> None:
         self.published.refuse(
-            "use_relative_actions",
             "use_delta_joint_actions_aloha",
             "adapt_to_pi_aloha",
-            fix="actions that are relative to the state can't be imported: an actor here commands positions",
+            fix="Aloha's adapted joints can't be imported: nothing here would turn them back",
         )
-        turned_on = [name for name in _STATE_STEPS if self._lerobot.steps.get(name, {}).get("enabled")]
-        if self.publisher == "lerobot" and turned_on:
-            raise CheckpointError(f"its processor has the step {turned_on[0]}: relative actions can't be imported")
 
     def _notes(self, robot: Robot) -> tuple[str, ...]:
         notes = [f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}"]

@@ -19,7 +19,9 @@ INSIDE = ("normalize_inputs.", "normalize_targets.", "unnormalize_outputs.")
 """Prefixes of statistics that LeRobot before 0.4 kept among the weights."""
 STEPS_FILE = "policy_preprocessor.json"
 """Of what LeRobot runs before a policy."""
-_STEPS = ((STEPS_FILE, "normalizer_processor"), ("policy_postprocessor.json", "unnormalizer_processor"))
+STEPS_BEHIND_FILE = "policy_postprocessor.json"
+"""Of what it runs behind it."""
+_STEPS = ((STEPS_FILE, "normalizer_processor"), (STEPS_BEHIND_FILE, "unnormalizer_processor"))
 _STATE, _ACTION = ("observation.state", "state"), ("action", "actions")
 _KINDS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
 _UNUSED = ("count", "q50")
@@ -117,9 +119,9 @@ def _state_file(path: Path, kind: str) -> Path | None:
     return None
 
 
-def processor_steps(folder: Path) -> dict[str, dict[str, Any]]:
+def processor_steps(folder: Path, file: str = STEPS_FILE) -> dict[str, dict[str, Any]]:
     """Configuration of each step that LeRobot runs before a policy, by name; empty where there is no file of them."""
-    path = folder / STEPS_FILE
+    path = folder / file
     if not path.is_file():
         return {}
     return {str(step.get("registry_name")): dict(step.get("config") or {}) for step in _steps(path)}

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from dualsys.app.importing.normalization import PublishedStatistics
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.config import describe_invalid
 from dualsys.data import layout
 from dualsys.data.info import DatasetInfo
@@ -57,7 +58,13 @@ class Robot:
 
 
 def find_robot(
-    told: Widths, embodiment: str, cameras: Sequence[str], statistics: PublishedStatistics, *, rigid: bool
+    told: Widths,
+    embodiment: str,
+    cameras: Sequence[str],
+    statistics: PublishedStatistics,
+    *,
+    rigid: bool,
+    relative: RelativeActions | None = None,
 ) -> Robot:
     """The robot to import for.
 
@@ -65,15 +72,16 @@ def find_robot(
         told: By the checkpoint.
         embodiment: A JSON file, a dataset's folder or a task; empty: what the checkpoint tells.
         cameras: The robot's, for the model's first ones in order; empty: those of the same names.
-        statistics: Of actions, for limits that nobody knows.
+        statistics: Of actions as positions, for limits that nobody knows.
         rigid: Whether the checkpoint's own widths must be the robot's; else they are at most that.
+        relative: Which states are those of which actions, as far as the checkpoint tells.
 
     Raises:
         CheckpointError: the robot isn't one that the checkpoint can drive.
         ConfigError: there is no such embodiment, or cameras don't fit.
     """
     spec, source = (
-        _embodiment(embodiment) if embodiment else (_derived(told, statistics), "derived from the checkpoint")
+        _embodiment(embodiment) if embodiment else (_derived(told, statistics, relative), "derived from the checkpoint")
     )
     widths, ours = (told.states, told.actions), (spec.num_states, spec.num_actions)
     if rigid and widths != ours:
@@ -150,17 +158,18 @@ def _of_dataset(root: Path) -> EmbodimentSpec:
     return EmbodimentSpec.model_validate({**named.model_dump(), "joints": joints, "state_names": states})
 
 
-def _derived(told: Widths, statistics: PublishedStatistics) -> EmbodimentSpec:
+def _derived(told: Widths, statistics: PublishedStatistics, relative: RelativeActions | None = None) -> EmbodimentSpec:
     """A robot that does what the statistics show: nobody knows its true limits, names or units (`1`)."""
     lowest, highest = _range(statistics, told.actions)
     room = np.where(highest > lowest, _MARGIN * (highest - lowest), 0.5)
+    states, actions = _names("state", told.states), _names("action", told.actions)
     return EmbodimentSpec(
         name=told.name,
         joints=tuple(
             Joint(name=name, lower=float(low), upper=float(high), unit="1")
-            for name, low, high in zip(_names("action", told.actions), lowest - room, highest + room, strict=True)
+            for name, low, high in zip(actions, lowest - room, highest + room, strict=True)
         ),
-        state_names=_names("state", told.states),
+        state_names=states if relative is None else relative.named(states, actions),
         cameras=told.cameras,
     )
 

@@ -10,6 +10,7 @@ from dualsys.app.importing.layouts.smolvla import plan_smolvla
 from dualsys.app.importing.layouts.smolvla_config import SMOLVLM2_500M, smolvla_actor_config, smolvla_planner_config
 from dualsys.app.importing.normalization import Normalization, PublishedStatistics
 from dualsys.app.importing.published_statistics import read_lerobot
+from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.errors import CheckpointError
 from dualsys.planner.prefix_config import StateConfig
@@ -47,6 +48,10 @@ class SmolVLAFamily:
     def widths(self, statistics: PublishedStatistics) -> Widths:
         """Of config.json."""
         return LerobotFolder.of(self.published).widths()
+
+    def relative(self) -> RelativeActions | None:
+        """What the folder's steps say; LeRobot's own SmolVLA has none."""
+        return LerobotFolder.of(self.published).relative()
 
     def tokenizer(self) -> str:
         """SmolVLM2's."""
@@ -124,7 +129,7 @@ class SmolVLAFamily:
         self.published.refuse(
             "adapt_to_pi_aloha",
             "use_delta_joint_actions_aloha",
-            fix="actions that are relative to the state can't be imported: an actor here commands positions",
+            fix="Aloha's adapted joints can't be imported: nothing here would turn them back",
         )
 
 

@@ -1,0 +1,67 @@
+"""Relative actions of LeRobot's policies: a step before the policy takes the state away, one behind it adds it again.
+
+    policy_preprocessor.json     relative_actions_processor {enabled, exclude_joints, action_names}
+    policy_postprocessor.json    absolute_actions_processor {enabled}
+
+Action `i` is relative to state `i`, but for those with a word of `exclude_joints` in their name; without names none is
+excluded (LeRobot's `RelativeActionsProcessorStep`). Statistics of actions are of what the policy learns: the step
+comes before the normaliser.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dualsys.app.importing.published_statistics import STEPS_BEHIND_FILE, STEPS_FILE, processor_steps
+from dualsys.app.importing.relative import RelativeActions
+from dualsys.errors import CheckpointError
+
+_BEFORE = ("relative_actions_processor", "delta_actions_processor")
+"""Its names, of now and of LeRobot 0.5.1."""
+_BEHIND = "absolute_actions_processor"
+
+
+def relative_actions(folder: Path, config: Mapping[str, Any], *, states: int, actions: int) -> RelativeActions | None:
+    """A policy's; None where all of its actions are positions.
+
+    Args:
+        folder: Where the steps' files are.
+        config: Its config.json.
+        states: How many its robot has.
+        actions: The same.
+
+    Raises:
+        CheckpointError: files contradict each other, or make no sense.
+    """
+    before, behind = processor_steps(folder), processor_steps(folder, STEPS_BEHIND_FILE)
+    step: Mapping[str, Any] = next((before[name] for name in _BEFORE if name in before), {})
+    files = {
+        f"{STEPS_FILE}: {_BEFORE[0]}": bool(step.get("enabled")),
+        f"{STEPS_BEHIND_FILE}: {_BEHIND}": bool(behind.get(_BEHIND, {}).get("enabled")),
+        "config.json: use_relative_actions": bool(config.get("use_relative_actions", step.get("enabled"))),
+    }
+    if len(set(files.values())) > 1:
+        told = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in files.items())
+        raise CheckpointError(f"whether actions are relative isn't clear ({told}): copy the original folder again")
+    if not step.get("enabled"):
+        return None
+    if states < actions:
+        raise CheckpointError(f"{actions} actions are relative to the state, which has {states} numbers")
+    stays = _excluded(step, actions)
+    to = tuple(None if stay else number for number, stay in enumerate(stays))
+    if all(stays):
+        return None
+    return RelativeActions(to=to, told=f"{actions - sum(stays)} of {actions}")
+
+
+def _excluded(step: Mapping[str, Any], actions: int) -> list[bool]:
+    words, names = step.get("exclude_joints") or [], step.get("action_names")
+    if not _are_words(words) or not (names is None or _are_words(names)):
+        raise CheckpointError(f"{STEPS_FILE}: exclude_joints and action_names should be lists of names")
+    asked = [word.lower() for word in words if word]
+    found = [any(word in name.lower() for word in asked) for name in (names or [])[:actions]]
+    return found + [False] * (actions - len(found))
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -134,6 +134,8 @@ def build_learner(
         if data.robots
         else build_actor(config, planner, data, rows_of(data, episodes), base, say)
     )
+    for line in described(actor):
+        say(line)
     weights = LossWeights(
         position=config.position_weight,
         subgoal_dropout=config.subgoal_dropout,
@@ -238,8 +240,6 @@ def build_actor(
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
     assert data.embodiment is not None  # `build_learner` has looked
     statistics = statistics_of(data, rows, data.embodiment, config) if known is None else known.statistics
-    if statistics.is_relative:
-        say(described(data.embodiment, statistics))
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
         if config.head != "flow" or isinstance(shape, HeadConfig):

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,26 @@ def test_statistics_are_of_every_row_of_every_chunk(dataset: Path, tmp_path: Pat
             np.testing.assert_allclose(kept, np.quantile(values, ends), atol=1e-9)
 
 
+def test_a_narrow_robot_s_are_of_its_own_columns() -> None:
+    """Data of several robots are padded behind; what stands there, and other episodes, count for nothing."""
+    narrow = ROBOT.model_copy(update={"joints": ROBOT.joints[1:2], "state_names": ("elbow",)})
+    states, actions = np.full((9, 3), np.nan), np.full((9, 4), np.nan)
+    states[:5, 0], actions[:5, 0] = np.arange(5), np.arange(5) + 2.0
+    data: Any = SimpleNamespace(
+        states=states, actions=actions, episode_starts=np.array([0, 5]), episode_lengths=np.array([5, 4])
+    )
+    found = statistics_of(data, np.arange(5), narrow, options(Path(), Path(), normalization="min-max"))
+    assert found.relative_to == (0,)
+    np.testing.assert_allclose((found.action.low[0], found.action.high[0]), (2.0, 6.0))
+    np.testing.assert_allclose(found.action.mean, 2 + np.mean([0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 1, 2, 0, 1, 0]))
+
+
 @pytest.mark.slow
-def test_ten_steps_train_and_what_is_sent_are_positions(dataset: Path, tmp_path: Path) -> None:
+def test_ten_steps_train_and_what_is_sent_are_positions(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(options(dataset, tmp_path / "c"))
+    assert "28 of 28 actions of unitree-g1-upper are relative" in capsys.readouterr().out
     last = json.loads((tmp_path / "c/training/log.jsonl").read_text().splitlines()[-1])
     assert all(math.isfinite(value) for value in last.values() if isinstance(value, float))
     checkpoint = Checkpoint.open(tmp_path / "c")

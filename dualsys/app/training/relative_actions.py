@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.many_robots_actor import ManyRobotActor
 from dualsys.actor.normalization import ControllerStatistics, Kind, Statistics
 from dualsys.app.train_config import TrainConfig
 from dualsys.data.reader import DemonstrationDataset
@@ -72,8 +74,16 @@ def relative_to(robot: EmbodimentSpec, exclude: tuple[str, ...]) -> tuple[int | 
     return found
 
 
-def described(robot: EmbodimentSpec, statistics: ControllerStatistics) -> str:
-    """Which actions are relative, in a line."""
+def described(actor: FlowActor | ManyRobotActor) -> Iterator[str]:
+    """Which actions are relative, a line for each robot that has some."""
+    if isinstance(actor, ManyRobotActor):
+        told = [(robot, actor.statistics.robots[robot.name]) for robot in actor.robots]
+    else:
+        told = [(actor.embodiment, actor.statistics)]
+    return (_line(robot, statistics) for robot, statistics in told if statistics.is_relative)
+
+
+def _line(robot: EmbodimentSpec, statistics: ControllerStatistics) -> str:
     absolute = [joint.name for joint, of in zip(robot.joints, statistics.relative_to, strict=True) if of is None]
     count = robot.num_actions - len(absolute)
     stay = f"; positions stay {', '.join(absolute)}" if absolute else ""

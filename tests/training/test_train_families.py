@@ -2,20 +2,25 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from dualsys.actor.flow_actor import FlowActor
 from dualsys.app.train import main
 from dualsys.app.train_config import TrainConfig
+from dualsys.app.training.learner import Learner
+from dualsys.app.training.trainer import Trainer
 from dualsys.checkpoint import Checkpoint
 from dualsys.messages import Observation
 from dualsys.planner.tiny_architectures import LAYERS, TINY
 from dualsys.planner.vlm_planner import VLMPlanner
-from tests.training.training_parts import chunk_of, first_sight, record_touch
+from tests.training.training_parts import first_sight, record_touch
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +35,41 @@ def sight() -> Observation:
     return first_sight("humanoid/touch")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A training before its first step."""
+
+    trainer: Trainer
+    learner: Learner
+    loss: float
+    planner: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Self:
+        learner = trainer.learner
+        assert isinstance(learner, Learner)
+        weights = {name: value.clone() for name, value in learner.network.state_dict().items()}
+        return cls(trainer=trainer, learner=learner, loss=loss_of(trainer), planner=weights)
+
+
+@torch.no_grad()
+def loss_of(trainer: Trainer) -> float:
+    """Of the same batch and draws, whatever the weights."""
+    batch, draws = trainer.training.draw(0), torch.Generator().manual_seed(0)
+    return float(trainer.learner.eval().losses(batch, draws, augment=False).total)
+
+
 @pytest.mark.parametrize("backbone", list(TINY))
-def test_ten_steps_end_to_end(dataset: Path, sight: Observation, tmp_path: Path, backbone: str) -> None:
+def test_ten_steps_end_to_end(
+    dataset: Path, sight: Observation, tmp_path: Path, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Start] = []
+
+    def noted(*given: Any, **more: Any) -> Trainer:
+        started.append(Start.of(Trainer(*given, **more)))
+        return started[0].trainer
+
+    monkeypatch.setattr("dualsys.app.train.Trainer", noted)
     main(
         TrainConfig(
             data=(dataset,),
@@ -45,15 +83,20 @@ def test_ten_steps_end_to_end(dataset: Path, sight: Observation, tmp_path: Path,
             learning_rate=3e-3,
         )
     )
-    planner = VLMPlanner.from_checkpoint(Checkpoint.open(tmp_path))
-    torch.manual_seed(0)  # as the training began
-    before = VLMPlanner.build(planner.config, planner.tokenizer).network.state_dict()
-    moved = {name for name, value in planner.network.state_dict().items() if not torch.equal(before[name], value)}
+    checkpoint = Checkpoint.open(tmp_path)
+    planner, actor = VLMPlanner.from_checkpoint(checkpoint), FlowActor.from_checkpoint(checkpoint)
+    start = started[0]
+    after = planner.network.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(start.planner[name], value)}
     for part in (".vis", "layers.0.", "readout."):
         assert any(part in name for name in moved), f"nothing of {part} has learned"
     last = json.loads((tmp_path / "training/log.jsonl").read_text().splitlines()[-1])
     assert all(math.isfinite(value) for value in last.values() if isinstance(value, float))
-    chunk = chunk_of(tmp_path, sight)
+    start.trainer.average.swap(start.learner)  # what was saved
+    assert loss_of(start.trainer) < 0.98 * start.loss
+    plan = planner.plan(sight)
+    np.testing.assert_array_equal(plan.tokens, start.learner.planner.plan(sight).tokens)
+    chunk = actor.act(sight, plan)
     assert np.isfinite(chunk.rows).all()
     assert chunk.subgoal_age_s < 1.0
 

@@ -19,6 +19,7 @@ from dualsys.app.training.frozen_planner import FrozenPlanner
 from dualsys.app.training.frozen_subgoals import FrozenSubgoals
 from dualsys.app.training.planner_views import PlannerViews
 from dualsys.app.training.sampler import Batch, BatchSampler, even_delays
+from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.trainer import Trainer
 from dualsys.checkpoint import Checkpoint
 from dualsys.data import DatasetWriter, DemonstrationDataset
@@ -105,19 +106,19 @@ def learner_of(config: TrainConfig) -> FrozenLearner:
     return learner
 
 
-def batch_of(learner: FrozenLearner, config: TrainConfig, frames: int = 4) -> Batch:
+def batch_of(learner: FrozenLearner, config: TrainConfig, share: Share = WHOLE) -> Batch:
     data = learner.reads(DemonstrationDataset.open(config.data))
     sampler = BatchSampler(
         data=data,
         episodes=np.arange(2),
         horizon=learner.actor.config.horizon,
-        frames_per_batch=frames,
+        frames_per_batch=4,
         moments_per_frame=2,
         delays_rows=even_delays(0.2, 1 / FPS),
         seed=0,
         shares=np.zeros(1),
     )
-    return sampler.draw(0)
+    return sampler.draw(0, share)
 
 
 def loss_of(bench: Bench, controller: Path) -> float:
@@ -128,8 +129,8 @@ def loss_of(bench: Bench, controller: Path) -> float:
 
 
 @torch.no_grad()
-def flow(learner: FrozenLearner, batch: Batch) -> float:
-    return float(learner.losses(batch, torch.Generator().manual_seed(0), augment=False).flow)
+def flow(learner: FrozenLearner, batch: Batch, share: Share = WHOLE) -> float:
+    return float(learner.losses(batch, torch.Generator().manual_seed(0), augment=False, share=share).flow)
 
 
 @pytest.mark.parametrize("family", list(FOLDERS))
@@ -182,17 +183,53 @@ def test_kept_subgoals_are_those_that_are_made_anew(benches: dict[str, Bench], t
     said: list[str] = []
     subgoals.keep_where_they_fit(tmp_path, said.append, most_bytes=subgoals.nbytes - 1)
     assert "anew" in said.pop()
+    subgoals.take_kept(tmp_path)
     assert not list(tmp_path.iterdir())
     made, masks = subgoals.at(rows)
     subgoals.keep_where_they_fit(tmp_path, said.append)
+    subgoals.take_kept(tmp_path)
     assert len(np.load(tmp_path / "subgoals.npy", mmap_mode="r")) == (24 if family == "smolvla" else 12)
     kept, kept_masks = subgoals.at(rows)
     np.testing.assert_allclose(kept, made, atol=1e-4)
     np.testing.assert_array_equal(kept_masks, masks)
     again = FrozenSubgoals(planner, views)
     again.keep_where_they_fit(tmp_path, said.append)
+    again.take_kept(tmp_path)
     assert len(said) == 1, "what is there is taken"
     np.testing.assert_array_equal(again.at(rows)[0], kept)
+
+
+def test_parts_of_two_workers_add_up(
+    benches: dict[str, Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = benches["pi0"].config(tmp_path)
+    learner = learner_of(config).eval()
+    batch = batch_of(learner, config)
+    whole, counted = flow(learner, batch), torch.tensor(int(batch.is_real.sum()))
+    monkeypatch.setattr(Share, "total", lambda self, value: counted)
+    shares = [Share(rank=rank, size=2) for rank in range(2)]
+    parts = [flow(learner, batch_of(learner, config, share), share) for share in shares]
+    assert parts[0] != parts[1]
+    assert sum(parts) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", list(FOLDERS))
+def test_in_bfloat16_the_loss_is_near_and_gradients_are_of_float32(
+    benches: dict[str, Bench], tmp_path: Path, family: str
+) -> None:
+    """As on a GPU: mixed there with prefixes and masks that come in float32."""
+    config = benches[family].config(tmp_path)
+    learner = learner_of(config).eval()
+    batch = batch_of(learner, config)
+    exact = flow(learner, batch)
+    learner.precision = torch.bfloat16
+    losses = learner.losses(batch, torch.Generator().manual_seed(0), augment=False)
+    torch.autograd.backward(losses.total)
+    assert losses.total.dtype == torch.float32
+    assert float(losses.flow.detach()) != exact
+    assert float(losses.flow.detach()) == pytest.approx(exact, rel=0.02)
+    gradients = [value.grad for value in learner.parameters() if value.grad is not None]
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
 
 
 def test_what_stands_behind_the_end_and_beside_the_robot_s_own_counts_for_nothing(
@@ -230,10 +267,11 @@ def test_what_does_not_fit_is_refused(benches: dict[str, Bench], tmp_path: Path)
         data = record(tmp_path / str(number), other, fps)
         with pytest.raises(CheckpointError, match=line):
             learner_of(replace(bench.config(tmp_path / "out"), data=(data,)))
-    for line, options in {
+    refused: dict[str, dict[str, Any]] = {
         "stays as it is: give --train actor": {"train": "both"},
         "learns no prefix": {"max_prefix": 2},
         "looks through top, wrist, and goes on to": {"camera": "top"},
-    }.items():
+    }
+    for line, options in refused.items():
         with pytest.raises(ConfigError, match=line):
             learner_of(replace(bench.config(tmp_path / "out"), **options))

@@ -60,7 +60,7 @@ class FrozenLearner(nn.Module):
     def ready(self, data: TrainingData, folder: Path, say: Callable[[str], None], share: Share) -> TrainingData:
         """Before the first step: subgoals are computed, by the first worker, where they are few enough to be kept."""
         share.on_first(lambda: self._subgoals.keep_where_they_fit(folder, say))
-        self._subgoals.keep_where_they_fit(folder, lambda _: None)
+        self._subgoals.take_kept(folder)
         return data
 
     def export(self) -> tuple[FrozenPlanner, FlowActor]:

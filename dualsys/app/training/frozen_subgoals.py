@@ -5,6 +5,7 @@ two of the other. Kept ones lie beside the training, with a key that names the w
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dualsys.app.training.planner_views import PlannerViews
 from dualsys.files import replacing, write_json
 
 KEPT_BYTES = 8 * 2**30
-"""Subgoals of a dataset that take no more are computed once and kept."""
+"""Subgoals of a dataset that take no more, nor half of the disk's room, are computed once and kept."""
 VIEWS_AT_ONCE = 8
 _TELL_EVERY_VIEWS = 100 * VIEWS_AT_ONCE
 
@@ -49,28 +50,40 @@ class FrozenSubgoals:
         return tokens, masks
 
     def keep_where_they_fit(self, folder: Path, say: Callable[[str], None], most_bytes: int = KEPT_BYTES) -> None:
-        """Compute all of them into `folder`, or find them there; where they are too many, do nothing. `say` is told.
+        """Compute all of them into `folder`, unless they are there, or too many; `say` is told. See `take_kept`.
 
         Raises:
-            CannotWrite: the disk is full, or the folder read-only.
+            CannotWrite: the folder is read-only, or the disk has become full.
         """
-        count = len(self._row_of_view)
-        size = f"subgoals of {count} views take {self.nbytes / 1e9:.3g} GB"
+        if self._is_kept(folder):
+            return
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        most_bytes = min(most_bytes, shutil.disk_usage(place).free // 2)
+        size = f"subgoals of {len(self._row_of_view)} views take {self.nbytes / 1e9:.3g} GB"
         if self.nbytes > most_bytes:
             say(f"{size}, more than {most_bytes / 1e9:.3g}: the planner makes those of each step anew")
             return
-        tokens_path, masks_path, key_path = (folder / f"subgoals{end}" for end in (".npy", "-mask.npy", ".json"))
-        key = {"planner": self._planner.digest(), "views": self._views.digest()}
-        files = (tokens_path, masks_path, key_path)
-        if not (all(path.is_file() for path in files) and json.loads(key_path.read_text()) == key):
-            say(f"{size}: computed once and kept")
-            key_path.unlink(missing_ok=True)
-            with replacing(tokens_path) as partial:
-                masks = self._write(partial, say)
-            with replacing(masks_path) as partial, partial.open("wb") as file:
-                np.save(file, masks)
-            write_json(key_path, key)
-        self._kept = (np.load(tokens_path, mmap_mode="r"), np.load(masks_path))
+        say(f"{size}: computed once and kept")
+        tokens, masks, key = _files(folder)
+        key.unlink(missing_ok=True)
+        with replacing(tokens) as partial:
+            made = self._write(partial, say)
+        with replacing(masks) as partial, partial.open("wb") as file:
+            np.save(file, made)
+        write_json(key, self._key())
+
+    def take_kept(self, folder: Path) -> None:
+        """From now on read what `keep_where_they_fit` left in `folder`, where it is of these weights and views."""
+        if self._is_kept(folder):
+            tokens, masks, _ = _files(folder)
+            self._kept = (np.load(tokens, mmap_mode="r"), np.load(masks))
+
+    def _is_kept(self, folder: Path) -> bool:
+        files = _files(folder)
+        return all(file.is_file() for file in files) and json.loads(files[-1].read_text()) == self._key()
+
+    def _key(self) -> dict[str, str]:
+        return {"planner": self._planner.digest(), "views": self._views.digest()}
 
     def _write(self, path: Path, say: Callable[[str], None]) -> NDArray[np.bool_]:
         """Tokens, a few views at once: all of them need not fit into memory, and a full disk is an error."""
@@ -94,3 +107,8 @@ class FrozenSubgoals:
             subgoals = self._planner.plan_batch(self._views.at(rows[start : start + VIEWS_AT_ONCE]))
             read = [self._arrays.read(subgoal) for subgoal in subgoals]
             yield np.stack([tokens for tokens, _ in read]), np.stack([mask for _, mask in read])
+
+
+def _files(folder: Path) -> tuple[Path, Path, Path]:
+    """Tokens, masks, and what they are of."""
+    return folder / "subgoals.npy", folder / "subgoals-mask.npy", folder / "subgoals.json"

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from dualsys.actor.action_expert import Condition
 from dualsys.actor.backends import measure_parity
 from dualsys.actor.flow_actor import FlowActor
+from dualsys.actor.heads import Draws
 from dualsys.actor.sampling import EagerSampler
 from dualsys.checkpoint import Checkpoint, Manifest
 from dualsys.embodiment import PrefixSpec, SubgoalSpec
@@ -58,6 +60,22 @@ def test_without_padding_it_is_what_it_is_under_a_mask(family: str) -> None:
         one = slice(row, row + 1)
         alone = expert(x[one], t[one], prefix[one], mask[one], state[one])
         torch.testing.assert_close(together[one], alone, rtol=0, atol=1e-5)
+
+
+@each_family
+@torch.no_grad()
+def test_the_loss_is_the_velocity_s_error_held_behind_an_episode_s_end(family: str) -> None:
+    expert, draw = joint_actor(family).expert, torch.Generator().manual_seed(0)
+    data, noise = torch.randn(2, 2, 6, 4, generator=draw).unbind()
+    level, state = torch.rand(2, generator=draw), torch.randn(2, 8, generator=draw)
+    prefix, mask = torch.randn(2, *expert.subgoal_shape, generator=draw), torch.ones(2, 8).bool()
+    real = torch.arange(6).expand(2, 6) < torch.tensor([[6], [4]])
+    given = Condition(state, prefix, mask, torch.zeros(2))
+    errors = expert.loss(torch.where(real[..., None], data, 9.0), real, given, Draws(noise, level))
+    held = torch.where(real[..., None], data, data[:, 3:4])
+    t = 0.999 * (1.0 - level ** (2 / 3))
+    noisy = (1 - t[:, None, None]) * noise + t[:, None, None] * held
+    torch.testing.assert_close(errors, (expert(noisy, t, prefix, mask, state) - (held - noise)).square())
 
 
 @pytest.mark.parametrize("family", ["smolvla", "shallow"])

@@ -21,6 +21,7 @@ from dualsys.errors import ConfigError, InvalidObservation
 from dualsys.messages import ImageArray, LatentSubgoal, Observation
 from dualsys.planner import cuts
 from dualsys.planner.backbone import Backbone, build_backbone
+from dualsys.planner.backbone_name import require_backbone
 from dualsys.planner.config import VLMPlannerConfig
 from dualsys.planner.preprocessing import Prompt, build_prompt, images_to_pixels, longest_prompt
 from dualsys.planner.readout import SubgoalReadout
@@ -83,6 +84,8 @@ class VLMPlanner:
             ConfigError: for an unsupported or unavailable backbone.
             CheckpointError: where no tokenizer is given and the pretrained backbone has none.
         """
+        if config.architecture is None:
+            require_backbone(config.backbone)
         tokenizer = load_tokenizer(config.backbone) if tokenizer is None else tokenizer
         backbone = build_backbone(config, tokenizer)
         readout = None

@@ -156,6 +156,10 @@ class TrainConfig:
                 "give each folder a positive one, or none"
             )
         self._check_names()
+        if self.backbone != "tiny":
+            from dualsys.planner.backbone_name import require_backbone
+
+            require_backbone(self.backbone, option="--backbone")
         if self.relative_exclude_joints != ("gripper",) and not self.use_relative_actions:
             raise ConfigError("--relative-exclude-joints says what stays a position: give --use-relative-actions, too")
         if self.actor.robots:

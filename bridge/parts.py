@@ -18,6 +18,7 @@ from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import BridgeError, ConfigError
 from dualsys.protocols import Accelerated, Actor, Planner
 from dualsys.settings import ActorBackend, Precision
+from dualsys.stored_kinds import require_kinds
 
 
 class PartConfig(BaseModel):
@@ -99,7 +100,9 @@ def _build(part: PartConfig, kind: Literal["planners", "actors"], *, robot: str 
         return _call(_resolve(part.name, kind), part, kind)
     checkpoint = Checkpoint.open(part.checkpoint)
     checkpoint = checkpoint.of_robot(robot) if robot else checkpoint
-    entry = checkpoint.manifest.planner if kind == "planners" else checkpoint.manifest.actor
+    is_planner = kind == "planners"
+    require_kinds(checkpoint, planner=part.name if is_planner else "", actor="" if is_planner else part.name)
+    entry = checkpoint.manifest.planner if is_planner else checkpoint.manifest.actor
     target = _resolve(part.name or entry.name, kind)
     from_checkpoint = getattr(target, "from_checkpoint", None)
     return _call(target, part, kind) if from_checkpoint is None else from_checkpoint(checkpoint)

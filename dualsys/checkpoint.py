@@ -119,12 +119,13 @@ class Checkpoint:
             )
         return replace(self, manifest=self.manifest.model_copy(update={"embodiment": chosen[0]}))
 
-    def require_for(self, embodiment: EmbodimentSpec) -> None:
-        """Raise `CheckpointError` where it is for another robot."""
+    def require_for(self, embodiment: EmbodimentSpec, *, whole: EmbodimentSpec | None = None) -> None:
+        """Raise `CheckpointError` where it is for another robot: `whole`, where only a part of its cameras counts."""
         ours = self.manifest.embodiment
         if embodiment != ours:
+            theirs = _told(embodiment if whole is None else whole)
             raise CheckpointError(
-                f"checkpoint {self.folder.name!r} is for embodiment {_told(ours)}, not for {_told(embodiment)}: they "
+                f"checkpoint {self.folder.name!r} is for embodiment {_told(ours)}, not for {theirs}: they "
                 f"differ in {', '.join(ours.differing(embodiment))}. Use a checkpoint trained for it, or train one: "
                 "dualsys train --help"
             )

@@ -29,6 +29,7 @@ from dualsys.files import write_json
 from dualsys.protocols import Rendered
 from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
+from dualsys.stored_kinds import require_kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class EvalConfig:
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
     tasks_of(config.suite_or_task)  # refused before the work, not after it, and before a file is made
-    Checkpoint.open(config.checkpoint)
+    require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     report = evaluate(config)
     Console().print(result_table(report))

@@ -33,6 +33,7 @@ from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.clearance import clearance_of
 from dualsys.errors import CannotWrite
 from dualsys.files import write_json
+from dualsys.stored_kinds import require_kinds
 from dualsys.tape import TapeHead
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         require_control_rate(environment, config.control_hz)
         clearance_of(environment, config.safety)  # refused here, before anything is started
         checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
+        require_kinds(checkpoint, planner=config.planner, actor=config.actor)
         require_outputs(
             {"--video": config.video, "--log": config.log, "--record": config.record, "--json": config.json},
             folders={"--flight-recorder": config.flight_recorder},

@@ -19,6 +19,7 @@ from dualsys.bridge.server_line import OwnServer, ServerLine, server_actor_name
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.errors import BridgeError, ConfigError
 from dualsys.settings import Precision, RestartConfig
+from dualsys.stored_kinds import require_kinds
 
 _PERIOD_S = 1.0
 _LINE_PERIOD_S = 5.0
@@ -120,6 +121,7 @@ def _take_name(source: OwnServer) -> None:
 def fleet_config(config: ServeConfig) -> FleetConfig:
     """What is served. Raises `CheckpointError`."""
     checkpoint = Checkpoint.open(config.checkpoint)
+    require_kinds(checkpoint, planner=config.planner)
     return FleetConfig(
         planner=PartConfig(
             name=config.planner,

@@ -21,6 +21,7 @@ from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 from dualsys.files import write_json
+from dualsys.stored_kinds import require_teachable
 
 TELLABLE = ("humanoid/sequence",)
 WORD_CASES = 100
@@ -68,7 +69,7 @@ def main(config: SubtasksConfig) -> int:
     """Record, train, choose the threshold, write. Returns the exit status."""
     from dualsys.app.training.told_steps import load_told, save_told
 
-    Checkpoint.open(config.checkpoint)
+    require_teachable(Checkpoint.open(config.checkpoint))
     told = config.told or config.out.with_suffix(".npz")
     require_outputs({"--told": told}, folders={"--out": config.out})
     episodes = load_told(told) if told.is_file() and told.stat().st_size else {}

@@ -155,7 +155,7 @@ def build_learner(
 def require_same_robot(base: Checkpoint, embodiment: EmbodimentSpec) -> None:
     """What is started from is of this robot, which may have further cameras now. Raises `CheckpointError`."""
     known = [camera.name for camera in base.manifest.embodiment.cameras]
-    base.require_for(embodiment.seen_through(known))
+    base.require_for(embodiment.seen_through(known), whole=embodiment)
 
 
 def build_planner(
@@ -243,7 +243,9 @@ def build_actor(
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
         if config.head != "flow" or isinstance(shape, HeadConfig):
-            raise ConfigError("--max-prefix: only flow matching learns to continue rows; leave it out, or --head")
+            raise ConfigError(
+                "--max-prefix: only flow matching learns to continue rows; leave out one of it and --head"
+            )
         if config.max_prefix >= shape.horizon:
             raise ConfigError(f"--max-prefix {config.max_prefix} leaves no row of a chunk of {shape.horizon} to sample")
         shape = FlowActorConfig.model_validate(shape.model_dump() | {"max_prefix": config.max_prefix})

@@ -242,9 +242,9 @@ def build_actor(
     statistics = statistics_of(data, rows, data.embodiment, config) if known is None else known.statistics
     shape = config.actor if known is None else known.config
     if config.max_prefix is not None:
-        if config.head != "flow" or isinstance(shape, HeadConfig):
+        if isinstance(shape, HeadConfig):
             raise ConfigError(
-                "--max-prefix: only flow matching learns to continue rows; leave out one of it and --head"
+                f"--max-prefix: only flow matching learns to continue rows; {config.init} has another head"
             )
         if config.max_prefix >= shape.horizon:
             raise ConfigError(f"--max-prefix {config.max_prefix} leaves no row of a chunk of {shape.horizon} to sample")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dualsys.actor.config import FlowActorConfig
+from dualsys.app.head_options import require_head_options, require_layers
 from dualsys.errors import ConfigError
 
 HeadName = Literal["flow", "regression", "diffusion", "unet", "act", "bins", "fast"]
@@ -119,7 +120,8 @@ class TrainConfig:
         for name in ("steps", "batch_size", "moments_per_frame", "validate_every", "threads", "workers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise"):
+        amounts = ("learning_rate", "warmup_steps", "weight_decay", "max_delay_s", "position_weight", "image_noise")
+        for name in (*amounts, "lora_rank"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         for name in ("subgoal_dropout", "goal_dropout", "validation_fraction", "average_decay"):
@@ -133,7 +135,19 @@ class TrainConfig:
             )
         if self.max_prefix is not None and self.max_prefix < 0:
             raise ConfigError(f"--max-prefix must not be negative, got {self.max_prefix}")
+        self._check_model()
         self._check_workers()
+
+    def _check_model(self) -> None:
+        """What is built; what --init goes on with is known when it has been opened."""
+        if self.backbone != "tiny":  # which needs no torch
+            from dualsys.planner.backbone_name import require_backbone
+
+            require_backbone(self.backbone, option="--backbone")
+        if not self.init or self.init_parts == "planner":
+            require_head_options(self.head, self.actor, self.max_prefix)
+        backbone = "" if self.init else self.backbone
+        require_layers(backbone, self.image_size, exit_layer=self.exit_layer, tune_layers=self.tune_layers)
 
     def _check_workers(self) -> None:
         if self.batch_size % self.workers:
@@ -156,10 +170,6 @@ class TrainConfig:
                 "give each folder a positive one, or none"
             )
         self._check_names()
-        if self.backbone != "tiny":
-            from dualsys.planner.backbone_name import require_backbone
-
-            require_backbone(self.backbone, option="--backbone")
         if self.relative_exclude_joints != ("gripper",) and not self.use_relative_actions:
             raise ConfigError("--relative-exclude-joints says what stays a position: give --use-relative-actions, too")
         if self.actor.robots:
@@ -170,9 +180,7 @@ class TrainConfig:
             raise ConfigError(f"--init-parts {self.init_parts} of what? say so with --init CHECKPOINT, or leave it out")
         if self.train == "actor" and not self.init:
             raise ConfigError("--train actor keeps the planner as it is: say whose with --init CHECKPOINT")
-        if self.lora_rank < 0 or (
-            self.lora_rank and (not self.init or self.train != "both" or self.init_parts != "both")
-        ):
+        if self.lora_rank > 0 and (not self.init or self.train != "both" or self.init_parts != "both"):
             raise ConfigError(
                 "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
             )

@@ -5,12 +5,12 @@ layout as any other.
 """
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from dualsys.errors import ExtraMissing
+from dualsys.errors import ConfigError, ExtraMissing
 
 INSTALL_HINT = "install it with: pip install 'dualsys[finetune]'"
 
@@ -27,6 +27,7 @@ class Adapters:
             whole: Parameters whose names contain one of these are trained themselves.
 
         Raises:
+            ConfigError: for a rank above that of the largest of the layers.
             ExtraMissing: where peft is not installed.
         """
         try:
@@ -39,6 +40,11 @@ class Adapters:
             for name, part in holder.named_modules()
             if type(part) is nn.Linear and not name.endswith("lm_head")  # shares the words' embedding, and is not read
         ]
+        most = max((min(cast(nn.Linear, holder.get_submodule(name)).weight.shape) for name in layers), default=rank)
+        if rank > most:
+            raise ConfigError(
+                f"--lora-rank {rank} is more than any layer that it adapts has, {most}; 4 to 32 are usual"
+            )
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers, lora_dropout=0.0)
         self._tuner: Any = LoraModel(holder, config, "default")
         for name, value in module.named_parameters():

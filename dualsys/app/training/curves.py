@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-_LABELS = {"flow": "flow loss", "position_error_m": "position error (m)"}
+_LABELS = {"flow": "loss", "position_error_m": "position error (m)"}
 """What is drawn, and how it is called."""
 
 

@@ -79,12 +79,17 @@ class TrainingDisplay:
         """A step of the curve was done."""
         error_m = record.get("position_error_m")
         place = "" if error_m is None else f" at {error_m:.3f} m"
-        self._progress.update(self._bar, completed=record["step"], description=f"flow {record['flow']:.4f}{place}")
+        self._progress.update(self._bar, completed=record["step"], description=f"loss {record['flow']:.4f}{place}")
 
     def show(self, record: dict[str, Any]) -> None:
         """A step after which was validated."""
-        self.say(" ".join(f"{key}={value:.5g}" for key, value in record.items()))
+        self.say(" ".join(f"{_said(key)}={value:.5g}" for key, value in record.items()))
 
     def say(self, text: str) -> None:
         """A line of its own."""
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _said(key: str) -> str:
+    """A figure's name on the terminal. The curve calls the loss of any head `flow`, from when there was that one."""
+    return key.replace("flow", "loss", 1) if key.startswith(("flow", "validation_flow")) else key

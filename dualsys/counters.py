@@ -60,6 +60,9 @@ RECOVERY_COUNTS = (
 )
 """Those that tell of attempts (`dualsys.recovery`)."""
 
+CHUNK_COUNTS = ("requests", "chunks", *(name for name in COUNTS if name.startswith("chunks_refused_")))
+"""Those that tell what became of the actor's work."""
+
 
 def new_counts() -> dict[str, int]:
     """All counters at zero."""

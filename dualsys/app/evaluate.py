@@ -1,6 +1,6 @@
 """`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,14 @@ from dualsys.app.controller import Controller
 from dualsys.app.eyes import eyes_for
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.outputs import require_outputs
+from dualsys.app.refused_chunks import none_accepted, refused_chunks
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.versions import result_versions
 from dualsys.app.worker_pool import worker_pool
 from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.clearance import clearance_of
-from dualsys.counters import RECOVERY_COUNTS
+from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS
 from dualsys.errors import CheckpointError, ConfigError, unknown_name
 from dualsys.files import write_json
 from dualsys.protocols import Rendered
@@ -111,7 +112,7 @@ def main(config: EvalConfig) -> int:
     require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     report = evaluate(config)
-    Console().print(result_table(report))
+    show(report)
     if config.video_dir is not None:
         film(config, report)
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
@@ -212,13 +213,23 @@ def _task_report(task: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
         "ci95": [low, high],
         "mean_duration_s": sum(episode.duration_s for episode in episodes) / len(episodes),
         "mean_reward": sum(episode.reward for episode in episodes) / len(episodes),
-        "recoveries": _summed([episode.recoveries for episode in episodes]),
+        "recoveries": _summed([episode.recoveries for episode in episodes], RECOVERY_COUNTS),
+        "chunks": _summed([episode.chunks for episode in episodes], CHUNK_COUNTS),
         "per_episode": [asdict(episode) for episode in episodes],
     }
 
 
-def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
-    return {name: sum(each.get(name, 0) for each in counts) for name in RECOVERY_COUNTS}
+def _summed(counts: list[dict[str, int]], names: Iterable[str]) -> dict[str, int]:
+    return {name: sum(each.get(name, 0) for each in counts) for name in names}
+
+
+def show(report: dict[str, Any]) -> None:
+    """A table, and what there is to warn of."""
+    console = Console()
+    console.print(result_table(report))
+    for task in report["tasks"]:
+        if warning := none_accepted(task["chunks"]):
+            console.print(f"{task['task']}: {warning}", markup=False, highlight=False, soft_wrap=True)
 
 
 def result_table(report: dict[str, Any]) -> Table:
@@ -230,9 +241,11 @@ def result_table(report: dict[str, Any]) -> Table:
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
     )
     recovers = config["core"]["recovery"]["enabled"]
-    for name in ("task", "success", "95 % interval", "episodes", "mean time", *(["recoveries"] if recovers else [])):
+    refused = [refused_chunks(task["chunks"]) for task in report["tasks"]]
+    more = (["recoveries"] if recovers else []) + (["chunks refused"] if any(refused) else [])
+    for name in ("task", "success", "95 % interval", "episodes", "mean time", *more):
         table.add_column(name, justify="left" if name == "task" else "right")
-    for task in report["tasks"]:
+    for task, reasons in zip(report["tasks"], refused, strict=True):
         low, high = task["ci95"]
         table.add_row(
             task["task"],
@@ -241,6 +254,7 @@ def result_table(report: dict[str, Any]) -> Table:
             f"{task['successes']}/{task['episodes']}",
             f"{task['mean_duration_s']:.2f} s",
             *([str(task["recoveries"]["recoveries"])] if recovers else []),
+            *([", ".join(f"{name} {count}" for name, count in reasons.items()) or "0"] if any(refused) else []),
         )
     return table
 

@@ -1,13 +1,13 @@
 """One episode on the virtual clock: environment and controller, until the task says it is over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dualsys.app.controller import Controller
-from dualsys.counters import RECOVERY_COUNTS
+from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS
 from dualsys.messages import Command
 from dualsys.protocols import Environment
 
@@ -31,6 +31,8 @@ class EpisodeResult:
     """The environment's last `info`, as far as JSON holds it."""
     recoveries: dict[str, int] = field(default_factory=dict)
     """What was counted of failed attempts (`dualsys.recovery`), by counter; what never happened is left out."""
+    chunks: dict[str, int] = field(default_factory=dict)
+    """Chunks asked for, taken in and refused, by counter (`dualsys.counters`); what never happened is left out."""
 
 
 def run_episode(
@@ -67,6 +69,7 @@ def run_episode(
         over = terminated or truncated
         if on_step is not None:
             on_step(command)
+    after = controller.driver.core.status().counts
     return EpisodeResult(
         seed=seed,
         instruction=environment.instruction,
@@ -75,13 +78,14 @@ def run_episode(
         reward=reward,
         limited_ticks=limited,
         info={key: _plain(value) for key, value in info.items() if _is_plain(value)},
-        recoveries=recoveries_since(before, controller.driver.core.status().counts),
+        recoveries=moved_since(before, after, RECOVERY_COUNTS),
+        chunks=moved_since(before, after, CHUNK_COUNTS),
     )
 
 
-def recoveries_since(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """Counters of failed attempts that have moved, and by how much."""
-    return {name: after[name] - before[name] for name in RECOVERY_COUNTS if after[name] != before[name]}
+def moved_since(before: Mapping[str, int], after: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """Those of some counters that have moved, and by how much."""
+    return {name: after[name] - before[name] for name in names if after[name] != before[name]}
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from dualsys.app.refused_chunks import none_accepted, refused_chunks
 from dualsys.bridge.progress import Progress
 
 _LINE_PERIOD_S = 5.0
@@ -176,7 +177,10 @@ def print_report(report: dict[str, Any]) -> None:
     for name, notes in _notes(report).items():
         if notes:
             table.add_row(name, ", ".join(notes))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if warning := none_accepted(report.get("counters", {})):
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
 
 
 def _without(report: dict[str, Any]) -> str:
@@ -197,6 +201,7 @@ def _notes(report: dict[str, Any]) -> dict[str, list[str]]:
     }
     return {
         "emergency stop": _counted(stops),
+        "chunks refused": _counted(refused_chunks(counters)),
         "attempts": _counted(attempts),
         "given up": list(report.get("supervisor", {}).get("given_up", [])),
         "cameras": _counted(_of_images(report.get("processes", {}).get("actor", {}))),

@@ -1,7 +1,8 @@
 """A module's safetensors file, written tensor by tensor from another's: never more than one block of it is held.
 
 Tensors that are only renamed or joined are copied as bytes, whatever their dtype; those whose values change are read
-whole, one at a time.
+whole, one at a time. Every block is looked through on its way: numbers that are none would drive no robot, and say so
+nowhere.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,13 @@ from dualsys.errors import CheckpointError
 from dualsys.files import written_or_said
 
 _ALIGNMENT = 8
+_EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {
+    "F64": (np.uint64, 0x7FF0_0000_0000_0000),
+    "F32": (np.uint32, 0x7F80_0000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+}
+"""Unsigned integers of a number's width, and the bits of its exponent: all are set in NaN and in infinity alone."""
 Progress = Callable[[int], Any]
 """Told how many bytes were written."""
 
@@ -28,7 +37,7 @@ def write_streamed(path: Path, recipes: Recipes, source: TensorFiles, progress: 
 
     Raises:
         CannotWrite: it cannot be written.
-        CheckpointError: joined tensors are of different dtypes, or the source changes meanwhile.
+        CheckpointError: joined tensors are of different dtypes, a value isn't finite, or the source changes meanwhile.
     """
     meta = source.meta()
     shapes = {name: make(recipe, meta) for name, recipe in recipes.items()}
@@ -38,6 +47,7 @@ def write_streamed(path: Path, recipes: Recipes, source: TensorFiles, progress: 
         for name in shapes:
             for piece in recipes[name]:
                 for block in _bytes(piece, source):
+                    _require_finite(block, piece.source, source)
                     file.write(block)
                     progress(len(block))
 
@@ -67,3 +77,15 @@ def _bytes(piece: Piece, source: TensorFiles) -> Iterator[bytes]:
     else:
         changed = piece.change(source.read(piece.source)).contiguous()
         yield changed.reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _require_finite(block: bytes, name: str, source: TensorFiles) -> None:
+    """Raise `CheckpointError` where one of a tensor's numbers, little-endian as they are stored, is NaN or infinite."""
+    stored = source.tensors[name]
+    kind, exponent = _EXPONENTS[stored.dtype]
+    numbers = np.frombuffer(block, dtype=kind, count=len(block) // kind(0).itemsize)
+    if bool(((numbers & kind(exponent)) == exponent).any()):
+        raise CheckpointError(
+            f"{stored.file}: {name} has numbers that are not finite (NaN or infinite): no robot can be driven by them; "
+            "copy the folder again, or take a checkpoint from before its training went wrong"
+        )

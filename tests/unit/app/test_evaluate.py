@@ -9,10 +9,11 @@ from typing import Any
 
 import av
 import pytest
+from safetensors.torch import load_file, save_file
 
 from dualsys.app import cli
 from dualsys.app import evaluate as evaluation
-from dualsys.app.evaluate import EvalConfig, evaluate, main, tasks_of
+from dualsys.app.evaluate import EvalConfig, evaluate, main, show, tasks_of
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import Checkpoint
@@ -94,6 +95,27 @@ def test_weights_that_change_under_an_evaluation_are_not_reported(
     monkeypatch.setattr(evaluation, "run_episode", save_meanwhile)
     with pytest.raises(CheckpointError, match=rf"mine was {weights} before the episodes and is \w+ after them"):
         evaluate(config)
+
+
+def test_chunks_that_are_refused_are_shown_and_an_actor_that_gives_no_other_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that are no numbers: every chunk is refused, and the robot stands."""
+    checkpoint = tmp_path / "mine"
+    shutil.copytree(Checkpoint.open("humanoid-table").folder, checkpoint)
+    file = checkpoint / Checkpoint.open(checkpoint).manifest.actor.weights
+    save_file({name: value * float("nan") for name, value in load_file(file).items()}, file)
+    config = EvalConfig(suite_or_task="humanoid/touch", episodes=1, checkpoint=str(checkpoint), planner="null")
+    report = evaluate(config)
+    (task,) = report["tasks"]
+    refused = task["chunks"]["chunks_refused_finite"]
+    assert task["chunks"]["chunks"] == 0
+    assert 0 < refused <= task["chunks"]["requests"]
+    assert task["per_episode"][0]["chunks"]["chunks_refused_finite"] == refused
+    show(report)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"finite {refused}" in printed
+    assert f"humanoid/touch: warning: no chunk of the actor's was ever accepted (refused: finite {refused})" in printed
 
 
 @pytest.mark.slow

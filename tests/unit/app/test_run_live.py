@@ -85,9 +85,9 @@ def test_the_report_tells_what_went_otherwise_than_it_should(capsys: pytest.Capt
     tape = {"records_not_written": 0, "unrecorded": 0, "bytes_lost": 0, "damaged": False}
     print_report(report(**well, tape=tape, processes={"actor": {"outages": 0, "old_images": 0}}))
     quiet = capsys.readouterr().out
-    for word in ("stop", "attempts", "given up", "cameras", "tape"):
+    for word in ("stop", "attempts", "given up", "cameras", "tape", "chunks", "warning"):
         assert word not in quiet
-    counters = {"stops": 2, "stop_resets": 1, "recoveries": 3, "recoveries_given_up": 1}
+    counters = {"stops": 2, "stop_resets": 1, "recoveries": 3, "recoveries_given_up": 1, "chunks_refused_late": 8}
     told = {"counters": counters, "supervisor": {"given_up": ["camera"]}}
     losses = {"records_not_written": 4, "unrecorded": 0, "bytes_lost": 5, "damaged": True}
     print_report(report(**told, tape=losses, processes={"actor": {"outages": 6, "old_images": 7}}))
@@ -95,11 +95,34 @@ def test_the_report_tells_what_went_otherwise_than_it_should(capsys: pytest.Capt
     for row in (
         "emergency stop stopped 2, reset 1",
         "attempts failed, then tried again 3, left as they were 1",
+        "chunks refused late 8",
         "given up camera",
         "cameras camera outages 6, old images 7",
         "tape records not written 4, bytes lost 5, damaged",
     ):
         assert row in rows
+
+
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        ({"requests": 9, "chunks": 1, "chunks_refused_finite": 8}, ""),
+        ({"requests": 0, "chunks": 0}, ""),
+        ({"requests": 9, "chunks": 0}, "accepted (refused: none came)"),
+        (
+            {"requests": 9, "chunks": 0, "chunks_refused_late": 8},
+            "accepted (refused: late 8), so the robot held its pose\n",
+        ),
+        ({"requests": 9, "chunks": 0, "chunks_refused_finite": 8}, "its weights or statistics may be damaged"),
+    ],
+)
+def test_an_actor_none_of_whose_chunks_was_taken_is_warned_of(
+    counters: dict[str, int], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_report(report(counters=counters))
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert ("warning: no chunk of the actor's was ever accepted" in printed) == bool(said)
 
 
 def test_the_report_tells_an_early_end_and_time_without_a_subgoal(capsys: pytest.CaptureFixture[str]) -> None:

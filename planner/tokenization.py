@@ -13,6 +13,7 @@ from dualsys.planner.backbone import IMAGE_TOKEN
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 """Of a tokenizer: its words, its settings."""
+_SENTENCEPIECE = "tokenizer.model"
 SPECIAL = ("<pad>", "<bos>", "<eos>", IMAGE_TOKEN)
 
 
@@ -52,14 +53,20 @@ def extended_tokenizer(known: PreTrainedTokenizerBase, sentences: Iterable[str])
     return tokenizer
 
 
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: str | Path, *, only_here: bool = False) -> PreTrainedTokenizerBase:
     """A tokenizer saved with a checkpoint, or that of a pretrained model by name; code beside it is never run.
+
+    Args:
+        folder: Of its files, or its name.
+        only_here: Whether no hub is asked: a name counts where its files were fetched before.
 
     Raises:
         CheckpointError: there is none, or its files make no sense: the one that doesn't is named.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=only_here
+        )
     # The two libraries raise whatever a file's values lead to, even plain `Exception`.
     except Exception as error:
         told = " ".join(str(error).split())
@@ -67,6 +74,8 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
             raise CheckpointError(
                 f"{_malformed(Path(folder))} is no tokenizer's ({type(error).__name__}: {told}); copy it again"
             ) from error
+        if Path(folder).is_dir() and not (Path(folder) / _SENTENCEPIECE).is_file():
+            raise CheckpointError(f"no {', '.join(FILES)} or {_SENTENCEPIECE} in {folder}") from error
         raise CheckpointError(f"no tokenizer in {folder}: {told}") from error
     return tokenizer
 

@@ -1,8 +1,9 @@
 """`dualsys import`: a published checkpoint as a controller of ours."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -11,6 +12,9 @@ from rich.progress import Progress
 from dualsys.app.importing.layout_names import Layout
 from dualsys.errors import ConfigError
 from dualsys.files import write_json
+
+if TYPE_CHECKING:
+    from dualsys.app.importing.conversion import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +60,11 @@ class ImportConfig:
 
 def main(config: ImportConfig) -> int:
     """Import, with a report and progress on the terminal."""
-    from dualsys.app.importing.conversion import Wish, find_tokenizer, plan_import, require_new, write_import
+    from dualsys.app.importing.conversion import Wish, plan_import, require_new, write_import
     from dualsys.app.importing.import_report import print_report, summary
+    from dualsys.app.importing.words import describe_tokenizer, find_tokenizer, require_place
 
+    require_place(config.tokenizer)
     if config.out is not None:
         require_new(config.out)
     plan = plan_import(
@@ -73,21 +79,34 @@ def main(config: ImportConfig) -> int:
             rate_hz=config.rate_hz,
         )
     )
-    print_report(Console(), plan)
+    words = describe_tokenizer(plan, config.tokenizer)
+    print_report(Console(), plan, words)
     if config.json is not None:
-        write_json(config.json, summary(plan))
+        write_json(config.json, summary(plan, words))
     if config.dry_run or config.out is None:
         return 0
-    tokenizer = find_tokenizer(plan, config.tokenizer)
     console = Console(stderr=True)
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    tokenizer = find_tokenizer(plan, config.tokenizer, say)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("importing", total=plan.published.weights.nbytes)
         write_import(plan, tokenizer, config.out, lambda done: bar.advance(task, done))
-    console.print(
-        f"{config.out}: a controller for {plan.robot.embodiment.name!r}. Try it: dualsys eval TASK --checkpoint "
-        f"{config.out}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{config.out}: a controller for {plan.robot.embodiment.name!r}. {_next_step(plan, config.out)}")
     return 0
+
+
+def _next_step(plan: "Plan", out: Path) -> str:
+    """What to do with it: no task has a robot that was made up of a checkpoint."""
+    task = plan.robot.source.removeprefix("task ")
+    if task != plan.robot.source:
+        return f"Try it: dualsys eval {task} --checkpoint {out}"
+    made_up = plan.robot.source.startswith("derived")
+    known = (
+        "No task has this robot" if made_up else f"Where a task has this robot: dualsys eval TASK --checkpoint {out}"
+    )
+    return (
+        f"{known}. From a program:\n"
+        "  import dualsys\n"
+        f"  with dualsys.Controller.from_checkpoint({str(out)!r}) as controller:\n"
+        "      command = controller.step(observation)"
+    )

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dualsys.app.cli import main
-from dualsys.app.importing.conversion import Wish, find_tokenizer, plan_import
+from dualsys.app.importing.conversion import Wish, plan_import
+from dualsys.app.importing.words import find_tokenizer
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.tokenization import load_tokenizer
 from tests.parity.published_folders import groot_folder, lerobot_folder, openpi_folder, tokenizer_folder

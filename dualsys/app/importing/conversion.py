@@ -40,8 +40,6 @@ from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import FeaturePlannerConfig
 from dualsys.planner.prefix_config import PrefixPlannerConfig
 from dualsys.planner.prefix_network import PrefixNetwork
-from dualsys.planner.tokenization import FILES as TOKENIZER_FILES
-from dualsys.planner.tokenization import load_tokenizer
 
 PLANNER_WEIGHTS, ACTOR_WEIGHTS = "planner.safetensors", "actor.safetensors"
 _WORDS = "embed_tokens.weight"
@@ -155,33 +153,6 @@ def _of_rows(statistics: ControllerStatistics, actor: Any) -> ControllerStatisti
     if 0 < told < rows:
         raise CheckpointError(f"statistics of relative actions are of {told} rows, a chunk has {rows}")
     return statistics.model_copy(update={"action_rows": statistics.action_rows[:rows]})
-
-
-def find_tokenizer(plan: Plan, asked: str) -> PreTrainedTokenizerBase:
-    """The planner's: of a folder or of the hub, else the checkpoint's own, else the one that its publisher names.
-
-    Raises:
-        ConfigError: there is none, or it has more words than the model.
-        CheckpointError: a folder's makes no sense.
-    """
-    own = any((plan.published.folder / name).is_file() for name in TOKENIZER_FILES)
-    name = asked or (str(plan.published.folder) if own else plan.family.tokenizer())
-    try:
-        tokenizer = load_tokenizer(name)
-    except CheckpointError as error:
-        if Path(name).is_dir():
-            raise
-        raise ConfigError(
-            f"the planner's tokenizer, {name!r}, can't be loaded here (published checkpoints don't hold it): get its "
-            "folder and give it with --tokenizer FOLDER"
-        ) from error
-    if len(tokenizer) > plan.words:
-        raise ConfigError(
-            f"tokenizer {name!r} has {len(tokenizer)} words, the model {plan.words}: it is another model's"
-        )
-    if getattr(plan.modules.planner, "begin", False) and tokenizer.bos_token_id is None:
-        raise ConfigError(f"tokenizer {name!r} has no token for a prompt's beginning (bos), which the model needs")
-    return tokenizer
 
 
 def write_import(

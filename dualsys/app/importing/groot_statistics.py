@@ -70,7 +70,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
     return GrootRobot(
         tag=tag,
         category=_category(folder, tag),
-        statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}"),
+        statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}" if tag else where),
         relative=relative_actions(sections, processor),
         processor=processor,
         parts=_parts(sections, processor),

@@ -18,8 +18,8 @@ _DIRECTIONS = {
 }
 
 
-def summary(plan: Plan) -> dict[str, Any]:
-    """Every figure, as JSON takes it."""
+def summary(plan: Plan, tokenizer: str = "") -> dict[str, Any]:
+    """Every figure, as JSON takes it; `tokenizer` is told in words."""
     modules, robot, spec = plan.modules, plan.robot, plan.robot.embodiment
     recipes = [recipe for half in plan.halves for recipe in half.values()]
     actor: Any = modules.actor
@@ -43,6 +43,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             "action": plan.family.normalization().told("action"),
             "never moved": {name: _standstill(plan, name) for name in ("state", "action")},
         },
+        "tokenizer": tokenizer,
         "flow": _DIRECTIONS[getattr(actor, "time_direction", "to-data")],
         "padded": {"state": [robot.states, actor.max_states], "action": [robot.actions, actor.max_actions]},
         "robot": {
@@ -56,9 +57,9 @@ def summary(plan: Plan) -> dict[str, Any]:
     }
 
 
-def print_report(console: Console, plan: Plan) -> None:
+def print_report(console: Console, plan: Plan, tokenizer: str) -> None:
     """A table with a line for each of them."""
-    told = summary(plan)
+    told = summary(plan, tokenizer)
     table = Table(title=f"{plan.published.folder} -> {told['layout']}", title_justify="left", show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -75,6 +76,7 @@ def print_report(console: Console, plan: Plan) -> None:
         },
         "statistics": f"{told['statistics']['from']}; state {told['statistics']['state']}, "
         f"action {told['statistics']['action']}",
+        "tokenizer": told["tokenizer"],
         "flow time": told["flow"],
         "padded": "; ".join(f"{name} {used} to {room}" for name, (used, room) in told["padded"].items()),
         "robot": f"{told['robot']['name']} ({told['robot']['from']})",

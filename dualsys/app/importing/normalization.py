@@ -188,7 +188,7 @@ def _required(published: PublishedStatistics, quantity: Quantity, kind: str, wid
     if found.shape != (width,):
         raise CheckpointError(
             f"{published.where}: {quantity}.{kind} has {found.size} numbers, the robot has {width} {quantity}s. Give "
-            "those of data of this robot: --statistics DATASET; or leave --embodiment out, for the checkpoint's own robot"
+            "those of data of this robot: --statistics DATASET; or leave --embodiment out, for the checkpoint's own"
         )
     if not np.isfinite(found).all():
         raise CheckpointError(

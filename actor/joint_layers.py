@@ -73,8 +73,8 @@ class RMSNorm(nn.Module):
         if modulation_BE is None:
             raise ValueError("an adaptive norm needs its modulation")
         scale_B1D, shift_B1D, gate_B1D = modulation_BE[:, None].chunk(3, dim=-1)
-        scaled = self.normed(x_BTD.float(), 1.0 + scale_B1D.float())
-        return (scaled + shift_B1D.float()).to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)
+        shifted = self.shifted(x_BTD.float(), 1.0 + scale_B1D.float(), shift_B1D.float())
+        return shifted.to(x_BTD.dtype), gate_B1D.to(x_BTD.dtype)
 
     @property
     def scale(self) -> Tensor:
@@ -82,11 +82,13 @@ class RMSNorm(nn.Module):
         assert self.weight is not None
         return self.weight.float() if self.beside == 0.0 else self.beside + self.weight.float()
 
-    def normed(self, x_BTD: Tensor, scale: Tensor) -> Tensor:
+    def normed(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
         """Tokens over their root mean square, scaled."""
-        if scale.ndim == 1:
-            return F.rms_norm(x_BTD, scale.shape, scale, self.eps)
-        return F.rms_norm(x_BTD, x_BTD.shape[-1:], eps=self.eps) * scale
+        return F.rms_norm(x_BTD, scale_D.shape, scale_D, self.eps)
+
+    def shifted(self, x_BTD: Tensor, scale_B1D: Tensor, shift_B1D: Tensor) -> Tensor:
+        """Tokens over their root mean square, scaled and shifted."""
+        return F.rms_norm(x_BTD, x_BTD.shape[-1:], eps=self.eps) * scale_B1D + shift_B1D
 
 
 class GatedFeedForward(nn.Module):
@@ -187,7 +189,11 @@ class JointLayer(nn.Module):
         """Tokens behind the layer, and their keys and values in it, None where nothing may read those."""
         normed, gate = self.norm_attention(x_BTD, modulation[0])
         read, own = self.attention(normed, kept, rotation, mask)
-        x_BTD = x_BTD + (read if gate is None else read * gate)
+        x_BTD = self.beside(x_BTD, read, gate)
         normed, gate = self.norm_feed_forward(x_BTD, modulation[1])
         made = self.feed_forward(normed)
-        return x_BTD + (made if gate is None else made * gate), own
+        return self.beside(x_BTD, made, gate), own
+
+    def beside(self, x_BTD: Tensor, made: Tensor, gate_B1D: Tensor | None) -> Tensor:
+        """The residual stream with what a part made of it."""
+        return x_BTD + (made if gate_B1D is None else made * gate_B1D)

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dualsys.actor.attention import attend
-from dualsys.actor.joint_layers import GatedFeedForward, KeysValues, PrefixAttention, RMSNorm, Rotation
+from dualsys.actor.joint_layers import GatedFeedForward, JointLayer, KeysValues, PrefixAttention, RMSNorm, Rotation
 from dualsys.actor.packed_linear import PackedLinear
 
 _GELU = math.sqrt(2.0 / math.pi)
@@ -30,11 +30,31 @@ class PackedRMSNorm(RMSNorm):
         if plain.to_modulation is not None:
             self.to_modulation = PackedLinear.of(plain.to_modulation, rows=rows)
 
-    def normed(self, x_BTD: Tensor, scale: Tensor) -> Tensor:
+    def normed(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
         """Tokens over their root mean square, scaled."""
+        return self._over_rms(x_BTD).mul_(scale_D)
+
+    def shifted(self, x_BTD: Tensor, scale_B1D: Tensor, shift_B1D: Tensor) -> Tensor:
+        """Tokens over their root mean square, scaled and shifted."""
+        return torch.addcmul(shift_B1D, self._over_rms(x_BTD), scale_B1D)
+
+    def _over_rms(self, x_BTD: Tensor) -> Tensor:
         norm_BT1 = torch.linalg.vector_norm(x_BTD, dim=-1, keepdim=True)
         square_BT1 = torch.addcmul(self.eps_1, norm_BT1, norm_BT1, value=1.0 / x_BTD.shape[-1])
-        return (x_BTD * square_BT1.rsqrt_()).mul_(scale)
+        return x_BTD * square_BT1.rsqrt_()
+
+
+class PackedLayer(JointLayer):
+    """`JointLayer`, whose gates take no pass of their own. Its parts are packed each in its own way."""
+
+    def __init__(self, plain: JointLayer) -> None:
+        nn.Module.__init__(self)
+        for name, part in plain.named_children():
+            setattr(self, name, part)
+
+    def beside(self, x_BTD: Tensor, made: Tensor, gate_B1D: Tensor | None) -> Tensor:
+        """The residual stream with what a part made of it."""
+        return x_BTD + made if gate_B1D is None else torch.addcmul(x_BTD, made, gate_B1D)
 
 
 class PackedFeedForward(GatedFeedForward):

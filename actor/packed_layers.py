@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dualsys.actor.category_layers import Category, CategoryLinear
-from dualsys.actor.joint_layers import GatedFeedForward, PrefixAttention, RMSNorm
-from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward, PackedRMSNorm
+from dualsys.actor.joint_layers import GatedFeedForward, JointLayer, PrefixAttention, RMSNorm
+from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward, PackedLayer, PackedRMSNorm
 from dualsys.actor.packed_linear import PackedLinear
 from dualsys.errors import ConfigError
 
@@ -57,9 +57,9 @@ def _pack_inside(module: nn.Module, rows: int, category: int) -> None:
     for name, child in list(module.named_children()):
         form = _packed_form(child, rows, category)
         if form is None:
-            _pack_inside(child, rows, category)
-        else:
-            setattr(module, name, form)
+            form = PackedLayer(child) if isinstance(child, JointLayer) else child
+            _pack_inside(form, rows, category)
+        setattr(module, name, form)
 
 
 def _packed_form(module: nn.Module, rows: int, category: int) -> nn.Module | None:

@@ -257,6 +257,8 @@ def test_a_folder_of_full_size_is_understood_from_its_headers(layout: str, tmp_p
     folder.mkdir()
     hollow_weights(folder / "model.safetensors", pi_fixtures.published(name), prefix)
     (folder / "config.json").write_text(json.dumps(config))
+    if layout == "groot-n1.7":
+        (folder / "embodiment_id.json").write_text('{"new_embodiment": 10}')
     numbers = {kind: [float(at)] * 32 for at, kind in enumerate(("min", "q01", "mean", "std", "q99", "max"))}
     stats = {"observation.state": numbers, "action": numbers}
     (tmp_path / "stats.json").write_text(json.dumps(stats))

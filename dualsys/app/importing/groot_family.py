@@ -95,6 +95,7 @@ class GrootFamily:
                 f"GR00T looks through {', '.join(robot.cameras)}, of which {robot.embodiment.name!r} lacks "
                 f"{', '.join(robot.missing)}; say which of its cameras stand for them: --cameras NAME ..."
             )
+        self._require_projectors()
         planner = self._planner(robot)
         with torch.device("meta"):
             backbone = build_backbone(planner.backbone, "sdpa")
@@ -127,6 +128,15 @@ class GrootFamily:
     def _head(self) -> Mapping[str, Any]:
         head: Any = self.published.config.get("action_head_cfg") or self.published.config.get("head")
         return cast(Mapping[str, Any], head if isinstance(head, Mapping) else self.published.config)
+
+    def _require_projectors(self) -> None:
+        there = int(self._head.get("max_num_embodiments") or 32)
+        if self.robot.category >= there:
+            raise CheckpointError(
+                f"projectors of robot {self.robot.tag or 'no tag'!r} are number {self.robot.category}, by "
+                f"embodiment_id.json or, without it, NVIDIA's own list of N1.5; there are {there} "
+                "(max_num_embodiments): give the embodiment_id.json that it was trained with"
+            )
 
     def _planner(self, robot: Robot) -> FeaturePlannerConfig:
         """Of the published size, unless config.json describes the vision-language model itself."""

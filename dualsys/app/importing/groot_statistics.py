@@ -26,8 +26,11 @@ from dualsys.messages import FloatArray
 
 _PLACES = ("experiment_cfg/metadata.json", "statistics.json", "experiment_cfg/statistics.json")
 _QUANTITIES: tuple[Quantity, ...] = ("state", "action")
+_NUMBERS = "embodiment_id.json"
+_UNNAMED = "new_embodiment"
+"""NVIDIA's tag of a robot that it doesn't know."""
 _N1_5_CATEGORIES = {"new_embodiment": 31, "oxe_droid": 17, "agibot_genie1": 26, "gr1": 24}
-"""NVIDIA's `EMBODIMENT_TAG_MAPPING`."""
+"""NVIDIA's `EMBODIMENT_TAG_MAPPING`; later versions number otherwise, and say how in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def find_groot_robot(published: Published, tag: str, version: Version) -> GrootR
     processor.require_positions()
     return GrootRobot(
         tag=tag,
-        category=_category(folder, tag),
+        category=_category(folder, tag, version),
         statistics=PublishedStatistics(numbers=_joined(sections, processor), where=f"{where}: {tag}" if tag else where),
         relative=relative_actions(sections, processor),
         processor=processor,
@@ -109,11 +112,19 @@ def _parts(sections: Mapping[str, Any], processor: GrootProcessor) -> dict[Quant
     return found
 
 
-def _category(folder: Path, tag: str) -> int:
-    path = folder / "embodiment_id.json"
-    known = read_json(path) if path.is_file() else _N1_5_CATEGORIES
-    if not tag:
-        return int(known.get("new_embodiment", 0))
+def _category(folder: Path, tag: str, version: Version) -> int:
+    """Number of a robot's projectors. Raises `CheckpointError` where nothing tells it: another's would move wrongly."""
+    path = folder / _NUMBERS
+    if path.is_file():
+        known = read_json(path)
+    elif version == "n1_5":
+        known = dict(_N1_5_CATEGORIES)
+    else:
+        raise CheckpointError(
+            f"{folder} has no {_NUMBERS}, which tells the number of each robot's projectors; copy it from where the "
+            "checkpoint is published"
+        )
+    tag = tag or (_UNNAMED if _UNNAMED in known or len(known) != 1 else next(iter(known)))
     if tag not in known:
         raise CheckpointError(f"which projectors are those of {tag!r} isn't told: {unknown_name('robot', tag, known)}")
     return int(known[tag])

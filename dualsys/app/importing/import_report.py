@@ -10,6 +10,7 @@ from rich.table import Table
 from dualsys.app.importing.conversion import Plan
 from dualsys.app.importing.normalization import STANDSTILL
 from dualsys.app.importing.rules import Recipes
+from dualsys.app.importing.tensor_files import INDEX, SINGLE
 
 _SHOWN = 6
 _DIRECTIONS = {
@@ -104,6 +105,9 @@ def _standstill(plan: Plan, quantity: str) -> int:
 
 def _warnings(plan: Plan) -> list[str]:
     found = []
+    folder, files = plan.published.folder, [path.name for path in plan.published.files.files]
+    if (folder / INDEX).is_file() and (folder / SINGLE).is_file() and SINGLE not in files:
+        found.append(f"the files of {INDEX} are read; {SINGLE} beside them isn't")
     if not plan.rate_is_told:
         found.append(f"no layout tells the rate of its actions; {plan.rate_hz:g} a second is assumed: --rate-hz")
     if plan.robot.source.startswith("derived"):

@@ -1,6 +1,6 @@
 """Which published layout a checkpoint is of: told by the names of its tensors, checked against its config.json."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import get_args
 
 from dualsys.app.importing.family import Family, Published
@@ -41,6 +41,8 @@ def family_of(published: Published, layout: Layout, tag: str) -> Family:
     if chosen.startswith("groot-"):
         version: Version = _groot_version(chosen)
         return GrootFamily(published=published, version=version, robot=find_groot_robot(published, tag, version))
+    if chosen.startswith("lerobot-") and not (published.folder / "config.json").is_file():
+        raise CheckpointError(f"{published.folder} has no config.json, which LeRobot's folders have; copy it, too")
     if tag:
         raise CheckpointError(f"--tag names one of GR00T's robots; this checkpoint is {chosen}")
     if chosen == "lerobot-smolvla":
@@ -69,12 +71,13 @@ def recognized(published: Published) -> str:
     return by_names
 
 
-def _by_names(names: Iterable[str], published: Published) -> str | None:
+def _by_names(names: Collection[str], published: Published) -> str | None:
     plain = [name.removeprefix(GROOT_PREFIX).removeprefix(PREFIX) for name in names]
     if any(name.startswith("vlm_with_expert.") for name in plain):
         return "lerobot-smolvla"
     if any(name.startswith("paligemma_with_expert.") for name in plain):
-        is_lerobot = "type" in published.config or "input_features" in published.config
+        told = "type" in published.config or "input_features" in published.config
+        is_lerobot = told or (not published.config and any(name.startswith(PREFIX) for name in names))
         return f"{'lerobot' if is_lerobot else 'openpi'}-{version_of(plain)}"
     if any(name.startswith("action_head.") for name in plain):
         for mark, version in _GROOT_MARKS:

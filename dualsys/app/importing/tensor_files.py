@@ -20,7 +20,9 @@ from dualsys.errors import CheckpointError
 BLOCK_BYTES = 4 * 2**20
 """Read at once."""
 INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
+SINGLE = "model.safetensors"
+_ADAPTERS = ("adapter_model.safetensors", "adapter_config.json")
+"""PEFT's files."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _JAX = ("params", "_METADATA", "train_state")
 _DTYPES = {
@@ -69,8 +71,8 @@ class TensorFiles:
         index = checkpoint / INDEX
         if index.is_file():
             return cls(tensors=_indexed(index))
-        if (checkpoint / _SINGLE).is_file():
-            return cls(tensors=_read_headers([checkpoint / _SINGLE]))
+        if (checkpoint / SINGLE).is_file():
+            return cls(tensors=_read_headers([checkpoint / SINGLE]))
         raise CheckpointError(_nothing_in(checkpoint))
 
     def meta(self) -> dict[str, Tensor]:
@@ -197,6 +199,16 @@ def _require_safetensors(path: Path) -> None:
 def _nothing_in(folder: Path) -> str:
     if not folder.exists():
         return f"{folder} doesn't exist; give the folder of a published checkpoint (config.json and its safetensors)"
+    if adapters := [name for name in _ADAPTERS if (folder / name).is_file()]:
+        return (
+            f"{folder} is an adapter ({adapters[0]}), a change of another checkpoint: merge it into that first "
+            "(PEFT's merge_and_unload, then save_pretrained)"
+        )
+    if others := sorted(path.name for path in folder.glob("*.safetensors") if path.name.startswith("model-")):
+        return (
+            f"{folder} has shards ({others[0]}{', ...' if len(others) > 1 else ''}) without {INDEX}, which says "
+            "what is in which; copy it, too"
+        )
     pickles = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         return _pickled(pickles[0])
@@ -205,7 +217,7 @@ def _nothing_in(folder: Path) -> str:
             f"{folder} is a checkpoint of JAX; convert it first with openpi's own "
             "examples/convert_jax_model_to_pytorch.py"
         )
-    return f"{folder} has neither {_SINGLE} nor {INDEX}; give the folder of a published checkpoint"
+    return f"{folder} has neither {SINGLE} nor {INDEX}; give the folder of a published checkpoint"
 
 
 def _pickled(path: Path) -> str:

@@ -53,6 +53,8 @@ class TokenHead(nn.Module):
             num_hidden_layers=shape.depth,
             num_attention_heads=shape.num_heads,
             num_key_value_heads=shape.num_heads,
+            bos_token_id=None,  # of transformers' own vocabulary, which this one isn't as large as
+            eos_token_id=None,
             max_position_embeddings=num_subgoal_tokens + self.words.most + 8,
         )
         self.decoder: Any = LlamaModel(llama)

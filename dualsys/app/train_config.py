@@ -56,8 +56,8 @@ class TrainConfig:
     delay_log: Path | None = None
     """Log of a run (`dualsys run --log`) whose measured delays are drawn from instead."""
     goal_images: bool = False
-    """Show the planner what each episode came to, its last frame, as Octo does; `--actor.vision.goal` shows it to the
-    actor's eye. Whoever runs the controller then gives `Observation.goal_image`, or none."""
+    """Show the planner what each episode came to, its last frame, as Octo does; an actor with an eye can see it, too
+    (docs/backbones.md has the line). Whoever runs the controller then gives `Observation.goal_image`, or none."""
     goal_dropout: float = 0.3
     """Probability of hiding the goal's picture, so that words alone go on to do."""
     subgoal_dropout: float = 0.1

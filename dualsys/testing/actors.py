@@ -12,7 +12,7 @@ from dualsys.guidance import Guided
 from dualsys.messages import ActionChunk, ActionPrefix, FloatArray, Guidance, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Preparing
 from dualsys.testing.actor_mistakes import actor_mistake, check_mask
-from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+from dualsys.testing.conditions import require, require_members, require_untouched, shown, snapshot
 from dualsys.testing.examples import ActorExample
 
 
@@ -128,7 +128,8 @@ def _run(actor: Any, observation: Observation, subgoal: LatentSubgoal | None, na
     before = snapshot(observation)
     told = [] if subgoal is None else [subgoal.tokens, subgoal.keys, subgoal.values]
     arrays = [(array, array.copy()) for array in told if array is not None]
-    chunk = actor.act(observation, subgoal, None)
+    with shown(actor.embodiment, where):
+        chunk = actor.act(observation, subgoal, None)
     if not isinstance(chunk, ActionChunk):
         raise NotConforming(f"{where} gave {type(chunk).__name__}, expected dualsys.ActionChunk")
     rows, shape = chunk.rows, (actor.horizon, actor.embodiment.num_actions)

@@ -11,7 +11,7 @@ from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.protocols import BatchPlanner, Planner
-from dualsys.testing.conditions import require, require_members, require_untouched, snapshot
+from dualsys.testing.conditions import require, require_members, require_untouched, shown, snapshot
 from dualsys.testing.examples import PlannerExample
 from dualsys.testing.planner_mistakes import planner_mistake
 
@@ -55,7 +55,8 @@ def check_planner(
         run = []
         for observation in seen:
             before = snapshot(observation)
-            subgoal = planner.plan(observation)
+            with shown(embodiment, f"{name}.plan()"):
+                subgoal = planner.plan(observation)
             _check_subgoal(subgoal, spec, f"{name}.plan()")
             expected_s = observation.oldest_stamp_s
             require(

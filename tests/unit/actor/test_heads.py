@@ -11,7 +11,7 @@ from dualsys.actor.act_head import divergence
 from dualsys.actor.act_network import picture_places, row_places
 from dualsys.actor.action_expert import Condition
 from dualsys.actor.config import FlowActorConfig
-from dualsys.actor.experts import CONFIGS, name_of
+from dualsys.actor.experts import CONFIGS, build_expert, name_of
 from dualsys.actor.flow_actor import FlowActor
 from dualsys.actor.flow_matching import masked_mean
 from dualsys.actor.head_config import DiffusionConfig, HeadConfig, UNetConfig
@@ -198,3 +198,9 @@ def test_places_differ_and_keep_their_size() -> None:
         assert places.shape == (9, 16)
         assert len({tuple(row.tolist()) for row in places}) == 9
         torch.testing.assert_close(places.square().sum(dim=1), torch.full((9,), 8.0))
+
+
+@pytest.mark.parametrize("name", ["bins", "fast"])
+def test_a_word_head_s_decoder_is_built_without_a_warning(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    build_expert(every_head(2)[name], embodiment=fake_embodiment(2), subgoal_spec=SubgoalSpec(num_tokens=2, dim=4))
+    assert "bos_token_id" not in capfd.readouterr().err

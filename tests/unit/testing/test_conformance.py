@@ -325,3 +325,42 @@ def test_an_environment_that_cannot_really_be_set_back_is_found() -> None:
         setattr(broken, attribute, value)
         with pytest.raises(NotConforming, match=words):
             check_environment(broken)
+
+
+class _Seedless(KnownPlanner):
+    def reset(self) -> None:  # type: ignore[override]
+        """As if nobody said which seed."""
+
+
+class _Looking(KnownPlanner):
+    def plan(self, observation: Observation) -> LatentSubgoal:
+        """Through a camera."""
+        assert observation.images["head"].size
+        return super().plan(observation)
+
+
+class _Forgetful(PoseActor):
+    def act(self, observation: Observation, subgoal: LatentSubgoal | None) -> ActionChunk:  # type: ignore[override]
+        """Without a prefix."""
+        return super().act(observation, subgoal)
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda: check_planner(_Seedless(SPEC), ARM), r"_Seedless\.reset\(seed=0\), which it doesn't take: .*'seed'"),
+        (lambda: check_planner(KnownPlanner, ARM), r"KnownPlanner is a class: .* such as KnownPlanner\(\.\.\.\)"),
+        (lambda: check_actor(PoseActor), "PoseActor is a class"),
+        (
+            lambda: check_planner(_Looking(SPEC), fake_embodiment(2)),
+            r"_Looking\.plan\(\) raised KeyError \('head'\) on an observation of 'fake'.* cameras: none",
+        ),
+        (
+            lambda: check_actor(_Forgetful(ARM, SPEC, np.array([0.4, -0.4]))),
+            r"_Forgetful\.act\(observation, subgoal, prefix\), which it doesn't take: too many positional",
+        ),
+    ],
+)
+def test_a_beginner_s_mistakes_are_told_in_a_sentence(check: Callable[[], None], message: str) -> None:
+    with pytest.raises(NotConforming, match=message):
+        check()

@@ -27,7 +27,8 @@ def require_backbone(name: str, *, option: str = "backbone") -> None:
     folder = Path(name)
     if name in shipped_checkpoints() or (folder.is_dir() and _is_controller(folder)):
         raise ConfigError(f"{option} {name}: that is a controller; go on with it by --init {name}")
-    if folder.is_dir() or _OF_A_HUB.fullmatch(name):
+    # A folder whose last part alone is wrong is mistyped; a hub's owner is seldom a folder here.
+    if folder.is_dir() or (_OF_A_HUB.fullmatch(name) and not folder.parent.is_dir()):
         return
     if "/" in name:
         raise ConfigError(

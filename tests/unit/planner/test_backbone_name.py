@@ -48,6 +48,13 @@ def test_families_folders_and_names_of_a_hub_pass(tmp_path: Path) -> None:
         require_backbone(str(tmp_path / "a"))
 
 
+def test_a_mistyped_folder_is_not_asked_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ConfigError, match="backbone 'models/smolvm' could not be loaded: there is no such folder"):
+        require_backbone("models/smolvm")
+
+
 def test_no_tokenizer_is_asked_for_before_the_name_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vlm_planner, "load_tokenizer", lambda name: pytest.fail(f"asked for {name}"))
     with pytest.raises(ConfigError, match="unknown family"):

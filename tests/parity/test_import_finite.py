@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dualsys.app.cli import main
-from dualsys.app.importing.rules import Piece
+from dualsys.app.importing.rules import Piece, Recipes
 from dualsys.app.importing.streamed import write_streamed
 from dualsys.app.importing.tensor_files import BLOCK_BYTES, TensorFiles
 from dualsys.errors import CheckpointError
@@ -27,7 +27,7 @@ def copied(values: torch.Tensor, folder: Path) -> bool:
     """Whether a file of these values is copied; if not, whether the refusal names the tensor."""
     save_file({"fine": torch.ones(3), "layer.weight": values}, folder / "a.safetensors")
     source = TensorFiles.open(folder / "a.safetensors")
-    recipes = {name: (Piece(name, None),) for name in source.tensors}
+    recipes: Recipes = {name: (Piece(name, None),) for name in source.tensors}
     try:
         write_streamed(folder / "b.safetensors", recipes, source)
     except CheckpointError:

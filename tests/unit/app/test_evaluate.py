@@ -103,7 +103,9 @@ def test_chunks_that_are_refused_are_shown_and_an_actor_that_gives_no_other_is_w
     """Weights that are no numbers: every chunk is refused, and the robot stands."""
     checkpoint = tmp_path / "mine"
     shutil.copytree(Checkpoint.open("humanoid-table").folder, checkpoint)
-    file = checkpoint / Checkpoint.open(checkpoint).manifest.actor.weights
+    weights = Checkpoint.open(checkpoint).manifest.actor.weights
+    assert weights is not None
+    file = checkpoint / weights
     save_file({name: value * float("nan") for name, value in load_file(file).items()}, file)
     config = EvalConfig(suite_or_task="humanoid/touch", episodes=1, checkpoint=str(checkpoint), planner="null")
     report = evaluate(config)

@@ -22,7 +22,8 @@ from rich.table import Table
 from benchmarks.report import RESULTS, write_report
 from dualsys.actor.config import FlowActorConfig
 from dualsys.app.demos import DemosConfig, record_demonstrations
-from dualsys.app.evaluate import EvalConfig, evaluate
+from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.finetune import FinetuneConfig, Parts
 from dualsys.app.train_config import TrainConfig, plain
 from dualsys.checkpoint import MANIFEST, Checkpoint

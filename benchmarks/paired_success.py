@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
-from dualsys.app.evaluate import EvalConfig, evaluate
+from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError

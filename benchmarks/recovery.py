@@ -21,7 +21,8 @@ from rich.table import Table
 
 from benchmarks.paired_success import compare
 from benchmarks.report import RESULTS, write_report
-from dualsys.app.evaluate import EvalConfig, make_episode_parts
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.episodes import make_episode_parts
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.worker_pool import worker_pool
 from dualsys.checkpoint import Checkpoint

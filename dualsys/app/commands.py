@@ -41,7 +41,7 @@ COMMANDS: dict[str, CommandEntry] = {
         summary="Decide a recorded run again and compare every command to the bit.",
     ),
     "eval": CommandEntry(
-        config="dualsys.app.evaluate:EvalConfig",
+        config="dualsys.app.evaluation.config:EvalConfig",
         function="dualsys.app.evaluate:main",
         summary="Success rate of a suite or a task on the virtual clock, latencies as arguments.",
     ),

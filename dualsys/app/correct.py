@@ -21,7 +21,8 @@ from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan
 from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
 from dualsys.app.demos import TRAINING_SEEDS
-from dualsys.app.evaluate import EvalConfig, make_episode_parts
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.episodes import make_episode_parts
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import (
     CORRECTIONS,

@@ -9,7 +9,8 @@ import pytest
 
 from dualsys import sim_envs
 from dualsys.app import cli
-from dualsys.app.evaluate import EvalConfig, make_episode_parts
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.episodes import make_episode_parts
 from dualsys.app.eyes import eyes_for
 from dualsys.app.run import make_environment
 from dualsys.app.run_config import RunConfig

@@ -10,7 +10,7 @@ import pytest
 from dualsys import sim_envs
 from dualsys.app import cli
 from dualsys.app.correct import make_parts
-from dualsys.app.evaluate import make_episode_parts
+from dualsys.app.evaluation.episodes import make_episode_parts
 from dualsys.app.workplace import make_workplace
 from dualsys.messages import ImageArray
 

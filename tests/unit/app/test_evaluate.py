@@ -12,8 +12,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from dualsys.app import cli
-from dualsys.app import evaluate as evaluation
-from dualsys.app.evaluate import EvalConfig, evaluate, main, show, tasks_of
+from dualsys.app.evaluate import evaluate, main
+from dualsys.app.evaluation import episodes as evaluation
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.episodes import tasks_of
+from dualsys.app.evaluation.table import show
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import Checkpoint

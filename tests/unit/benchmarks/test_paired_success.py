@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.paired_success import PairedSuccessConfig, compare, identified, outcomes_of_report, result_table
-from dualsys.app.evaluate import EvalConfig
+from dualsys.app.evaluation.config import EvalConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 from dualsys.settings import SafetyConfig

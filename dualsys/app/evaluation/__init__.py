@@ -1,0 +1,1 @@
+"""One evaluation: its options, its episodes, its report and how that is shown."""

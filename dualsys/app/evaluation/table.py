@@ -1,0 +1,44 @@
+"""An evaluation's report as a table."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dualsys.app.refused_chunks import none_accepted, refused_chunks
+
+
+def show(report: dict[str, Any]) -> None:
+    """A table, and what there is to warn of."""
+    console = Console()
+    console.print(result_table(report))
+    for task in report["tasks"]:
+        if warning := none_accepted(task["chunks"]):
+            console.print(f"{task['task']}: {warning}", markup=False, highlight=False, soft_wrap=True)
+
+
+def result_table(report: dict[str, Any]) -> Table:
+    """A line for each task."""
+    config = report["config"]
+    table = Table(
+        title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
+        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, "
+        f"phrasing {config['phrasing']}, randomization {config['randomization']}"
+    )
+    recovers = config["core"]["recovery"]["enabled"]
+    refused = [refused_chunks(task["chunks"]) for task in report["tasks"]]
+    more = (["recoveries"] if recovers else []) + (["chunks refused"] if any(refused) else [])
+    for name in ("task", "success", "95 % interval", "episodes", "mean time", *more):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task, reasons in zip(report["tasks"], refused, strict=True):
+        low, high = task["ci95"]
+        table.add_row(
+            task["task"],
+            f"{100 * task['success']:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{task['successes']}/{task['episodes']}",
+            f"{task['mean_duration_s']:.2f} s",
+            *([str(task["recoveries"]["recoveries"])] if recovers else []),
+            *([", ".join(f"{name} {count}" for name, count in reasons.items()) or "0"] if any(refused) else []),
+        )
+    return table

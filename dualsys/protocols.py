@@ -237,6 +237,15 @@ class Rewindable(Environment, Protocol):
 
 
 @runtime_checkable
+class Perturbable(Environment, Protocol):
+    """An environment whose simulation may be changed from outside: what perturbations of physics and looks need."""
+
+    def simulation(self) -> tuple[Any, Any]:
+        """MuJoCo's `MjModel` and `MjData`, current until the next `reset`; cameras of a policy are named as theirs."""
+        ...
+
+
+@runtime_checkable
 class Expert(Protocol):
     """Solves a task with knowledge that no policy has. Built from its environment, which it may look into."""
 

@@ -17,14 +17,21 @@ from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
 from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs import rendering
-from dualsys.sim_envs.images import LazyImages
-from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.images import LazyImages, turned
+from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
+from dualsys.sim_envs.spaces import observation_space
 
 PREFIX = "dm_control"
 EPISODE_STEPS = 1000
 """Steps of an episode, as the suite's own protocol has it (its lqr tasks set no limit; here they have this one)."""
 SUCCESS_RETURN = 800.0
 """An episode succeeds once its rewards, of at most 1 a step, sum to this."""
+NOT_HONOURED = {
+    "phrasing": "it has no held-out phrasings, but its name alone",
+    "randomization": "it has one look",
+    "reset_kind": "a seed loads the task anew, there is one kind",
+}
+"""Options that no task here can honour, and why."""
 _MAX_VALUE = 1e10
 """mjMAXVAL: beyond it MuJoCo itself calls a state diverged."""
 
@@ -66,8 +73,9 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def __init__(self, domain: str, task: str, options: EnvironmentOptions) -> None:
         self._domain, self._task = domain, task
-        self._check_words(options)
+        self._check_choices(options)
         self._options = options
+        self._limit = options.episode_steps or EPISODE_STEPS
         self._renderer: rendering.Renderer | None = None
         self._moment = 0
         self._untouched_seed: int | None = None
@@ -87,6 +95,11 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
     def embodiment(self) -> EmbodimentSpec:
         """Actuators as joints of unit "1", flattened observations as state, the model's first camera."""
         return self._embodiment
+
+    @property
+    def initial_states(self) -> int:
+        """None are listed: a seed draws the start."""
+        return 0
 
     @property
     def control_dt_s(self) -> float:
@@ -115,7 +128,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._untouched_seed = None
         self._moment += 1
         self._steps, self._return, self._over = 0, 0.0, False
-        self._state = _flatten(self._environment.reset().observation)
+        self._state = _flatten(self._begin().observation)
         return self._observation(), self._info()
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -137,7 +150,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._return += float(moment.reward)
         self._state = _flatten(moment.observation)
         terminated = bool(moment.last() and moment.discount == 0.0)
-        truncated = not terminated and (bool(moment.last()) or self._steps >= EPISODE_STEPS)
+        truncated = not terminated and (bool(moment.last()) or self._steps >= self._limit)
         self._over = terminated or truncated
         return self._observation(), float(moment.reward), terminated, truncated, self._info()
 
@@ -147,7 +160,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         return Observation(
             stamp_s=stamp_s,
             state=self._state.copy(),
-            images=LazyImages((self._camera,), self.render_camera, lambda: self._moment),
+            images=LazyImages((self._camera,), self._policy_image, lambda: self._moment),
             image_stamps_s={self._camera: stamp_s},
             instruction=self.instruction,
         )
@@ -184,22 +197,35 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
     def _load(self, seed: int) -> None:
         self.close()
         # The seed goes in on loading: lqr draws its very model from it.
-        self._environment = _suite().load(self._domain, self._task, task_kwargs={"random": seed})
+        arguments: dict[str, Any] = {"random": seed}
+        if self._limit > EPISODE_STEPS or self._options.settle_steps:
+            arguments["time_limit"] = float("inf")  # the suite's own would cut in
+        self._environment = _suite().load(self._domain, self._task, task_kwargs=arguments)
         self._untouched_seed = seed
         self._steps, self._return, self._over = 0, 0.0, True
         self._state = np.zeros(len(_state_names(self._environment.observation_spec())))
 
-    def _check_words(self, options: EnvironmentOptions) -> None:
+    def _begin(self) -> Any:
+        """The first moment of an episode: after a reset, and after the steps without action that were asked for."""
+        moment = self._environment.reset()
+        if self._options.settle_steps:
+            still = np.clip(0.0, self._embodiment.lower, self._embodiment.upper)
+            for _ in range(self._options.settle_steps):
+                moment = self._environment.step(still)
+            self._environment.physics.data.time = 0.0
+        return moment
+
+    def _policy_image(self, camera: str) -> ImageArray:
+        return turned(self.render_camera(camera), self._options.image_turn)
+
+    def _check_choices(self, options: EnvironmentOptions) -> None:
         name = f"{PREFIX}/{self._domain}-{self._task}"
         if options.instruction not in (None, self.instruction):
             raise ConfigError(
                 f"{name} cannot be told {options.instruction!r}: it does one thing, {self.instruction!r}; "
                 "leave the instruction out"
             )
-        if options.phrasing != "train":
-            raise ConfigError(f"{name} has no {options.phrasing} phrasings: it has but its name; leave it out")
-        if options.randomization != "usual":
-            raise ConfigError(f"{name} has one look; leave randomization out")
+        refuse_options(name, options, NOT_HONOURED)
 
     def _check_rate(self, control_hz: float | None) -> None:
         own_hz = 1 / self.control_dt_s
@@ -230,18 +256,13 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         )
 
     def _observation_space(self) -> spaces.Dict:
-        size = self._options.image_size
-        contents: dict[str, spaces.Space[Any]] = {
-            "state": spaces.Box(-_MAX_VALUE, _MAX_VALUE, (self._embodiment.num_states,), dtype=np.float64)
-        }
-        if self._options.images == "observation":
-            contents["images"] = spaces.Dict({self._camera: spaces.Box(0, 255, (size, size, 3), dtype=np.uint8)})
-        return spaces.Dict(contents)
+        state = spaces.Box(-_MAX_VALUE, _MAX_VALUE, (self._embodiment.num_states,), dtype=np.float64)
+        return observation_space(state, self._embodiment.cameras, self._options.images)
 
     def _observation(self) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._state.copy()}
         if self._options.images == "observation":
-            observation["images"] = {self._camera: self.render_camera(self._camera)}
+            observation["images"] = {self._camera: self._policy_image(self._camera)}
         return observation
 
     def _info(self) -> dict[str, Any]:

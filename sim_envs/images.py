@@ -1,9 +1,12 @@
-"""Images that are rendered when they are first read."""
+"""Images as policies get them: rendered when they are first read, and turned as a benchmark turns them."""
 
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from dualsys.errors import InvalidObservation
 from dualsys.messages import ImageArray
+from dualsys.sim_envs.options import ImageTurn
 
 
 class LazyImages(Mapping[str, ImageArray]):
@@ -43,3 +46,10 @@ class LazyImages(Mapping[str, ImageArray]):
     def __len__(self) -> int:
         """Number of cameras."""
         return len(self._cameras)
+
+
+def turned(image: ImageArray, turn: ImageTurn) -> ImageArray:
+    """A picture `(h, w, 3)` turned by 180 degrees (`half`), with its rows in reverse (`upside-down`), or as it is."""
+    if turn == "none":
+        return image
+    return np.ascontiguousarray(image[::-1, ::-1] if turn == "half" else image[::-1])

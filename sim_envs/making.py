@@ -6,7 +6,7 @@ from typing import Protocol
 from dualsys import registry
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 from dualsys.protocols import Environment
-from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, Phrasing, Randomization
+from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, ImageTurn, Phrasing, Randomization, ResetKind
 
 
 class Suite(Protocol):
@@ -32,6 +32,10 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
     image_size: int = 96,
     cameras: Sequence[str] | None = None,
     randomization: Randomization = "usual",
+    episode_steps: int | None = None,
+    settle_steps: int = 0,
+    image_turn: ImageTurn = "none",
+    reset_kind: ResetKind | None = None,
 ) -> Environment:
     """Build an environment by name, such as `humanoid/touch`.
 
@@ -45,6 +49,10 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         image_size: height and width of the policy's cameras in pixels.
         cameras: the policy's cameras, by name; None: the task's own choice.
         randomization: how far light, shades and cameras stray: `usual` or `wide`.
+        episode_steps: control steps after which an episode is over; None: the task's own limit.
+        settle_steps: control steps of the task's own no-op after a reset, before the episode and its clock begin.
+        image_turn: how the policy's images are turned: `none`, `half` (by 180 degrees) or `upside-down`.
+        reset_kind: `hard` or `soft`, where a task knows both; None: its own way.
 
     Raises:
         ConfigError: the task is unknown (the closest name is given), or an argument means nothing to it.
@@ -59,6 +67,10 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         image_size=image_size,
         cameras=None if cameras is None else tuple(cameras),
         randomization=randomization,
+        episode_steps=episode_steps,
+        settle_steps=settle_steps,
+        image_turn=image_turn,
+        reset_kind=reset_kind,
     )
     return suite_of(task).make(task, options)
 

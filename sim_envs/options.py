@@ -1,13 +1,16 @@
 """What every suite is asked for when an environment is made."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from dualsys.errors import ConfigError
 
 ImageMode = Literal["observation", "on-demand"]
 Phrasing = Literal["train", "held-out"]
 Randomization = Literal["usual", "wide"]
+ImageTurn = Literal["none", "half", "upside-down"]
+ResetKind = Literal["hard", "soft"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,14 @@ class EnvironmentOptions:
     """The policy's cameras; None: the task's own choice."""
     randomization: Randomization = "usual"
     """How far light, shades and cameras stray: `usual`, or `wide` for training data that is to carry over."""
+    episode_steps: int | None = None
+    """Control steps after which an episode is over; None: the task's own limit."""
+    settle_steps: int = 0
+    """Control steps of the task's own no-op after a reset, before the episode and its clock begin."""
+    image_turn: ImageTurn = "none"
+    """How the policy's images are turned: `half` (by 180 degrees) or `upside-down` (rows in reverse)."""
+    reset_kind: ResetKind | None = None
+    """Whether a reset builds the scene anew (`hard`) or only sets it back (`soft`); None: the task's own way."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
@@ -40,9 +51,34 @@ class EnvironmentOptions:
             raise ConfigError(f"phrasing={self.phrasing!r} is not known; use 'train' or 'held-out'")
         if self.randomization not in ("usual", "wide"):
             raise ConfigError(f"randomization={self.randomization!r} is not known; use 'usual' or 'wide'")
+        if self.image_turn not in ("none", "half", "upside-down"):
+            raise ConfigError(f"image_turn={self.image_turn!r} is not known; use 'none', 'half' or 'upside-down'")
+        if self.reset_kind not in (None, "hard", "soft"):
+            raise ConfigError(f"reset_kind={self.reset_kind!r} is not known; use 'hard', 'soft' or None")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
         if not 1 <= self.image_size <= 4096:
             raise ConfigError(f"image_size={self.image_size} is outside 1 .. 4096 pixels")
         if self.control_hz is not None and not self.control_hz > 0:
             raise ConfigError(f"control_hz={self.control_hz} must be positive")
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed} must not be negative")
+        if self.episode_steps is not None and self.episode_steps < 1:
+            raise ConfigError(f"episode_steps={self.episode_steps} must be at least 1; None: the task's own limit")
+        if self.settle_steps < 0:
+            raise ConfigError(f"settle_steps={self.settle_steps} must not be negative")
+
+
+def refuse_options(task: str, options: EnvironmentOptions, because: Mapping[str, str]) -> None:
+    """Raise `ConfigError` where an option was chosen that a task can't honour.
+
+    Args:
+        task: Its full name.
+        options: What was asked for.
+        because: By the name of each option that can't be chosen, what the task is like instead.
+    """
+    usual: dict[str, Any] = {field.name: field.default for field in fields(EnvironmentOptions)}
+    for name, reason in because.items():
+        if (asked := getattr(options, name)) != usual[name]:
+            raise ConfigError(f"{task} takes no {name}={asked!r}: {reason}; leave {name} out")

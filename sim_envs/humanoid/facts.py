@@ -1,4 +1,4 @@
-"""What no policy may see of a humanoid task, as experts, helper losses and tests are told it."""
+"""What experts, helper losses and tests are told of a humanoid task, and what `info` says of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.goals import SIDES
 from dualsys.sim_envs.humanoid.judge import Judge
+from dualsys.sim_envs.humanoid.layout import Episode
 from dualsys.sim_envs.humanoid.palette import COLOURS
 
 BLOCK_NAMES = tuple(sorted(COLOURS))
@@ -33,4 +34,20 @@ def facts_of(judge: Judge, blocks: Mapping[str, FloatArray]) -> dict[str, Any]:
         "hand_targets": np.stack([_ABSENT if task is None else blocks[task[1]] for task in hands.values()]),
         "touched": judge.touched,
         "is_over": judge.is_over,
+    }
+
+
+def info_of(judge: Judge, episode: Episode, seed: int, time_s: float) -> dict[str, Any]:
+    """What a step returns as `info`; the keys are explained at `HumanoidTable`."""
+    return {
+        "success": judge.success,
+        "failure": judge.failure,
+        "touched": judge.touched,
+        "lifted": judge.lifted,
+        "lifted_by": judge.lifted_by,
+        "target": judge.present_goals[0].colour,
+        "goals_done": judge.done,
+        "num_blocks": len(episode.blocks),
+        "episode_seed": seed,
+        "time_s": time_s,
     }

@@ -24,9 +24,10 @@ from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, dr
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES, embodiment_of
 from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_physics
 from dualsys.sim_envs.humanoid.stage import Stage
-from dualsys.sim_envs.images import LazyImages
-from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.images import LazyImages, turned
+from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
 from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.spaces import observation_space
 
 CONTROL_HZ = 50.0
 """Rate of `step` where none is asked for."""
@@ -54,6 +55,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """
         self._options = options = options or EnvironmentOptions()
         self._task = task
+        refuse_options(f"humanoid/{task}", options, {"reset_kind": "a reset sets the whole scene, there is one kind"})
         self._substeps = scene.steps_between(options.control_hz or CONTROL_HZ)
         self.render_mode = "rgb_array"
         self._model = scene.build_model()
@@ -65,6 +67,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._joints = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES], dtype=np.intp)
         self._actuators = np.array([self._model.actuator(name).id for name in JOINT_NAMES], dtype=np.intp)
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
+        steps = options.episode_steps
+        self._limit_s = TIME_LIMIT_S[task] if steps is None else steps * self.control_dt_s
         self._renderers: dict[str, Renderer] = {}
         self._moment = 0
         self._gripped: dict[Side, list[str]] | None = None
@@ -79,6 +83,11 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def embodiment(self) -> EmbodimentSpec:
         """`unitree-g1-upper` with the cameras asked for: the head's where none are."""
         return self._embodiment
+
+    @property
+    def initial_states(self) -> int:
+        """None are listed: a seed draws the scene."""
+        return 0
 
     @property
     def control_dt_s(self) -> float:
@@ -136,12 +145,12 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             self._judge.look(self._data)
         self._judge.decide(self._data, self._stage.block_positions(), float(self._data.time))
         terminated = self._judge.is_over
-        truncated = not terminated and self._data.time >= TIME_LIMIT_S[self._task] - scene.TIMESTEP_S / 2
+        truncated = not terminated and self._data.time >= self._limit_s - scene.TIMESTEP_S / 2
         return self._observe_for_gymnasium(), float(self.success), terminated, truncated, self._info()
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
-        images = LazyImages(self._cameras, self.render_camera, lambda: self._moment)
+        images = LazyImages(self._cameras, self._policy_image, lambda: self._moment)
         return Observation(
             stamp_s=float(self._data.time), state=self._state(), images=images, instruction=self.instruction
         )
@@ -266,6 +275,12 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         posture = np.clip(self._episode.posture, self._lower, self._upper)
         self._data.qpos[self._joints] = self._data.ctrl[self._actuators] = posture
         mujoco.mj_forward(self._model, self._data)
+        if self._options.settle_steps:
+            mujoco.mj_step(self._model, self._data, self._options.settle_steps * self._substeps)
+            self._data.time = 0.0
+
+    def _policy_image(self, camera: str) -> ImageArray:
+        return turned(self.render_camera(camera), self._options.image_turn)
 
     def _state(self) -> FloatArray:
         return np.array(self._data.qpos[self._joints])
@@ -273,28 +288,11 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def _observe_for_gymnasium(self) -> dict[str, Any]:
         if self._options.images == "on-demand":
             return {"state": self._state()}
-        return {"state": self._state(), "images": {name: self.render_camera(name) for name in self._cameras}}
+        return {"state": self._state(), "images": {name: self._policy_image(name) for name in self._cameras}}
 
     def _info(self) -> dict[str, Any]:
-        return {
-            "success": self.success,
-            "failure": self._judge.failure,
-            "touched": self._judge.touched,
-            "lifted": self._judge.lifted,
-            "lifted_by": self._judge.lifted_by,
-            "target": self._judge.present_goals[0].colour,
-            "goals_done": self._judge.done,
-            "num_blocks": len(self._episode.blocks),
-            "episode_seed": self._episode_seed,
-            "time_s": float(self._data.time),
-        }
+        return facts.info_of(self._judge, self._episode, self._episode_seed, float(self._data.time))
 
     def _make_observation_space(self) -> gymnasium.spaces.Dict:
         state = gymnasium.spaces.Box(self._lower - STATE_MARGIN_RAD, self._upper + STATE_MARGIN_RAD, dtype=np.float64)
-        if self._options.images == "on-demand":
-            return gymnasium.spaces.Dict({"state": state})
-        images: dict[str, gymnasium.Space[Any]] = {
-            camera.name: gymnasium.spaces.Box(0, 255, (camera.height, camera.width, 3), np.uint8)
-            for camera in self._embodiment.cameras
-        }
-        return gymnasium.spaces.Dict({"state": state, "images": gymnasium.spaces.Dict(images)})
+        return observation_space(state, self._embodiment.cameras, self._options.images)

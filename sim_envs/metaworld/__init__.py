@@ -1,1 +1,0 @@
-"""Meta-World: 50 tasks of a Sawyer arm at a table."""

@@ -1,0 +1,119 @@
+"""What a task of somebody else's benchmark is like, and how its own code is driven."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
+from dualsys.errors import ConfigError, unknown_name
+from dualsys.messages import FloatArray
+from dualsys.sim_envs.options import EnvironmentOptions, ImageTurn, refuse_options
+
+NOT_HONOURED = {
+    "phrasing": "it is told one sentence",
+    "randomization": "it has one look",
+    "reset_kind": "a reset sets the scene back and draws it anew, there is one kind",
+}
+"""Options that no such task can honour, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """What a task is like, known before it is built."""
+
+    task: str
+    """`suite/task`."""
+    robot: str
+    """Name of the embodiment."""
+    instruction: str
+    action_names: tuple[str, ...]
+    """Each of unit "1", from -1 to 1."""
+    state_names: tuple[str, ...]
+    columns: Mapping[str, Sequence[str]]
+    """What only the simulator knows: names of `Simulation.facts()`, and of their components."""
+    control_hz: float
+    episode_steps: int
+    """The benchmark's own horizon."""
+    cameras: Mapping[str, ImageTurn]
+    """By name, how a picture is turned to be the right way up; the first is the policy's where none is asked for."""
+    no_action: FloatArray
+    """The benchmark's own no-op `(nu,)`, for `settle_steps`."""
+    initial_states: int = 0
+    """How many the benchmark lists."""
+    not_honoured: Mapping[str, str] = field(default_factory=lambda: NOT_HONOURED)
+
+
+class Simulation(Protocol):
+    """A task as its benchmark's own code steps and judges it."""
+
+    @property
+    def model(self) -> Any:
+        """`mujoco.MjModel`, the same one for good."""
+        ...
+
+    @property
+    def data(self) -> Any:
+        """`mujoco.MjData`, the same one for good."""
+        ...
+
+    def begin(self, seed: int, initial_state: int | None) -> None:
+        """Start an episode, drawn from a seed or taken from the benchmark's list."""
+        ...
+
+    def advance(self, action: FloatArray) -> tuple[float, bool, dict[str, Any]]:
+        """One control step: reward, success now, and what else the benchmark says."""
+        ...
+
+    def state(self) -> FloatArray:
+        """What a policy may sense `(nx,)`, of its own."""
+        ...
+
+    def facts(self) -> dict[str, FloatArray]:
+        """What only the simulator knows."""
+        ...
+
+    def picture_state(self) -> FloatArray:
+        """Enough to draw the scene from, in another simulation of the same seed."""
+        ...
+
+    def mirror(self, picture_state: FloatArray) -> None:
+        """Take on another one's `picture_state()`."""
+        ...
+
+    def save(self) -> Any:
+        """The present moment, whole."""
+        ...
+
+    def load(self, moment: Any) -> None:
+        """Go back to a moment of this simulation, to the bit."""
+        ...
+
+
+def require_its_own(facts: TaskFacts, options: EnvironmentOptions) -> None:
+    """Raise `ConfigError` for a choice that the benchmark doesn't leave."""
+    refuse_options(facts.task, options, facts.not_honoured)
+    if options.instruction not in (None, facts.instruction):
+        raise ConfigError(
+            f"{facts.task} cannot be told {options.instruction!r}: it does one thing, {facts.instruction!r}; "
+            "leave the instruction out"
+        )
+    if options.control_hz is not None and not np.isclose(options.control_hz, facts.control_hz):
+        raise ConfigError(
+            f"{facts.task} is controlled at {facts.control_hz:g} Hz, not at {options.control_hz:g}: "
+            f"give that: --control-hz {facts.control_hz:g}"
+        )
+    for camera in options.cameras or ():
+        if camera not in facts.cameras:
+            raise ConfigError(unknown_name("camera", camera, facts.cameras))
+
+
+def embodiment_of(facts: TaskFacts, cameras: Sequence[str], image_size: int) -> EmbodimentSpec:
+    """The robot with the cameras asked for."""
+    return EmbodimentSpec(
+        name=facts.robot,
+        joints=tuple(Joint(name=name, lower=-1.0, upper=1.0, unit="1") for name in facts.action_names),
+        state_names=facts.state_names,
+        cameras=tuple(CameraSpec(name=name, height=image_size, width=image_size) for name in cameras),
+    )

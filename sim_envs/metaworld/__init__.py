@@ -1,0 +1,1 @@
+"""Meta-World: 50 tasks of a Sawyer arm at a table."""

@@ -93,7 +93,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "list": CommandEntry(
         config="dualsys.app.listing:ListConfig",
         function="dualsys.app.listing:main",
-        summary="Tasks, planners, actors, chunk policies, experts, robots and checkpoints that are installed.",
+        summary="Tasks, planners, actors, chunk policies, experts, robots, protocols and checkpoints that are there.",
     ),
     "doctor": CommandEntry(
         config="dualsys.app.doctor:DoctorConfig",

@@ -4,12 +4,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.episodes import episodes, tasks_of
+from dualsys.app.evaluation.deviations import deviations
+from dualsys.app.evaluation.episodes import episodes
 from dualsys.app.evaluation.films import film
 from dualsys.app.evaluation.picture import draw
+from dualsys.app.evaluation.protocol_panel import protocol_panel
 from dualsys.app.evaluation.report import task_report
 from dualsys.app.evaluation.table import show
+from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.outputs import require_outputs
 from dualsys.app.versions import result_versions
 from dualsys.checkpoint import Checkpoint
@@ -20,9 +26,11 @@ from dualsys.stored_kinds import require_kinds
 
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
-    tasks_of(config.suite_or_task)  # refused before the work, not after it, and before a file is made
+    tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
     require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
+    if config.protocol:
+        Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
     report = evaluate(config)
     show(report)
     if config.video_dir is not None:
@@ -40,7 +48,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         ConfigError: an unknown suite, task, planner, actor or policy.
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
     """
-    tasks = tasks_of(config.suite_or_task)
+    tasks = tasks_for(config)
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
     weights = Checkpoint.open(config.checkpoint).weights_digest()
     reports = [task_report(task, list(episodes(config, task))) for task in tasks]
@@ -49,4 +57,10 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
             f"{config.checkpoint} was {weights} before the episodes and is {now} after them, so nobody knows which of "
             "the two was evaluated: a training writes there. Evaluate a copy of the folder"
         )
-    return {"tasks": reports, "config": plain, "controller_weights": weights, "versions": result_versions()}
+    return {
+        "tasks": reports,
+        "protocol": protocol_report(config, reports),
+        "config": plain,
+        "controller_weights": weights,
+        "versions": result_versions(),
+    }

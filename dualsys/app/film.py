@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dualsys.app.controller import Controller
+from dualsys.app.episode_rules import EpisodeRules
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.errors import CannotWrite
 from dualsys.messages import Command, ImageArray
@@ -86,7 +87,13 @@ def with_caption(frame: ImageArray, caption: str) -> ImageArray:
 
 
 def film_episode(
-    environment: Rendered, controller: Controller, seed: int, path: Path, *, fps: int = 25
+    environment: Rendered,
+    controller: Controller,
+    seed: int,
+    path: Path,
+    *,
+    fps: int = 25,
+    rules: EpisodeRules = EpisodeRules(),  # noqa: B008  # it is frozen
 ) -> EpisodeResult:
     """Run an episode again and write it as a video. `environment.render()` gives the frames."""
     every = max(1, round(1.0 / (fps * environment.control_dt_s)))
@@ -101,7 +108,7 @@ def film_episode(
                 video.add(environment.render(), f"{environment.instruction}   [{goal}]")
             count += 1
 
-        result = run_episode(environment, controller, seed, on_step=add)
+        result = run_episode(environment, controller, seed, on_step=add, rules=rules)
         for _ in range(fps // 2):
             video.add(environment.render(), f"{result.instruction}   [{'success' if result.success else 'failure'}]")
     return result

@@ -8,11 +8,14 @@ from typing import Any
 from dualsys import registry
 from dualsys.checkpoint import Checkpoint, shipped_checkpoints
 from dualsys.errors import DualsysError
+from dualsys.sim_envs.protocols import protocol_called, protocol_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListConfig:
-    """Everything that has a name: tasks, planners, actors, chunk policies, experts, robots and shipped checkpoints.
+    """Everything that has a name.
+
+    Those are tasks, planners, actors, chunk policies, experts, robots, protocols and shipped checkpoints.
 
     The names are what other commands and configuration files take. Third parties' plug-ins are listed beside ours.
     """
@@ -27,6 +30,7 @@ def collect() -> dict[str, list[dict[str, str]]]:
     for kind in registry.KINDS:
         if kind != "environments":
             listing[kind] = list(registry.describe(kind))
+    listing["protocols"] = [_protocol(name) for name in protocol_names()]
     listing["checkpoints"] = [_checkpoint(name) for name in shipped_checkpoints()]
     return listing
 
@@ -51,6 +55,11 @@ def _tasks() -> list[dict[str, str]]:
             continue
         rows += [{"name": name, "distribution": row["distribution"]} for name in names]
     return rows
+
+
+def _protocol(name: str) -> dict[str, str]:
+    protocol = protocol_called(name)
+    return {"name": name, "title": protocol.title, "source": protocol.source}
 
 
 def _checkpoint(name: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dualsys.app.controller import Controller
+from dualsys.app.episode_rules import EpisodeRules
 from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS
 from dualsys.messages import Command
 from dualsys.protocols import Environment
@@ -43,6 +44,7 @@ def run_episode(
     max_seconds: float = 60.0,
     options: dict[str, Any] | None = None,
     on_step: StepListener | None = None,
+    rules: EpisodeRules = EpisodeRules(),  # noqa: B008  # it is frozen
 ) -> EpisodeResult:
     """Run an episode from a seed. The same seed, controller and timing give the same result to the bit.
 
@@ -53,27 +55,29 @@ def run_episode(
         max_seconds: Simulated time after which an endless task is stopped.
         options: Passed to the environment's `reset`.
         on_step: Called after each step with the command, for videos and records.
+        rules: Where it starts, what counts as success, and whether that ends it.
     """
-    environment.reset(seed=seed, options=options)
+    environment.reset(seed=seed, options=rules.start(environment, seed, options))
     controller.reset(seed=seed)
     before = controller.driver.core.status().counts
     reward, limited, elapsed_s = 0.0, 0, 0.0
     info: dict[str, Any] = {}
-    over = False
-    while not over and elapsed_s < max_seconds:
+    over = succeeded = False
+    while not over and (rules.has_horizon or elapsed_s < max_seconds):
         command = controller.step(environment.observe())
         _, gained, terminated, truncated, info = environment.step(command.target)
         reward += float(gained)
         limited += bool(command.limited)
         elapsed_s += environment.control_dt_s
-        over = terminated or truncated
+        succeeded = rules.succeeded(before=succeeded, now=bool(environment.success))
+        over = terminated or truncated or (rules.stop_on_success and succeeded)
         if on_step is not None:
             on_step(command)
     after = controller.driver.core.status().counts
     return EpisodeResult(
         seed=seed,
         instruction=environment.instruction,
-        success=bool(environment.success),
+        success=succeeded,
         duration_s=round(elapsed_s, 6),
         reward=reward,
         limited_ticks=limited,

@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from dualsys.app.border import require_parts, require_timing
+from dualsys.app.episode_rules import EpisodeRules
+from dualsys.app.evaluation.by_protocol import Usual, by_protocol
 from dualsys.errors import ConfigError
 from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
+from dualsys.sim_envs.protocols import EvaluationProtocol, protocol_called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +21,15 @@ class EvalConfig:
     """Success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
     suite_or_task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SUITE_OR_TASK")]
-    """A task (`humanoid/touch`) or a suite (`humanoid`: all its tasks)."""
-    episodes: int = 50
+    """A task (`humanoid/touch`), a suite (`humanoid`: all its tasks) or a pattern (`libero/spatial-*`)."""
+    protocol: str = ""
+    """A benchmark's own way to be evaluated: a name of `dualsys list`, or a file of your own ending in .toml. It sets
+    episodes, seeds, starts, horizon, images, rate and what counts as success; what contradicts it is refused."""
+    group: str = ""
+    """One of the protocol's groups of tasks, such as `easy`."""
+    episodes: int = Usual(50)
     """Episodes of each task."""
-    seed: int = 8000
+    seed: int = Usual(8000)
     """Seed of the first episode, the others follow. 8000 to 9999 are for development, from 10000 on for claims."""
     checkpoint: str = "humanoid-table"
     """Shipped name or folder."""
@@ -63,12 +71,30 @@ class EvalConfig:
     """Successes, and failures, to film."""
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing."""
+        """Set what the protocol says; refuse values that contradict it or mean nothing."""
+        for name, value in by_protocol(self).items():
+            object.__setattr__(self, name, value)
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
         require_timing(partial(self.timing, 1.0 if self.control_hz is None else self.control_hz))
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
         self._check_files()
+
+    def benchmark(self) -> EvaluationProtocol | None:
+        """The protocol, or None where none was asked for."""
+        return protocol_called(self.protocol) if self.protocol else None
+
+    def rules(self) -> EpisodeRules:
+        """What counts in each episode."""
+        protocol = self.benchmark()
+        if protocol is None:
+            return EpisodeRules()
+        return EpisodeRules(
+            success=protocol.success,
+            stop_on_success=protocol.stop_on_success,
+            has_horizon=protocol.horizon_steps is not None,
+            first_listed=protocol.first_seed if protocol.initial_states else None,
+        )
 
     def timing(self, control_hz: float) -> TimingConfig:
         """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""

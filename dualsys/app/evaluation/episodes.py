@@ -9,25 +9,14 @@ from rich.progress import track
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.eyes import eyes_for
+from dualsys.app.evaluation.idle import idle_controller, is_idle
+from dualsys.app.evaluation.scene import scene_of
+from dualsys.app.evaluation.tasks import tasks_of as tasks_of
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.worker_pool import worker_pool
 from dualsys.bridge.parts import PartConfig
-from dualsys.checkpoint import Checkpoint
 from dualsys.clearance import clearance_of
-from dualsys.errors import ConfigError, unknown_name
 from dualsys.protocols import Rendered
-
-
-def tasks_of(suite_or_task: str) -> list[str]:
-    """Tasks of a suite, or the one task. Raises `ConfigError` for an unknown name."""
-    if "/" in suite_or_task:
-        sim_envs.suite_of(suite_or_task)
-        return [suite_or_task]
-    suites = sim_envs.suites()
-    if suite_or_task not in suites:
-        raise ConfigError(unknown_name("suite", suite_or_task, suites))
-    return [task for task in sim_envs.task_names() if task.startswith(f"{suite_or_task}/")]
 
 
 def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
@@ -39,8 +28,10 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         images="on-demand",
         phrasing=config.phrasing,
         randomization=config.randomization,
-        **eyes_for(task, *Checkpoint.open(config.checkpoint).robots),
+        **scene_of(config, task),
     )
+    if is_idle(config, environment):
+        return environment, idle_controller(config, environment)
     controller = Controller.from_checkpoint(
         config.checkpoint,
         embodiment=environment.embodiment,
@@ -61,6 +52,11 @@ def episodes(config: EvalConfig, task: str) -> Iterator[EpisodeResult]:
     yield from track(results, total=len(seeds), description=task)
 
 
+def play_episode(config: EvalConfig, environment: Rendered, controller: Controller, seed: int) -> EpisodeResult:
+    """One episode of an evaluation, with its parts. The same everywhere, whatever was played with them before."""
+    return run_episode(environment, controller, seed, rules=config.rules())
+
+
 def _run_in_workers(config: EvalConfig, task: str, seeds: range) -> Iterator[EpisodeResult]:
     advice = "Evaluate again, with fewer --workers if memory is short"
     with worker_pool(config.workers, partial(_runner, config, task), doing="evaluating", advice=advice) as submit:
@@ -69,14 +65,14 @@ def _run_in_workers(config: EvalConfig, task: str, seeds: range) -> Iterator[Epi
 
 
 def _runner(config: EvalConfig, task: str) -> Callable[[int], EpisodeResult]:
-    return partial(run_episode, *make_episode_parts(config, task))
+    return partial(play_episode, config, *make_episode_parts(config, task))
 
 
 def _run_seeds(config: EvalConfig, task: str, seeds: range) -> Iterator[EpisodeResult]:
     environment, controller = make_episode_parts(config, task)
     try:
         for seed in seeds:
-            yield run_episode(environment, controller, seed)
+            yield play_episode(config, environment, controller, seed)
     finally:
         controller.close()
         environment.close()

@@ -19,8 +19,9 @@ def film(config: EvalConfig, report: dict[str, Any]) -> list[Path]:
             chosen = [episode for episode in task["per_episode"] if episode["success"] is success][: config.videos]
             for episode in chosen:
                 name = f"{task['task'].replace('/', '-')}-{episode['seed']}-{'success' if success else 'failure'}.mp4"
-                film_episode(environment, controller, episode["seed"], config.video_dir / name)
-                written.append(config.video_dir / name)
+                path = config.video_dir / name
+                film_episode(environment, controller, episode["seed"], path, rules=config.rules())
+                written.append(path)
         controller.close()
         environment.close()
     return written

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dualsys.app.evaluation.averages import averages_table
 from dualsys.app.refused_chunks import none_accepted, refused_chunks
 
 
@@ -12,6 +13,12 @@ def show(report: dict[str, Any]) -> None:
     """A table, and what there is to warn of."""
     console = Console()
     console.print(result_table(report))
+    if protocol := report.get("protocol"):
+        if len(report["tasks"]) > 1 or protocol["definition"]["success"] == "return":
+            console.print(averages_table(protocol))
+        if protocol["deviations"]:
+            said = f"not the protocol: {'; '.join(protocol['deviations'])}"
+            console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for task in report["tasks"]:
         if warning := none_accepted(task["chunks"]):
             console.print(f"{task['task']}: {warning}", markup=False, highlight=False, soft_wrap=True)

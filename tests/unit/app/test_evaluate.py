@@ -90,10 +90,10 @@ def test_weights_that_change_under_an_evaluation_are_not_reported(
     weights = Checkpoint.open(checkpoint).weights_digest()
     assert evaluate(config)["controller_weights"] == weights
 
-    def save_meanwhile(*parts: Any) -> EpisodeResult:
+    def save_meanwhile(*parts: Any, **options: Any) -> EpisodeResult:
         statistics = checkpoint / "statistics.json"
         statistics.write_text(statistics.read_text() + "\n")
-        return run_episode(*parts)
+        return run_episode(*parts, **options)
 
     monkeypatch.setattr(evaluation, "run_episode", save_meanwhile)
     with pytest.raises(CheckpointError, match=rf"mine was {weights} before the episodes and is \w+ after them"):

@@ -9,25 +9,28 @@ import pytest
 from dualsys import registry
 from dualsys.app import cli, commands, listing
 from dualsys.errors import ExtraMissing
+from dualsys.sim_envs.protocols import protocol_names
 
 
 def test_it_names_everything_that_others_take(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert list(rows) == ["tasks", "planners", "actors", "chunk_policies", "experts", "robots", "checkpoints"]
+    assert list(rows) == [
+        "tasks", "planners", "actors", "chunk_policies", "experts", "robots", "protocols", "checkpoints",
+    ]  # fmt: skip
     names = {heading: {row["name"] for row in found} for heading, found in rows.items()}
     assert {"humanoid/touch", "dm_control/walker-walk"} <= names["tasks"]
     assert names["planners"] == set(registry.names("planners"))
     assert names["actors"] == set(registry.names("actors"))
+    assert names["protocols"] == set(protocol_names())
 
 
 def test_its_help_names_every_kind_that_it_shows() -> None:
     """Beside shipped checkpoints, in the words of the headings."""
     headings = [heading.replace("_", " ") for heading in listing.collect()]
-    assert inspect.cleandoc(listing.ListConfig.__doc__ or "").splitlines()[0] == (
-        f"Everything that has a name: {', '.join(headings[:-1])} and shipped {headings[-1]}."
-    )
-    summary = f"{', '.join(headings[:-1])} and {headings[-1]} that are installed."
+    told = inspect.cleandoc(listing.ListConfig.__doc__ or "").splitlines()[2]
+    assert told == f"Those are {', '.join(headings[:-1])} and shipped {headings[-1]}."
+    summary = f"{', '.join(headings[:-1])} and {headings[-1]} that are there."
     assert commands.COMMANDS["list"].summary == summary.capitalize()
 
 

@@ -1,0 +1,52 @@
+"""Which tasks an evaluation is about."""
+
+from fnmatch import fnmatchcase
+
+from dualsys import sim_envs
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.errors import ConfigError, unknown_name
+from dualsys.sim_envs.protocols import EvaluationProtocol
+
+
+def tasks_for(config: EvalConfig) -> list[str]:
+    """Its tasks: of a protocol only those that it has, or that its group has.
+
+    Raises `ConfigError` where none is left, or a name is unknown.
+    """
+    tasks = tasks_of(config.suite_or_task)
+    protocol = config.benchmark()
+    if protocol is None:
+        return tasks
+    chosen = list(protocol.tasks_among(tasks, group=config.group))
+    if not chosen:
+        of_what = f"the group {config.group} of {protocol.name}" if config.group else f"the protocol {protocol.name}"
+        raise ConfigError(
+            f"{config.suite_or_task} has no task of {of_what}, which is about {', '.join(protocol.tasks)}: evaluate "
+            "one of those, or by another protocol (dualsys list)"
+        )
+    return chosen
+
+
+def tasks_of(suite_or_task: str) -> list[str]:
+    """Tasks of a suite, those that a pattern (`libero/spatial-*`) fits, or the one task.
+
+    Raises `ConfigError` for an unknown name.
+    """
+    suite, _, task = suite_or_task.partition("/")
+    if task and not set("*?[") & set(task):
+        sim_envs.suite_of(suite_or_task)
+        return [suite_or_task]
+    suites = sim_envs.suites()
+    if suite not in suites:
+        raise ConfigError(unknown_name("suite", suite, suites))
+    known = sorted(sim_envs.load_suite(suite).tasks())
+    found = [name for name in known if not task or fnmatchcase(name, suite_or_task)]
+    if not found:
+        raise ConfigError(unknown_name("task", suite_or_task, known))
+    return found
+
+
+def tasks_of_protocol(protocol: EvaluationProtocol) -> tuple[str, ...]:
+    """All tasks that a protocol is about, of the suites that it names."""
+    suites = dict.fromkeys(pattern.partition("/")[0] for pattern in protocol.tasks)
+    return protocol.tasks_among(task for suite in suites for task in tasks_of(suite))

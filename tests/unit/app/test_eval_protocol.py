@@ -1,0 +1,230 @@
+"""`dualsys eval --protocol`: what it sets, what it refuses, what it prints and what stands in the result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualsys.app import cli
+from dualsys.app.controller import Controller
+from dualsys.app.episode_rules import EpisodeRules
+from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluation.averages import protocol_report
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.deviations import deviations
+from dualsys.app.evaluation.scene import scene_of
+from dualsys.app.evaluation.tasks import tasks_for
+from dualsys.app.rollout import run_episode
+from dualsys.embodiment import SubgoalSpec
+from dualsys.errors import ConfigError
+from dualsys.planner.scripted import NullPlanner
+from dualsys.settings import CoreConfig
+from dualsys.sim_envs.protocols import protocol_called
+from dualsys.testing import PoseActor, ReachEnvironment, fake_embodiment
+
+TINY = """
+title = "two short episodes"
+source = "these tests"
+tasks = ["humanoid/touch", "humanoid/pick", "dm_control/cartpole-balance"]
+unit = "task"
+episodes = 2
+first_seed = 8000
+horizon_steps = {"humanoid/*" = 3, "dm_control/*" = 7}
+settle_steps = 2
+success = "return"
+groups = {robot = ["humanoid/*"], cart = ["dm_control/*"]}
+"""
+
+
+def tiny(folder: Path) -> str:
+    path = folder / "tiny.toml"
+    path.write_text(TINY)
+    return str(path)
+
+
+def config_of(task: str, protocol: str, **options: Any) -> EvalConfig:
+    return EvalConfig(suite_or_task=task, protocol=protocol, **options)
+
+
+def test_it_sets_what_nobody_chose() -> None:
+    config = config_of("libero", "openpi-libero")
+    assert (config.episodes, config.seed, config.control_hz, config.core.actor_hz) == (50, 7, 20.0, 4.0)
+    assert config.rules() == EpisodeRules(success="ever", stop_on_success=True, has_horizon=True, first_listed=7)
+    parsed = cli.parse_options("eval", ["humanoid/touch", "--protocol", "humanoid-claims", "--episodes", "200"])
+    assert (parsed.episodes, parsed.seed) == (200, 10000)
+    assert replace(parsed, planner_latency_s=0.2).seed == 10000
+
+
+def test_without_one_all_is_as_ever() -> None:
+    config = cli.parse_options("eval", ["humanoid/touch"])
+    assert (config.episodes, config.seed, config.rules()) == (50, 8000, EpisodeRules())
+    assert scene_of(config, "humanoid/touch") == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"episodes": 51}, "--episodes 51 contradicts the protocol openpi-libero, which has 50 of each task"),
+        ({"seed": 8000}, "--seed 8000 contradicts the protocol openpi-libero, which has 7"),
+        ({"control_hz": 50.0}, "--control-hz 50 contradicts the protocol openpi-libero, which has 20"),
+        ({"core": CoreConfig(actor_hz=5.0)}, "--core.actor-hz 5 contradicts .* has 4: a chunk every 5 rows at 20 Hz"),
+        ({"group": "spacial"}, "unknown group of openpi-libero 'spacial'. Did you mean 'spatial'"),
+        ({"protocol": "openpi"}, "unknown protocol 'openpi'. Did you mean 'openpi-libero'"),
+        ({"protocol": "", "group": "spatial"}, "--group spatial is a part of a protocol's tasks: give --protocol"),
+    ],
+)
+def test_what_contradicts_it_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        EvalConfig(**{"suite_or_task": "libero", "protocol": "openpi-libero", **options})
+
+
+def test_a_task_of_another_protocol_is_refused_before_anything_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", "humanoid/touch", "--protocol", "openpi-libero"]) == 2
+    assert "humanoid/touch has no task of the protocol openpi-libero, which is about libero/" in capsys.readouterr().err
+
+
+def test_a_pattern_and_a_group_choose_tasks(tmp_path: Path) -> None:
+    assert tasks_for(config_of("dm_control/cartpole-*", "")) == [
+        f"dm_control/cartpole-{name}"
+        for name in ("balance", "balance_sparse", "swingup", "swingup_sparse", "three_poles", "two_poles")
+    ]
+    assert len(tasks_for(config_of("dm_control", "dm_control-benchmarking"))) == 28
+    assert tasks_for(config_of("humanoid", tiny(tmp_path))) == ["humanoid/pick", "humanoid/touch"]
+    with pytest.raises(ConfigError, match="humanoid has no task of the group cart of tiny"):
+        tasks_for(config_of("humanoid", tiny(tmp_path), group="cart"))
+    with pytest.raises(ConfigError, match="unknown task 'humanoid/tuch-\\*'"):
+        tasks_for(config_of("humanoid/tuch-*", ""))
+
+
+def test_deviations_are_named() -> None:
+    whole = config_of("dm_control", "dm_control-benchmarking")
+    assert deviations(whole, tasks_for(whole)) == []
+    part = replace(whole, suite_or_task="dm_control/walker-walk", episodes=3)
+    assert deviations(part, tasks_for(part)) == ["3 of 10 episodes of each task", "1 of 28 tasks"]
+    assert deviations(config_of("humanoid/touch", "humanoid-claims", phrasing="held-out"), ["humanoid/touch"]) == [
+        "instructions are phrased otherwise: held-out"
+    ]
+    graded = config_of("metaworld", "metaworld-mt50-vla", group="hard")
+    hard = list(protocol_called("metaworld-mt50-vla").groups["hard"])
+    assert deviations(graded, hard) == []
+    assert deviations(graded, hard[:2]) == ["2 of 6 tasks of the group hard"]
+
+
+@pytest.mark.parametrize("task", ["humanoid/touch", "dm_control/cartpole-balance"])
+def test_an_evaluation_by_a_protocol_of_ones_own(task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, protocol = tmp_path / "result.json", tiny(tmp_path)
+    arguments = ["eval", task, "--protocol", protocol, "--episodes", "1", "--planner", "null", "--actor", "hold"]
+    assert cli.main([*arguments, "--json", str(file)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in ("two short episodes", "these tests", "drawn from the seed", "2 steps without action", "8000 to 8000"):
+        assert words in printed
+    assert printed.count("not the protocol: 1 of 2 episodes of each task") == 2
+    report = json.loads(file.read_text())
+    told = report["protocol"]
+    assert told["definition"] == protocol_called(protocol).model_dump(mode="json")
+    assert told["deviations"] == ["1 of 2 episodes of each task"]
+    assert list(told["groups"]) == ["robot" if task.startswith("humanoid") else "cart"]
+    (result,) = report["tasks"]
+    steps = 3 if task.startswith("humanoid") else 7
+    assert result["per_episode"][0]["duration_s"] == pytest.approx(steps * (0.02 if steps == 3 else 0.01))
+    assert told["average"]["mean_return"] == result["mean_reward"]
+    assert report["versions"]["mujoco"]
+    assert report["versions"]["reference_frame"]
+
+
+def test_averages_are_over_tasks_or_over_episodes(tmp_path: Path) -> None:
+    def found(task: str, rewards: list[float], successes: int) -> dict[str, Any]:
+        count = len(rewards)
+        return {
+            "task": task,
+            "episodes": count,
+            "successes": successes,
+            "success": successes / count,
+            "mean_reward": sum(rewards) / count,
+            "per_episode": [{"reward": reward} for reward in rewards],
+        }
+
+    tasks = [found("humanoid/touch", [4.0], 1), found("dm_control/cartpole-balance", [1.0, 2.0, 3.0], 0)]
+    report = protocol_report(config_of("humanoid", tiny(tmp_path)), tasks)
+    assert report is not None
+    assert (report["average"]["success"], report["average"]["mean_return"]) == (0.5, 3.0)
+    assert report["groups"]["robot"]["success"] == 1.0
+    path = tmp_path / "pooled.toml"
+    path.write_text(f'averaging = "episodes"\n{TINY}')
+    pooled = protocol_report(config_of("humanoid", str(path)), tasks)
+    assert pooled is not None
+    assert (pooled["average"]["success"], pooled["average"]["mean_return"]) == (0.25, 2.5)
+
+
+ROBOT, SUBGOAL = fake_embodiment(), SubgoalSpec(num_tokens=1, dim=1)
+POSE = np.zeros(ROBOT.num_actions)
+
+
+def make_controller() -> Controller:
+    return Controller(NullPlanner(SUBGOAL), PoseActor(ROBOT, SUBGOAL, POSE))
+
+
+class Blinking(ReachEnvironment):
+    """Solved at one moment, and not any more after it."""
+
+    initial_states = 3
+
+    def __init__(self) -> None:
+        super().__init__(ROBOT, POSE)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.start, self.steps = options, 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, False, self.steps == 6, info
+
+    @property
+    def success(self) -> bool:
+        return self.steps == 4
+
+
+@pytest.mark.parametrize(
+    ("rules", "success", "steps"),
+    [
+        (EpisodeRules(), False, 6),
+        (EpisodeRules(success="return"), False, 6),
+        (EpisodeRules(success="ever"), True, 6),
+        (EpisodeRules(success="ever", stop_on_success=True), True, 4),
+        (EpisodeRules(success="at-end", stop_on_success=True), True, 4),
+    ],
+)
+def test_a_success_that_passes_counts_where_the_rule_says_so(rules: EpisodeRules, success: bool, steps: int) -> None:
+    environment = Blinking()
+    result = run_episode(environment, make_controller(), 0, rules=rules)
+    assert (result.success, environment.steps) == (success, steps)
+
+
+def test_episodes_start_from_the_list_in_order_and_around() -> None:
+    environment, starts = Blinking(), []
+    for seed in range(7, 12):
+        run_episode(environment, make_controller(), seed, rules=EpisodeRules(first_listed=7))
+        starts.append(environment.start)
+    assert starts == [{"initial_state": index} for index in (0, 1, 2, 0, 1)]
+    with pytest.raises(ConfigError, match="are to start from the task's own list, but it has none"):
+        run_episode(ReachEnvironment(ROBOT, POSE), make_controller(), 0, rules=EpisodeRules(first_listed=0))
+
+
+def test_a_checkpoint_sees_with_its_own_eyes_and_the_report_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "large.toml"
+    path.write_text(TINY.replace("settle_steps = 2", "settle_steps = 2\nimage_size = 256"))
+    config = config_of("humanoid/touch", str(path))
+    assert scene_of(config, "humanoid/touch")["image_size"] == 96
+    assert deviations(config, ["humanoid/touch"]) == ["seen as it was trained, by head at 96 pixels"]
+    assert scene_of(config, "dm_control/cartpole-balance")["image_size"] == 256
+    assert deviations(config, ["dm_control/cartpole-balance"]) == []
+
+
+def test_a_report_without_a_protocol_says_so() -> None:
+    config = EvalConfig(suite_or_task="dm_control/cartpole-balance", episodes=1, planner="null", actor="hold")
+    assert evaluate(config)["protocol"] is None

@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
-from dualsys.app.recording import ROWS_HZ, RecordingSettings, record_episode
+from dualsys.app.recording import RecordingSettings, record_episode
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.app.workplace import make_workplace
 from dualsys.data.episode import CameraTrack
 from dualsys.data.video import decode_frames, encode_video
 
+_ROWS_HZ = 50
+"""Of `humanoid/touch`."""
 SATURATION = 100
 """Difference of the largest and smallest channel from which a pixel counts as saturated."""
 
@@ -74,10 +76,10 @@ def _measure(tracks: list[CameraTrack], pixel_format: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "episode.mp4"
         for track in tracks:
-            encode_video(path, track.frames, track.frame_of_row, ROWS_HZ, pixel_format=pixel_format)
+            encode_video(path, track.frames, track.frame_of_row, _ROWS_HZ, pixel_format=pixel_format)
             size += path.stat().st_size
             rows = np.flatnonzero(np.diff(track.frame_of_row, prepend=-1))
-            decoded = np.stack(list(decode_frames(path, rows, ROWS_HZ))).astype(float)
+            decoded = np.stack(list(decode_frames(path, rows, _ROWS_HZ))).astype(float)
             error = np.mean((decoded - track.frames) ** 2, axis=-1)
             spread = track.frames.max(axis=-1).astype(int) - track.frames.min(axis=-1)
             errors.append(error)

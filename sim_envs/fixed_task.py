@@ -39,7 +39,7 @@ class Moment:
 
 @final
 class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
-    """One task of a benchmark. An episode ends with success, and is cut off at the horizon.
+    """One task of a benchmark. An episode ends with the first success, and is cut off at the horizon.
 
     `info` has what the benchmark says, `success`, `episode_seed` and `time_s`.
 
@@ -86,7 +86,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def success(self) -> bool:
-        """Whether the benchmark judges the present moment a success."""
+        """Whether the benchmark has judged a moment of this episode a success."""
         return self._success
 
     @property
@@ -123,9 +123,10 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
             raise SpecMismatch(f"{self.task} takes finite {names}, got shape {action.shape}: {action}")
         self._moment += 1
         self._steps += 1
-        reward, self._success, said = self._simulation.advance(
+        reward, succeeds, said = self._simulation.advance(
             np.clip(action, self._embodiment.lower, self._embodiment.upper)
         )
+        self._success = self._success or succeeds
         truncated = not self._success and self._steps >= self._limit
         return self._observe_for_gymnasium(), reward, self._success, truncated, self._info(said)
 

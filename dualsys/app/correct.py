@@ -27,12 +27,12 @@ from dualsys.app.intervals import wilson_interval
 from dualsys.app.recording import (
     CORRECTIONS,
     CORRECTIONS_A_SEED,
-    ROWS_HZ,
     Demonstrator,
     RecordingSettings,
     privileged_columns,
+    require_camera_hz,
     require_noise_and_tail,
-    rows_per_frame,
+    rows_hz_of,
 )
 from dualsys.app.workplace import expert_for, require_expert
 from dualsys.checkpoint import Checkpoint, installed_versions
@@ -68,7 +68,7 @@ class CorrectConfig:
     all_episodes: bool = False
     """Step into episodes, too, that the controller solves."""
     label_rows: int = 40
-    """Rows of each label at 50 Hz."""
+    """Rows of each label, at the task's rate."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
     planner_latency_s: float = 0.12
@@ -100,7 +100,7 @@ class CorrectConfig:
                 f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
                 f"({TRAINING_SEEDS} and above): what is learned from must not be what is measured on"
             )
-        rows_per_frame(self.camera_hz)  # refuses one that does not divide
+        require_camera_hz(self.camera_hz)
         require_timing(
             partial(
                 TimingConfig,
@@ -118,14 +118,6 @@ class CorrectConfig:
             moments=self.moments,
             label_rows=self.label_rows,
             failures_only=not self.all_episodes,
-        )
-
-    @property
-    def recording(self) -> RecordingSettings:
-        """How it is recorded."""
-        return RecordingSettings(
-            rows_per_frame=rows_per_frame(self.camera_hz),
-            tail_rows=round(self.tail_s * ROWS_HZ),
         )
 
     @property
@@ -151,7 +143,6 @@ def make_parts(config: CorrectConfig) -> tuple[Environment, Controller, Demonstr
     evaluation = EvalConfig(
         suite_or_task=config.task,
         checkpoint=config.checkpoint,
-        control_hz=ROWS_HZ,
         randomization=config.randomization,
         planner_hz=config.planner_hz,
         planner_latency_s=config.planner_latency_s,
@@ -173,23 +164,34 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
     """
     environment, controller, expert = make(config)
     embodiment, expert_name, can_go_back = environment.embodiment, expert.name, isinstance(environment, Rewindable)
-    columns = privileged_columns(environment)
+    columns, rows_hz = privileged_columns(environment), rows_hz_of(environment)
     controller.close()
     environment.close()
+    recording = RecordingSettings.at(rows_hz, camera_hz=config.camera_hz, tail_s=config.tail_s)
     if not can_go_back:
         raise ConfigError(
             f"{config.task} cannot be set back to an earlier moment, so nobody can take over there: its environment "
             "needs snapshot() and restore(snapshot, restart_clock=...)"
         )
-    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=columns)
+    writer = DatasetWriter(config.out, embodiment, fps=rows_hz, column_names=columns)
     with recording_alone(writer):
-        return _correct(config, make, writer, expert_name)
+        return _correct(config, make, recording, writer, expert_name)
 
 
-def _correct(config: CorrectConfig, make: MakeParts, writer: DatasetWriter, expert_name: str) -> int:
+def _correct(
+    config: CorrectConfig, make: MakeParts, recording: RecordingSettings, writer: DatasetWriter, expert_name: str
+) -> int:
     controller_digest = Checkpoint.open(config.checkpoint).weights_digest()
     _require_fresh_or_same(config, writer, controller_digest)
-    solved = sum(_successes(config, make))
+    job = CorrectionRound(
+        make=partial(make, config),
+        plan=config.plan,
+        recording=recording,
+        root=config.out,
+        fps=writer.fps,
+        seeds=range(config.seed, config.seed + config.episodes),
+    )
+    solved = sum(_successes(job, config.workers))
     low, high = wilson_interval(solved, config.episodes)
     _say(
         f"the controller solved {solved} of {config.episodes} ({100 * solved / config.episodes:.1f} %, "
@@ -223,18 +225,10 @@ def _correct(config: CorrectConfig, make: MakeParts, writer: DatasetWriter, expe
     return 0
 
 
-def _successes(config: CorrectConfig, make: MakeParts) -> Iterator[bool]:
+def _successes(job: CorrectionRound, workers: int) -> Iterator[bool]:
     """Whether the controller solved each episode, with a bar."""
-    job = CorrectionRound(
-        make=partial(make, config),
-        plan=config.plan,
-        recording=config.recording,
-        root=config.out,
-        fps=ROWS_HZ,
-        seeds=range(config.seed, config.seed + config.episodes),
-    )
     console = Console(stderr=True)
-    yield from track(run_round(job, config.workers), total=config.episodes, description="correct", console=console)
+    yield from track(run_round(job, workers), total=len(job.seeds), description="correct", console=console)
 
 
 def _clear(writer: DatasetWriter) -> None:

@@ -1,21 +1,16 @@
-"""`dualsys demos`: a scripted expert's episodes as a LeRobot v3.0 dataset."""
+"""`dualsys demos`: a scripted expert's episodes as a LeRobot v3.0 dataset, of one task or of all tasks of a suite."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from dualsys.app.recording import (
-    ROWS_HZ,
-    RecordingSettings,
-    privileged_columns,
-    require_image_sides,
-    require_noise_and_tail,
-    rows_per_frame,
-)
-from dualsys.app.recording_pool import Job, Ledger, MakeWorkplace, WorkplaceConfig, run_attempts
+from dualsys.app.demonstrated import Demonstrated
+from dualsys.app.evaluation.episodes import tasks_of
+from dualsys.app.recording import RecordingSettings, require_camera_hz, require_image_sides, require_noise_and_tail
+from dualsys.app.recording_pool import SEEDS_A_TASK, Job, Ledger, MakeWorkplace, RunAttempts, WorkplaceConfig, recorders
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace
 from dualsys.checkpoint import installed_versions
@@ -26,7 +21,7 @@ from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.sim_envs.options import Randomization
 
-TRAINING_SEEDS = 8000
+TRAINING_SEEDS = SEEDS_A_TASK
 """Seeds from here on are for evaluations."""
 LEAST_SHARE = 0.02
 """Of attempts that succeed: below it an expert is broken, and more attempts are a waste."""
@@ -39,9 +34,10 @@ class DemosConfig:
     """Records an expert's successful episodes as a LeRobot v3.0 dataset, from consecutive seeds."""
 
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
-    """What to demonstrate, such as humanoid/touch; `dualsys list` shows all."""
+    """What to demonstrate, such as humanoid/touch, or a suite, such as metaworld: all its tasks; `dualsys list` shows
+    them."""
     episodes: int
-    """Successful episodes the dataset is to have."""
+    """Successful episodes the dataset is to have, of each task."""
     out: Path
     """Folder of the dataset."""
     seed: int = 0
@@ -51,9 +47,10 @@ class DemosConfig:
     resume: bool = False
     """Go on with a recording that was stopped, or make a finished one longer."""
     camera_hz: float = 10.0
-    """Frames a second; rows come at 50 Hz and show the newest frame."""
+    """Frames a second; rows come at the task's own rate (50 Hz of the humanoid suite) and show the newest frame."""
     noise_rad: float = 0.01
-    """How far joints are pushed off the expert's path, so that the data shows the way back; 0: not at all."""
+    """How far joints are pushed off the expert's path, so that the data shows the way back; 0: not at all. Of actions
+    without a unit: that share of them."""
     tail_s: float = 0.3
     """Time recorded after success, in which the expert stays where it is."""
     image_size: int = 96
@@ -67,7 +64,7 @@ class DemosConfig:
         """Raise `ConfigError` for values that mean nothing."""
         if self.episodes < 1 or self.workers < 1 or self.seed < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
-        rows_per_frame(self.camera_hz)  # refuses one that does not divide
+        require_camera_hz(self.camera_hz)
         require_noise_and_tail(self.noise_rad, self.tail_s)
         require_image_sides(self.image_size)
         if self.seed + self.episodes > TRAINING_SEEDS:
@@ -87,8 +84,7 @@ class DemosConfig:
             randomization=self.randomization,
         )
 
-    @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self, rows_hz: int) -> dict[str, Any]:
         """What decides the recorded data beside the seed."""
         return {
             "camera_hz": self.camera_hz,
@@ -96,7 +92,7 @@ class DemosConfig:
             "tail_s": self.tail_s,
             "image_size": self.image_size,
             "randomization": self.randomization,
-            "control_hz": ROWS_HZ,
+            "control_hz": rows_hz,
         }
 
 
@@ -117,36 +113,98 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
         What the finished dataset says about itself.
 
     Raises:
+        ConfigError: the cameras' rate does not divide the task's, or the suite is unknown.
         DatasetError: the folder holds something else, a recording and `resume` was not asked for, or another process
             records there; or the expert hardly ever succeeds, or so rarely that the training seeds run out.
     """
-    environment, expert = make(config.workplace)
-    embodiment, expert_name, columns = environment.embodiment, expert.name, privileged_columns(environment)
-    environment.close()
-    writer = DatasetWriter(config.out, embodiment, fps=ROWS_HZ, column_names=columns)
-    fresh = Provenance(
-        embodiment=embodiment,
+    started_s = time.monotonic()
+    tasks = (config.task,) if "/" in config.task else tuple(tasks_of(config.task))
+    workplaces = tuple(replace(config.workplace, task=task) for task in tasks)
+    shown = Demonstrated.by(make, workplaces[0])
+    job = Job(
+        make=make,
+        workplaces=workplaces,
+        root=config.out,
+        fps=shown.rows_hz,
+        settings=RecordingSettings.at(shown.rows_hz, camera_hz=config.camera_hz, tail_s=config.tail_s),
+    )
+    fresh = _fresh(config, tasks, shown)
+    writer = shown.writer(config.out)
+    past, before = _past(config, writer, fresh), writer.num_episodes
+    places = _places(len(tasks), writer, past)
+    progress = RecordingProgress(total=config.episodes * len(tasks), done=before + len(writer.staged_seeds()))
+    with recorders(job, config.workers) as attempts, progress:
+        for place in places:
+            writer = shown.writer(config.out)
+            with recording_alone(writer):
+                ledger = _ledger(config, writer, past, place)
+                past = _record(tasks[place], writer, past, ledger, attempts, progress)
+    info = writer.info
+    if info is None:
+        raise DatasetError(f"{config.out}: nothing was recorded")
+    if info.total_episodes == before:
+        progress.say(f"{config.out} has {before} episodes already")
+    else:
+        progress.say(_summary(config.out, info, past, time.monotonic() - started_s))
+    return info
+
+
+def _fresh(config: DemosConfig, tasks: tuple[str, ...], shown: Demonstrated) -> Provenance:
+    """What a recording is, before anything of it is there."""
+    settings = config.settings(shown.rows_hz)
+    if tasks != (config.task,):
+        settings |= {
+            "tasks": list(tasks),
+            "episodes_of_each_task": config.episodes,
+            "seeds_are": f"{SEEDS_A_TASK} times the task's place in `tasks`, and the seed of the episode",
+        }
+    return Provenance(
+        embodiment=shown.embodiment,
         task=config.task,
-        expert=expert_name,
-        settings=config.settings,
+        expert=shown.expert,
+        settings=settings,
         first_seed=config.seed,
         next_seed=config.seed,
     )
-    with recording_alone(writer):
-        return _record(config, make, writer, fresh)
 
 
-def _record(config: DemosConfig, make: MakeWorkplace, writer: DatasetWriter, fresh: Provenance) -> DatasetInfo:
-    started_s = time.monotonic()
-    past = _past(config, writer, fresh)
-    if writer.num_episodes >= config.episodes and writer.info is not None:
-        RecordingProgress.say(f"{config.out} has {writer.num_episodes} episodes already")
-        return writer.info
-    BegunRecording(writer).go_on(_decisive(fresh))
-    ledger = Ledger.of(writer.staging, past.next_seed, config.episodes - writer.num_episodes)
-    _attempt_all(config, make, ledger, writer.num_episodes)
+def _places(num_tasks: int, writer: DatasetWriter, past: Provenance) -> range:
+    """Places of the tasks that are still to be recorded: they become part of the dataset one after the other."""
+    if num_tasks == 1:
+        return range(1)
+    return range(0 if writer.info is None else past.next_seed // SEEDS_A_TASK + 1, num_tasks)
+
+
+def _ledger(config: DemosConfig, writer: DatasetWriter, past: Provenance, place: int) -> Ledger:
+    if place == 0:
+        return Ledger.of(writer.staging, past.next_seed, config.episodes - writer.num_episodes)
+    return Ledger.of(writer.staging, place * SEEDS_A_TASK + config.seed, config.episodes)
+
+
+def _record(
+    task: str,
+    writer: DatasetWriter,
+    past: Provenance,
+    ledger: Ledger,
+    attempts: RunAttempts,
+    progress: RecordingProgress,
+) -> Provenance:
+    """Record what a ledger wants and append it; returns what the dataset then is."""
+    if ledger.wanted <= 0:
+        return past
+    BegunRecording(writer).go_on(_decisive(past))
+    failures = 0
+    for tried, outcome in enumerate(attempts(ledger), start=1):
+        failures += not outcome.success
+        progress.note(outcome.success)
+        _require_hope(task, tried, tried - failures)
+        if outcome.number - ledger.first_seed // SEEDS_A_TASK * SEEDS_A_TASK >= TRAINING_SEEDS:
+            raise DatasetError(
+                f"the expert failed {failures} times: the training seeds ran out at {outcome.number}; "
+                "ask for fewer --episodes, or mend the expert"
+            )
     kept, failed = ledger.decided()
-    provenance = past.model_copy(
+    now = past.model_copy(
         update={
             "next_seed": kept[-1] + 1,
             "attempted": past.attempted + len(kept) + len(failed),
@@ -154,38 +212,15 @@ def _record(config: DemosConfig, make: MakeWorkplace, writer: DatasetWriter, fre
             "versions": installed_versions(),
         }
     )
-    info = writer.finish(kept, provenance)
-    RecordingProgress.say(_summary(config.out, info, provenance, time.monotonic() - started_s))
-    return info
+    writer.finish(kept, now)
+    return now
 
 
-def _attempt_all(config: DemosConfig, make: MakeWorkplace, ledger: Ledger, present: int) -> None:
-    job = Job(
-        make=make,
-        workplace=config.workplace,
-        root=config.out,
-        fps=ROWS_HZ,
-        settings=RecordingSettings(
-            rows_per_frame=rows_per_frame(config.camera_hz),
-            tail_rows=round(config.tail_s * ROWS_HZ),
-        ),
-    )
-    with RecordingProgress(total=config.episodes, done=present + ledger.num_successes) as progress:
-        for attempts, outcome in enumerate(run_attempts(job, ledger, config.workers), start=1):
-            progress.note(outcome.success)
-            _require_hope(config, attempts, attempts - progress.failures)
-            if outcome.seed >= TRAINING_SEEDS:
-                raise DatasetError(
-                    f"the expert failed {progress.failures} times: the training seeds ran out at {outcome.seed}; "
-                    "ask for fewer --episodes, or mend the expert"
-                )
-
-
-def _require_hope(config: DemosConfig, attempts: int, successes: int) -> None:
+def _require_hope(task: str, attempts: int, successes: int) -> None:
     """Raise `DatasetError` where an expert hardly ever succeeds."""
     if attempts >= LOOKED_AT_AFTER and successes < LEAST_SHARE * attempts:
         raise DatasetError(
-            f"the expert of {config.task} succeeded in {successes} of {attempts} attempts "
+            f"the expert of {task} succeeded in {successes} of {attempts} attempts "
             f"({100 * successes / attempts:.1f} %; at least {100 * LEAST_SHARE:g} % are expected): mend the expert and "
             "record into another folder, or add --resume to try on"
         )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from dualsys.protocols import Environment, Privileged
 
 MAX_TAIL_S = 30.0
 """Of a recording's end, after success."""
-ROWS_HZ = 50
-"""Rate of the rows of what we record, and of the environments it is recorded in."""
+_USUAL_CAMERA_HZ = 10
+_WHOLE = 1e-6
+"""Share by which rounding may have moved a rate."""
 TARGET_POSITION = f"{PRIVILEGED}target_position"
 BLOCK_POSITIONS = f"{PRIVILEGED}block_positions"
 HAND_TARGETS = f"{PRIVILEGED}hand_targets"
@@ -53,13 +54,38 @@ class RecordingSettings:
     tail_rows: int = 0
     """Rows recorded after success, so that an actor learns to stay."""
 
+    @classmethod
+    def at(cls, rows_hz: int, *, camera_hz: float, tail_s: float) -> Self:
+        """In an environment of `rows_hz` steps a second. Raises `ConfigError` where the cameras' rate doesn't fit."""
+        return cls(rows_per_frame=rows_per_frame(camera_hz, rows_hz), tail_rows=round(tail_s * rows_hz))
 
-def rows_per_frame(camera_hz: float) -> int:
+
+def rows_hz_of(environment: Environment) -> int:
+    """Rows a second of what is recorded in an environment: its own steps. Raises `ConfigError` where it isn't whole."""
+    steps_hz = 1.0 / environment.control_dt_s
+    if abs(steps_hz - round(steps_hz)) > _WHOLE * steps_hz:
+        raise ConfigError(
+            f"the environment makes {steps_hz:.6g} steps a second: a dataset's rate is a whole number; "
+            "give it another control_dt_s"
+        )
+    return round(steps_hz)
+
+
+def rows_per_frame(camera_hz: float, rows_hz: int) -> int:
     """Rows that show the same frame of a camera. Raises `ConfigError` for a rate that does not divide the rows'."""
-    rows = ROWS_HZ / camera_hz if camera_hz > 0 else 0.0
+    rows = rows_hz / camera_hz
     if rows < 1 or rows != round(rows):
-        raise ConfigError(f"--camera-hz {camera_hz} does not divide the rows' {ROWS_HZ} Hz; use 50 / n, such as 10")
+        usual = max(hz for hz in range(1, _USUAL_CAMERA_HZ + 1) if rows_hz % hz == 0)
+        raise ConfigError(
+            f"--camera-hz {camera_hz} does not divide the rows' {rows_hz} Hz; use {rows_hz} / n, such as {usual}"
+        )
     return round(rows)
+
+
+def require_camera_hz(camera_hz: float) -> None:
+    """Raise `ConfigError` for a rate of frames that is none. Whether it fits is known once there is an environment."""
+    if not 0 < camera_hz < math.inf:
+        raise ConfigError(f"--camera-hz {camera_hz} must be positive: frames a second, such as 10")
 
 
 def require_noise_and_tail(noise_rad: float, tail_s: float) -> None:

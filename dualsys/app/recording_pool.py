@@ -2,11 +2,14 @@
 
 Every attempt leaves a file in the staging folder: an episode, or a mark that the expert failed. Which episodes make the
 dataset is then decided in the order of the seeds, so that neither the number of workers nor a kill changes it.
+
+Attempts are numbered through all tasks of a job: `SEEDS_A_TASK` times the task's place, and the episode's seed.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from dualsys.protocols import Environment
 from dualsys.sim_envs.options import Randomization
 
 Workplace = tuple[Environment, Demonstrator]
+SEEDS_A_TASK = 8000
+"""Seeds from here on are for evaluations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,8 @@ class Job:
     """What every worker does."""
 
     make: MakeWorkplace
-    workplace: WorkplaceConfig
+    workplaces: tuple[WorkplaceConfig, ...]
+    """One for each task, in the order of their numbers."""
     root: Path
     fps: int
     settings: RecordingSettings
@@ -51,7 +57,7 @@ class Job:
 class Outcome:
     """Result of one attempt."""
 
-    seed: int
+    number: int
     success: bool
 
 
@@ -95,41 +101,51 @@ class Ledger:
         return sum(success for seed, success in self.known.items() if seed >= self.first_seed)
 
 
-def run_attempts(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
-    """Record until the ledger has what it wants; yields each attempt as it ends, and enters it in the ledger.
+RunAttempts = Callable[[Ledger], Iterator[Outcome]]
+"""Records until a ledger has what it wants; yields each attempt as it ends, and enters it in the ledger."""
+
+
+@contextmanager
+def recorders(job: Job, workers: int) -> Iterator[RunAttempts]:
+    """Processes that record, or this one where `workers` is 1; for one ledger after another.
 
     An error in a worker is raised here; what was staged stays.
     """
-    runner = _run_inline if workers <= 1 else _run_parallel
-    for outcome in runner(job, ledger, workers):
-        ledger.known[outcome.seed] = outcome.success
-        yield outcome
-
-
-def _run_inline(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
-    del workers
-    use_one_thread_each()
-    worker = _Worker(job)
-    try:
-        for seed in ledger.open_seeds():
-            if len(ledger.decided()[0]) >= ledger.wanted:
-                return
-            yield worker.attempt(seed)
-    finally:
-        worker.close()
-
-
-def _run_parallel(job: Job, ledger: Ledger, workers: int) -> Iterator[Outcome]:
-    running: set[Future[Outcome]] = set()
-    seeds = ledger.open_seeds()
+    if workers <= 1:
+        use_one_thread_each()
+        worker = _Worker(job)
+        try:
+            yield partial(_one_after_the_other, worker)
+        finally:
+            worker.close()
+        return
     with worker_pool(workers, partial(_attempter, job), doing="recording", advice=RECORDED_IS_KEPT) as submit:
-        while len(ledger.decided()[0]) < ledger.wanted:
-            missing = ledger.wanted - ledger.num_successes
-            while len(running) < min(2 * workers, max(missing, 1)):
-                running.add(submit(next(seeds)))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+        yield partial(_side_by_side, submit, workers)
+
+
+def _one_after_the_other(worker: "_Worker", ledger: Ledger) -> Iterator[Outcome]:
+    for number in ledger.open_seeds():
+        if len(ledger.decided()[0]) >= ledger.wanted:
+            return
+        yield _entered(ledger, worker.attempt(number))
+
+
+def _side_by_side(submit: Callable[[int], Future[Outcome]], workers: int, ledger: Ledger) -> Iterator[Outcome]:
+    running: set[Future[Outcome]] = set()
+    numbers = ledger.open_seeds()
+    while len(ledger.decided()[0]) < ledger.wanted:
+        missing = ledger.wanted - ledger.num_successes
+        while len(running) < min(2 * workers, max(missing, 1)):
+            running.add(submit(next(numbers)))
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield _entered(ledger, future.result())
+    wait(running)  # they stage, and the staging folder is about to go
+
+
+def _entered(ledger: Ledger, outcome: Outcome) -> Outcome:
+    ledger.known[outcome.number] = outcome.success
+    return outcome
 
 
 def _attempter(job: Job) -> Callable[[int], Outcome]:
@@ -137,20 +153,33 @@ def _attempter(job: Job) -> Callable[[int], Outcome]:
 
 
 class _Worker:
-    """An environment, its expert and the folder they record into."""
+    """The environment of one task at a time, its expert, and the folder they record into."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._environment, self._expert = job.make(job.workplace)
-        self._writer = DatasetWriter(job.root, self._environment.embodiment, fps=job.fps)
+        self._place: int | None = None
+        self._workplace: Workplace | None = None
 
-    def attempt(self, seed: int) -> Outcome:
-        episode = record_episode(self._environment, self._expert, seed, self._job.settings)
+    def attempt(self, number: int) -> Outcome:
+        place = min(number // SEEDS_A_TASK, len(self._job.workplaces) - 1)
+        seed = number - place * SEEDS_A_TASK
+        environment, expert = self._at(place)
+        episode = record_episode(environment, expert, seed, self._job.settings)
         if episode is None:
-            (self._writer.staging / f"{seed:08d}.failed").touch()
+            (self._writer.staging / f"{number:08d}.failed").touch()
         else:
-            self._writer.stage(episode)
-        return Outcome(seed=seed, success=episode is not None)
+            self._writer.stage(replace(episode, seed=number))
+        return Outcome(number=number, success=episode is not None)
 
     def close(self) -> None:
-        self._environment.close()
+        if self._workplace is not None:
+            self._workplace[0].close()
+            self._workplace = None
+
+    def _at(self, place: int) -> Workplace:
+        if self._workplace is None or place != self._place:
+            self.close()
+            self._workplace = self._job.make(self._job.workplaces[place])
+            self._writer = DatasetWriter(self._job.root, self._workplace[0].embodiment, fps=self._job.fps)
+            self._place = place
+        return self._workplace

@@ -2,7 +2,7 @@
 
 from dualsys import registry, sim_envs
 from dualsys.app.execution_noise import ExecutionNoise
-from dualsys.app.recording import ROWS_HZ, Demonstrator
+from dualsys.app.recording import Demonstrator
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
@@ -44,7 +44,6 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
         image_size=config.image_size,
         cameras=config.cameras,
         randomization=config.randomization,
-        control_hz=ROWS_HZ,
     )
     return environment, expert_for(config.task, environment, config.noise_rad)
 

@@ -182,9 +182,8 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"episodes": 0}, "--episodes"),
-        ({"camera_hz": 30.0}, "does not divide"),
-        ({"camera_hz": 0.0}, "does not divide"),
-        ({"camera_hz": 100.0}, "does not divide"),
+        ({"camera_hz": 0.0}, "--camera-hz 0.0 must be positive"),
+        ({"camera_hz": float("nan")}, "--camera-hz nan must be positive"),
         ({"noise_rad": -1.0}, "must be from 0 to pi"),
         ({"image_size": 97}, "must be even"),
         ({"image_size": 0}, "--image-size 0 must be positive"),
@@ -194,6 +193,123 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
 def test_options_that_mean_nothing(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _config(tmp_path, **options)
+
+
+@pytest.mark.parametrize("camera_hz", [30.0, 100.0])
+def test_a_rate_of_frames_that_does_not_divide_the_rows_leaves_nothing(tmp_path: Path, camera_hz: float) -> None:
+    with pytest.raises(ConfigError, match=r"does not divide the rows' 50 Hz; use 50 / n, such as 10"):
+        record_demonstrations(_config(tmp_path / "out", camera_hz=camera_hz), make=make_slider)
+    assert not (tmp_path / "out").exists()
+
+
+class Fast(Slider):
+    """Steps 80 times a second."""
+
+    control_dt_s = 0.0125
+
+
+class Uneven(Slider):
+    """Steps 62.5 times a second."""
+
+    control_dt_s = 0.016
+
+
+def make_fast(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
+    slider = Fast()
+    return slider, SliderExpert(slider, config.noise_rad)
+
+
+def make_uneven(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
+    slider = Uneven()
+    return slider, SliderExpert(slider, config.noise_rad)
+
+
+def test_rows_come_at_the_environment_s_own_rate(tmp_path: Path) -> None:
+    info = record_demonstrations(_config(tmp_path, tail_s=0.5), make=make_fast)
+    assert info.fps == 80
+    assert info.dualsys is not None
+    assert info.dualsys.settings["control_hz"] == 80
+    data = DemonstrationDataset.open(tmp_path)
+    shown = data.frame_of_row[: data.episode_lengths[0]]
+    assert (shown - shown[0]).tolist() == [row // 8 for row in range(len(shown))]
+    usual = record_demonstrations(_config(tmp_path / "usual", tail_s=0.5), make=make_slider)
+    assert info.total_frames - usual.total_frames == 6 * (40 - 25)  # half a second of tail each
+    with pytest.raises(ConfigError, match=r"makes 62\.5 steps a second: a dataset's rate is a whole number"):
+        record_demonstrations(_config(tmp_path / "uneven"), make=make_uneven)
+
+
+def make_by_name(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
+    """Of a suite of two."""
+    slider = Unlucky() if config.task == "sliders/unlucky" else Slider()
+    return slider, SliderExpert(slider, config.noise_rad)
+
+
+class Unlucky(Slider):
+    """Fails at odd seeds, and is told of other goals."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        outcome = super().reset(seed=2 * (seed or 0) + 1, options=options)
+        self.goal += 10.0  # out of sight of the other's instructions
+        return outcome
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["sliders/slider", "sliders/unlucky"]
+    monkeypatch.setattr("dualsys.app.demos.tasks_of", lambda asked: {"sliders": names}[asked])
+
+
+def _of_suite(out: Path, episodes: int = 4, **options: Any) -> DemosConfig:
+    return DemosConfig(task="sliders", episodes=episodes, out=out, noise_rad=0.0, **options)
+
+
+@pytest.mark.usefixtures("suite")
+def test_a_suite_is_one_dataset_with_as_many_episodes_of_each_task(tmp_path: Path) -> None:
+    info = record_demonstrations(_of_suite(tmp_path, seed=1), make=make_by_name)
+    data = DemonstrationDataset.open(tmp_path)
+    assert data.seeds.tolist() == [1, 2, 4, 5, 8002, 8004, 8006, 8008]
+    assert [float(words.split()[-1]) >= 12 for words in data.instructions] == [False] * 4 + [True] * 4
+    assert info.dualsys is not None
+    assert info.dualsys.failed_seeds == [3, 8001, 8003, 8005, 8007]
+    assert (info.dualsys.task, info.dualsys.attempted) == ("sliders", 13)
+    assert info.dualsys.settings["tasks"] == ["sliders/slider", "sliders/unlucky"]
+    again = record_demonstrations(_of_suite(tmp_path, seed=1, resume=True), make=make_by_name)
+    assert again == info
+    with pytest.raises(DatasetError, match=r"begun with episodes_of_each_task 4 \(now 5\)"):
+        record_demonstrations(_of_suite(tmp_path, episodes=5, seed=1, resume=True), make=make_by_name)
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("suite")
+@pytest.mark.parametrize("fails_at", [3, 9, 12])
+def test_a_suite_that_was_stopped_goes_on_to_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    record_demonstrations(_of_suite(tmp_path / "whole"), make=make_by_name)
+    attempts = 0
+
+    def stopped(self: Slider, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        nonlocal attempts
+        attempts += self.steps == 0
+        if attempts == fails_at:
+            raise KeyboardInterrupt
+        return original(self, action)
+
+    original = Slider.step
+    with monkeypatch.context() as patched:
+        patched.setattr(Slider, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            record_demonstrations(_of_suite(tmp_path / "cut"), make=make_by_name)
+    record_demonstrations(_of_suite(tmp_path / "cut", resume=True, workers=2), make=make_by_name)
+    assert _files(tmp_path / "cut") == _files(tmp_path / "whole")
+
+
+def test_an_unknown_suite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'humanoid'"):
+        record_demonstrations(DemosConfig(task="humanod", episodes=1, out=tmp_path / "out"))
 
 
 def test_running_out_of_training_seeds_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,25 +1,34 @@
-"""The virtual-clock driver: planner, actor and tick in one process, every latency injected, the same bits every time.
+"""The virtual-clock driver: planner, actor and tick in one process, every delay injected, the same bits every time.
 
 Time is the observation's stamp and moves only with `step`. What is due at one instant happens in this order:
 
-    1. results that are ready by now are delivered, in the order they became ready (a subgoal before a chunk)
+    1. what has arrived by now is delivered, in the order of arrival (a subgoal before a chunk)
     2. the observation is taken in, then what other sources of commands offer
-    3. the planner is started if its grid has a point by now and it is free (without latency: delivered at once)
-    4. the tick: the core gives a command and may ask for a chunk; the actor starts, with the newest subgoal
+    3. late cameras take a frame if it is time; from here on models see the newest frames that have come
+    4. the observation goes to the planner if its grid has a point by now, and starts it if it is free when that
+       arrives (without delays: delivered at once)
+    5. the tick: the core gives a command and may ask for a chunk; the actor starts, with the newest subgoal
        (without latency: delivered at once, and the tick of this instant is decided again)
-    5. the safety gate
+    6. the safety gate
+    7. the command goes to the robot, which moves by the newest that has reached it
 
     tick      0           1           2           3           4
     planner   start------------------>ready                           latency 1.6 ticks: usable at 2
     actor                             start------>ready               latency 0.8 ticks: usable at 3
+
+Delays are drawn from the episode's seed, each part's apart (`dualsys.bridge.episode_delays`).
 """
 
+from collections import Counter
 from typing import Any, final
 
 import numpy as np
 
+from dualsys.bridge.episode_delays import DelaySource
+from dualsys.bridge.late_camera import LateCamera
+from dualsys.bridge.late_commands import LateCommands
+from dualsys.bridge.late_planner import LatePlanner
 from dualsys.bridge.virtual_time import LateResult, require_latencies
-from dualsys.clock import Grid, Ticker
 from dualsys.decision import DecisionCore
 from dualsys.errors import ConfigError
 from dualsys.events import (
@@ -40,8 +49,7 @@ from dualsys.guidance import require_guidance
 from dualsys.image_ages import ImageAges
 from dualsys.messages import ActionChunk, Command, FloatArray, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
-from dualsys.provenance import arrival_of, attempt_seed, prefix_at, sign_chunk, sign_subgoal, subgoal_problem
-from dualsys.reflection import reflect
+from dualsys.provenance import arrival_of, attempt_seed, prefix_at, sign_chunk, subgoal_problem
 from dualsys.safety import SafetyGate
 from dualsys.settings import StalenessConfig, TimingConfig, image_staleness
 from dualsys.tape import Tape
@@ -87,27 +95,42 @@ class InlineDriver:
             planner.subgoal_spec.require_same(actor.subgoal_spec, ours="the planner", theirs="the actor")
         require_guidance(actor, core.policy.guidance)
         core.groups.require_rows(actor.dt_s, whose="the actor")
-        require_latencies(timing, core, gate)
-        self.core, self.gate, self.timing = core, gate, timing
-        self._planner, self._actor, self._log, self._tape = planner, actor, log, tape
+        self._delays = DelaySource(timing)
+        require_latencies(self._delays, core, gate)
+        self.core, self.gate = core, gate
+        self._actor, self._log, self._tape = actor, log, tape
         self.images = ImageAges(image or image_staleness())
         """Judges what the actor is to act on."""
-        self.planner_starts = 0
-        self.planner_starts_skipped = 0
-        """Grid points at which the planner was still busy, or that passed between two steps."""
-        self._subgoal_sequence = 0
+        self.counts: Counter[str] = Counter()
+        """What delays and losses did, by the names in `dualsys.counters.TIMING_COUNTS`."""
+        self._planner = None if planner is None else LatePlanner(planner, actor.subgoal_spec, self.counts)
+        self._camera, self._commands = LateCamera(self.counts), LateCommands(self.counts)
         self._seed = 0
         self._seen: Observation | None = None
         self._sent: FloatArray | None = None
         self._offers: dict[SourceName, tuple[FloatArray, bool]] = {}
-        self._restart(0.0)
+        self._begin(0.0, np.zeros(core.embodiment.num_actions))
+
+    def _begin(self, now_s: float, position: FloatArray) -> None:
+        """All delays from the episode's beginning on."""
+        delays = self._delays.of_episode(self._seed)
+        if self._planner is not None:
+            self._planner.begin(now_s, delays)
+        self._camera.begin(now_s, delays)
+        self._commands.begin(position, delays)
+        self._actor_latency = delays.of("actor_latency_s")
+        self._restart(now_s)
 
     def _restart(self, now_s: float) -> None:
         self._subgoal: LatentSubgoal | None = None
-        self._planning: LateResult | None = None
         self._acting: LateResult | None = None
+        self._asked_s = now_s
         self._waiting: ChunkRequest | None = None
-        self._planner_ticker = Ticker(Grid(origin_s=now_s, period_s=1.0 / self.timing.planner_hz))
+
+    @property
+    def timing(self) -> TimingConfig:
+        """Rates and delays."""
+        return self._delays.timing
 
     @property
     def newest_subgoal(self) -> LatentSubgoal | None:
@@ -121,13 +144,17 @@ class InlineDriver:
         """
         self.core.embodiment.check_observation(observation, cameras=False)
         self._seed, self._seen = seed, observation
-        self._reset_models(seed, observation.stamp_s)
         position = self.core.embodiment.position_in(observation.state)
+        self._begin(observation.stamp_s, position)
+        self._reset_models(seed, observation.stamp_s)
         self.gate.reset(position)
         self.core.handle(Started(now_s=observation.stamp_s, position=position))
 
     def step(self, observation: Observation) -> Command:
-        """Command for the moment of an observation. Images are accessed only when a model is started."""
+        """Command that the robot moves by at an observation's moment.
+
+        Images are accessed only when a model is started, or when late cameras take a frame.
+        """
         now_s = observation.stamp_s
         self._seen = observation
         self._deliver(now_s)
@@ -135,8 +162,11 @@ class InlineDriver:
         for source, (target, claims) in self._offers.items():
             self.core.handle(Offered(now_s=now_s, source=source, target=target, stamp_s=now_s, claims=claims))
         self._offers.clear()
-        self._start_planner(observation)
-        decision = self._decide(observation)
+        seen = self._camera.look(observation)
+        if self._planner is not None:
+            self._planner.send(seen, now_s)
+            self._deliver(now_s)
+        decision = self._decide(now_s, seen)
         if decision.command is None:
             raise ConfigError("InlineDriver.step() before reset(): an episode starts with reset(observation, seed=...)")
         command = self.gate.limit(decision.command)
@@ -145,7 +175,7 @@ class InlineDriver:
             self._log.command(command)
         if self._tape is not None:
             self._tape.add(command)
-        return command
+        return self._commands.moved_by(command)
 
     def offer(self, target: FloatArray, source: SourceName) -> None:
         """Let another source than the policy have the say, with a target `(nu,)` for the next `step`."""
@@ -187,32 +217,29 @@ class InlineDriver:
 
     def _reset_models(self, seed: int, now_s: float) -> None:
         if self._planner is not None:
-            self._planner.reset(seed=seed)
+            self._planner.reset(now_s, seed=seed)
         self._actor.reset(seed=seed)
         self._restart(now_s)
 
     def _begin_anew(self, retry: Retry) -> None:
         """Both models forget the attempt, with noise of their own for the next; what they were at is dropped."""
-        if self._log is not None:
-            self._log.event(
-                "retry", stamp_s=retry.now_s, number=retry.number, reason=retry.reason, reaction=retry.reaction
-            )
+        self._note("retry", number=retry.number, reason=retry.reason, reaction=retry.reaction)
         if retry.reaction != "give_up":
             self._reset_models(attempt_seed(self._seed, retry.number), retry.now_s)
 
     def _deliver(self, now_s: float) -> None:
-        """Hand over what is ready by now, in the order it became ready; of two at once the subgoal first."""
-        planned, acted = self._planning, self._acting
-        chunk_first = planned is not None and acted is not None and acted.ready_s < planned.ready_s
-        if chunk_first and acted is not None and acted.is_ready(now_s):
-            self._deliver_chunk(acted)
-        if planned is not None and planned.is_ready(now_s):
-            self._deliver_subgoal(planned)
-        if not chunk_first and acted is not None and acted.is_ready(now_s):
+        """Hand over what has arrived by now, in the order it did; of two at once the subgoal first."""
+        subgoals = [] if self._planner is None else self._planner.arrived(now_s)
+        acted = self._acting if self._acting is not None and self._acting.is_ready(now_s) else None
+        for late in subgoals:
+            if acted is not None and acted.ready_s < late.ready_s:
+                self._deliver_chunk(acted)
+                acted = None
+            self._deliver_subgoal(late)
+        if acted is not None:
             self._deliver_chunk(acted)
 
     def _deliver_subgoal(self, result: LateResult) -> None:
-        self._planning = None
         problem = subgoal_problem(result.value, self._actor.subgoal_spec)
         if problem is not None:
             self._fault(result, "planner", problem)
@@ -236,34 +263,14 @@ class InlineDriver:
             self._log.event("fault", stamp_s=result.ready_s, part=kind, detail=detail)
         self.core.handle(Fault(now_s=result.ready_s, kind=kind, detail=detail))
 
-    def _start_planner(self, observation: Observation) -> None:
-        now_s, ticker = observation.stamp_s, self._planner_ticker
-        skipped_before = ticker.skipped
-        if self._planner is None or not ticker.due(now_s):
-            return
-        self.planner_starts_skipped += ticker.skipped - skipped_before
-        if self._planning is not None:
-            self.planner_starts_skipped += 1
-            return
-        self.planner_starts += 1
-        ready_s = now_s + self.timing.planner_latency_s
-        value: Any = self._planner.plan(observation)
-        if isinstance(value, LatentSubgoal):
-            number, spec = self._subgoal_sequence, self._actor.subgoal_spec
-            value = sign_subgoal(value, spec, sequence=number, epoch=0, emitted_stamp_s=ready_s)
-            self._subgoal_sequence += 1
-        self._planning = LateResult(ready_s=ready_s, value=value)
-        self._deliver(now_s)
-        reflect(self._planner)
-
-    def _decide(self, observation: Observation) -> Decision:
+    def _decide(self, now_s: float, seen: Observation | None) -> Decision:
         """Tick, and tick again at the same instant for as long as the actor answers at once."""
         while True:
-            decision = self.core.handle(Tick(now_s=observation.stamp_s))
+            decision = self.core.handle(Tick(now_s=now_s))
             if decision.retry is not None:
                 self._begin_anew(decision.retry)
             request = decision.request or self._still_waiting()
-            if request is None or not self._start_actor(observation, request):
+            if request is None or not self._start_actor(now_s, seen, request):
                 return decision
 
     def _still_waiting(self) -> ChunkRequest | None:
@@ -271,19 +278,23 @@ class InlineDriver:
         waiting, self._waiting = self._waiting, None
         return waiting if waiting is self.core.requester.in_flight else None
 
-    def _start_actor(self, observation: Observation, request: ChunkRequest) -> bool:
+    def _start_actor(self, now_s: float, seen: Observation | None, request: ChunkRequest) -> bool:
         """Run the actor; whether its answer is there at once, without latency. Else it comes later."""
-        if self.images.is_blind(observation):
+        if seen is None or self.images.is_blind(seen) or self._is_overtime(now_s):
             self._waiting = request
             return False
-        now_s = observation.stamp_s
         subgoal = self._subgoal if request.use_subgoal else None
         prefix = prefix_at(request, now_s, dt_s=self._actor.dt_s, stepped=self.core.groups.stepped)
-        value: Any = self._actor.act(observation, subgoal, prefix)
+        value: Any = self._actor.act(seen, subgoal, prefix)
         if isinstance(value, ActionChunk):
             value = sign_chunk(value, request, subgoal)
-        self._acting = LateResult(ready_s=now_s + self.timing.actor_latency_s, value=value)
+        self._asked_s = request.stamp_s
+        self._acting = LateResult(ready_s=now_s + next(self._actor_latency), value=value)
         if not self._acting.is_ready(now_s):
             return False
         self._deliver(now_s)
         return True
+
+    def _is_overtime(self, now_s: float) -> bool:
+        """Whether the actor is still at a request that was given up; one that was withdrawn it leaves at once."""
+        return self._acting is not None and now_s - self._asked_s >= self.core.config.request_timeout_s

@@ -1,4 +1,4 @@
-"""What the decision core counts, so that nothing it does is hidden."""
+"""What the decision core counts, and the virtual clock, so that nothing they do is hidden."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -62,6 +62,21 @@ RECOVERY_COUNTS = (
 
 CHUNK_COUNTS = ("requests", "chunks", *(name for name in COUNTS if name.startswith("chunks_refused_")))
 """Those that tell what became of the actor's work."""
+
+TIMING_COUNTS: Mapping[str, str] = MappingProxyType(
+    {
+        "planner_starts": "plans begun",
+        "planner_starts_skipped": "grid points at which the planner was still busy, or that passed between two steps",
+        "planner_starts_blind": "grid points before a late camera's first frame",
+        "observations_lost": "observations that never reached the planner",
+        "observations_overtaken": "observations that reached the planner behind a newer one, and were dropped",
+        "subgoals_lost": "subgoals that never reached the robot",
+        "subgoals_overtaken": "subgoals that reached the robot behind a newer one, and were dropped",
+        "frames_overtaken": "frames that came behind a newer one, and were dropped",
+        "commands_overtaken": "commands that reached the robot behind a newer one, and were dropped",
+    }
+)
+"""What the driver on the virtual clock counts (`dualsys.bridge.inline`)."""
 
 
 def new_counts() -> dict[str, int]:

@@ -10,13 +10,11 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dualsys.bounds import NotNegative, Positive, Share
+from dualsys.timing import TimingConfig as TimingConfig
 from dualsys.workspace_box import WorkspaceBox
 
 _CONFIG = ConfigDict(extra="forbid")
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 ActorBackend = Literal["eager", "packed", "onnx", "onnx-int8", "compiled"]
 """What samples chunks: PyTorch, plain or with packed weights; ONNX Runtime, also in 8 bits; `torch.compile`."""
@@ -281,20 +279,3 @@ class SupervisionConfig:
     """Starts in a row that may fail before the actor or a camera is given up; the tick goes on without it."""
     ray_head_gone_after_s: Positive = 10.0
     """Ray's head without an answer for this long is taken for dead: a local cluster is started anew."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
-class TimingConfig:
-    """Rates of the planner and the tick, and the latencies that the virtual clock gives both systems.
-
-    The actor's rate is the decision core's (`CoreConfig.actor_hz`), which asks for its chunks.
-    """
-
-    planner_hz: Positive = 5.0
-    """Rate at which the planner is started; starts due while it is busy are skipped and counted."""
-    planner_latency_s: NotNegative = 0.0
-    """Simulated time from a planner's start until its subgoal can be used."""
-    actor_latency_s: NotNegative = 0.0
-    """Simulated time from an actor's start until its chunk can be used."""
-    control_hz: Positive = 50.0
-    """Rate of control ticks."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
+from dualsys.app.frozen_world import frozen_world
 from dualsys.bridge.inline import InlineDriver
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.process_life import use_one_torch_thread
@@ -72,6 +73,8 @@ class Controller:
                 "the gate keeps clear of things with both: safety.clearance_m, how far, and clearance, which tells how "
                 f"near they are; got {safety.clearance_m} and {clearance}"
             )
+        if timing.world == "frozen":
+            timing, core = frozen_world(timing, core, actor)
         self.embodiment: EmbodimentSpec = actor.embodiment
         self.log = RunLog(log) if log is not None else None
         """The run log, for further lines; None where there is none."""

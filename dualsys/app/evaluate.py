@@ -1,7 +1,5 @@
 """`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +12,8 @@ from dualsys.app.evaluation.films import film
 from dualsys.app.evaluation.picture import draw
 from dualsys.app.evaluation.protocol_panel import protocol_panel
 from dualsys.app.evaluation.report import task_report
+from dualsys.app.evaluation.sweep import Sweep, run_sweep
+from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_table
 from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.outputs import require_outputs
@@ -31,6 +31,8 @@ def main(config: EvalConfig) -> int:
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     if config.protocol:
         Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
+    if config.sweep:
+        return _sweep(config)
     report = evaluate(config)
     show(report)
     if config.video_dir is not None:
@@ -38,6 +40,21 @@ def main(config: EvalConfig) -> int:
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
         draw(report, config.json.with_suffix(".png"))
         write_json(config.json, report)
+    return 0
+
+
+def _sweep(config: EvalConfig) -> int:
+    """The same for every point of a sweep, and what they are together."""
+    sweep = Sweep.of(config)
+    reports = run_sweep(sweep, evaluate, config.json)
+    report = sweep_report(sweep, reports, config.json)
+    Console().print(sweep_table(report))
+    if config.video_dir is not None:
+        for point, each in zip(sweep.points, reports, strict=True):
+            film(point.config, each)
+    if config.json is not None:
+        draw_sweep(report, config.json.with_suffix(".png"))
+        write_json(config.json, report | {"config": config.plain()})
     return 0
 
 
@@ -49,7 +66,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
     """
     tasks = tasks_for(config)
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
+    plain = config.plain()
     weights = Checkpoint.open(config.checkpoint).weights_digest()
     reports = [task_report(task, list(episodes(config, task))) for task in tasks]
     if (now := Checkpoint.open(config.checkpoint).weights_digest()) != weights:

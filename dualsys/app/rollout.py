@@ -1,5 +1,6 @@
 """One episode on the virtual clock: environment and controller, until the task says it is over."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from dualsys.app.controller import Controller
 from dualsys.app.episode_rules import EpisodeRules
-from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS
+from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS, TIMING_COUNTS
 from dualsys.messages import Command
 from dualsys.protocols import Environment
 
@@ -34,6 +35,8 @@ class EpisodeResult:
     """What was counted of failed attempts (`dualsys.recovery`), by counter; what never happened is left out."""
     chunks: dict[str, int] = field(default_factory=dict)
     """Chunks asked for, taken in and refused, by counter (`dualsys.counters`); what never happened is left out."""
+    timing: dict[str, int] = field(default_factory=dict)
+    """What delays and losses did, by counter (`dualsys.counters.TIMING_COUNTS`); what never happened is left out."""
 
 
 def run_episode(
@@ -59,7 +62,7 @@ def run_episode(
     """
     environment.reset(seed=seed, options=rules.start(environment, seed, options))
     controller.reset(seed=seed)
-    before = controller.driver.core.status().counts
+    before, late_before = controller.driver.core.status().counts, Counter(controller.driver.counts)
     reward, limited, elapsed_s = 0.0, 0, 0.0
     info: dict[str, Any] = {}
     over = succeeded = False
@@ -84,6 +87,7 @@ def run_episode(
         info={key: _plain(value) for key, value in info.items() if _is_plain(value)},
         recoveries=moved_since(before, after, RECOVERY_COUNTS),
         chunks=moved_since(before, after, CHUNK_COUNTS),
+        timing=moved_since(late_before, controller.driver.counts, TIMING_COUNTS),
     )
 
 

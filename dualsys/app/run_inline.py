@@ -16,6 +16,7 @@ from dualsys.bridge.tick_measures import TickMeasures
 from dualsys.checkpoint import Checkpoint
 from dualsys.clearance import clearance_of
 from dualsys.clock import Grid, Ticker
+from dualsys.counters import TIMING_COUNTS
 from dualsys.messages import Command
 from dualsys.protocols import Rendered
 from dualsys.tape import Tape
@@ -190,7 +191,6 @@ class _Session:
             "processes": {"actor": self._driver.images.counts()},
             "counters": {
                 **self._driver.core.status().counts,
-                "planner_starts": self._driver.planner_starts,
-                "planner_starts_skipped": self._driver.planner_starts_skipped,
+                **{name: self._driver.counts[name] for name in TIMING_COUNTS},
             },
         }

@@ -1,6 +1,7 @@
 """Policies that tell the actor what runs, with an actor that obeys, through the core and the virtual-clock driver."""
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def played(name: str, latencies: list[int], *, horizon: int, actor_hz: float) ->
     driver.reset(_observation(0))
     commands = []
     for tick, latency in enumerate(latencies):
-        driver.timing = TimingConfig(control_hz=1.0 / DT_S, actor_latency_s=latency * DT_S)
+        driver._actor_latency = repeat(latency * DT_S)
         commands.append(driver.step(_observation(tick)))
     return commands, actor
 

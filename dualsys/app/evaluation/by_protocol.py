@@ -33,6 +33,7 @@ def by_protocol(config: "EvalConfig") -> dict[str, Any]:
         "seed": _seed(config.seed, protocol),
         "control_hz": _control_hz(config.control_hz, protocol),
         "core": _core(config.core, protocol),
+        "execution_horizon": _execution_horizon(config, protocol),
     }
 
 
@@ -66,6 +67,16 @@ def _core(asked: CoreConfig, protocol: EvaluationProtocol) -> CoreConfig:
         own = f"{protocol.chunk_hz:g}: a chunk every {protocol.execution_horizon} rows at {protocol.control_hz:g} Hz"
         raise _contradiction("--core.actor-hz", f"{asked.actor_hz:g}", own, protocol)
     return replace(asked, actor_hz=protocol.chunk_hz)
+
+
+def _execution_horizon(config: "EvalConfig", protocol: EvaluationProtocol) -> int | None:
+    """In a frozen world, the protocol's rows of a chunk; where the world moves, the rate of chunks says it all."""
+    asked, own = config.execution_horizon, protocol.execution_horizon
+    if own is None or (config.world == "moves" and not config.sweep_frozen_world):
+        return asked
+    if asked not in (None, own):
+        raise _contradiction("--execution-horizon", asked, str(own), protocol)
+    return own
 
 
 def _contradiction(flag: str, asked: object, own: str, protocol: EvaluationProtocol) -> ConfigError:

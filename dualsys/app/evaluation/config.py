@@ -1,19 +1,24 @@
 """Options of `dualsys eval`."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from dualsys.app.border import require_parts, require_timing
 from dualsys.app.episode_rules import EpisodeRules
 from dualsys.app.evaluation.by_protocol import Usual, by_protocol
+from dualsys.delays import Delay
 from dualsys.errors import ConfigError
 from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
 from dualsys.sim_envs.protocols import EvaluationProtocol, protocol_called
+from dualsys.timing import LinkConfig, World
+
+TIMING_OPTIONS = tuple(each.name for each in fields(TimingConfig) if each.name != "control_hz")
+"""Options that make up the timing; the rate of control ticks is the task's own where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +52,29 @@ class EvalConfig:
     """The same for a planner of the pi family; `auto`: float32."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
-    planner_latency_s: float = 0.12
-    """Simulated time from its start until its subgoal can be used."""
-    actor_latency_s: float = 0.03
+    planner_latency_s: Delay = 0.12
+    """Simulated time from its start until its subgoal can be used: a number, `uniform:LOW,HIGH`, `normal:MEAN,STD`,
+    `lognormal:MEAN,STD`, `trace:FILE` or `trace-in-order:FILE` (`dualsys measure`), and so are all delays."""
+    actor_latency_s: Delay = 0.03
     """Simulated time from the actor's start until its chunk can be used."""
+    camera_hz: float | None = None
+    """Frames a second; None: one at every tick where cameras are late, and else whenever a model looks."""
+    camera_delay_s: Delay = 0.0
+    """Simulated time from a frame until the models can see it."""
+    actuation_delay_s: Delay = 0.0
+    """Simulated time from a command until the robot moves by it."""
+    link: LinkConfig = field(default_factory=LinkConfig)
+    """The way to a planner elsewhere and back."""
+    world: World = "moves"
+    """`frozen`: the world stands still while the models think, which takes no time: plan, act, execute some rows, and
+    so on, without any of the delays above."""
+    execution_horizon: int | None = None
+    """Rows of a chunk that are executed in a frozen world before it is replaced; None: half of them."""
+    sweep: str = ""
+    """Success against a delay or a rate: OPTION=VALUE,VALUE,..., such as `planner-latency-s=0,0.1,0.2`, on the same
+    seeds. Between values with commas of their own stands a semicolon."""
+    sweep_frozen_world: bool = False
+    """The frozen world as one more point of a sweep."""
     control_hz: float | None = None
     """Rate of control ticks; None: the task's own (50 Hz in the humanoid suite)."""
     core: CoreConfig = field(default_factory=CoreConfig)
@@ -77,6 +101,12 @@ class EvalConfig:
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
         require_timing(partial(self.timing, 1.0 if self.control_hz is None else self.control_hz))
+        if self.execution_horizon is not None and self.world == "moves" and not self.sweep_frozen_world:
+            raise ConfigError(
+                "--execution-horizon is for --world frozen; where it moves, --core.actor-hz says how often chunks come"
+            )
+        if self.sweep_frozen_world and not self.sweep:
+            raise ConfigError("--sweep-frozen-world is one more point of a --sweep; for it alone: --world frozen")
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
         self._check_files()
 
@@ -98,12 +128,11 @@ class EvalConfig:
 
     def timing(self, control_hz: float) -> TimingConfig:
         """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""
-        return TimingConfig(
-            planner_hz=self.planner_hz,
-            planner_latency_s=self.planner_latency_s,
-            actor_latency_s=self.actor_latency_s,
-            control_hz=control_hz,
-        )
+        return TimingConfig(**{name: getattr(self, name) for name in TIMING_OPTIONS}, control_hz=control_hz)
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON holds them."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
     def _check_files(self) -> None:
         if self.json is not None and (self.json.is_dir() or self.json.suffix == ".png"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult
-from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS
+from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS, TIMING_COUNTS
 
 
 def task_report(task: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def task_report(task: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
         "mean_reward": sum(episode.reward for episode in episodes) / len(episodes),
         "recoveries": _summed([episode.recoveries for episode in episodes], RECOVERY_COUNTS),
         "chunks": _summed([episode.chunks for episode in episodes], CHUNK_COUNTS),
+        "timing": _summed([episode.timing for episode in episodes], TIMING_COUNTS),
         "per_episode": [asdict(episode) for episode in episodes],
     }
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dualsys.app.evaluation.averages import averages_table
+from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.refused_chunks import none_accepted, refused_chunks
 
 
@@ -28,8 +29,7 @@ def result_table(report: dict[str, Any]) -> Table:
     """A line for each task."""
     config = report["config"]
     table = Table(
-        title=f"{config['checkpoint']}: planner {config['planner_hz']:g} Hz {1e3 * config['planner_latency_s']:g} ms, "
-        f"actor {config['core']['actor_hz']:g} Hz {1e3 * config['actor_latency_s']:g} ms, "
+        title=f"{config['checkpoint']}: {timing_in_words(config)}, "
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
     )
     recovers = config["core"]["recovery"]["enabled"]

@@ -42,7 +42,7 @@ def _driver(
     log: RunLog | None = None,
     **timing: float,
 ) -> InlineDriver:
-    values = TimingConfig(**timing)
+    values = TimingConfig(**timing)  # type: ignore[arg-type]
     config = core or CoreConfig(first_subgoal_wait_s=0.0)
     return InlineDriver(
         planner,
@@ -134,7 +134,7 @@ def test_a_planner_slower_than_its_period_skips_starts_and_counts_them() -> None
     _steps(driver, 91)
     # Busy until 0.5, so 0.2 and 0.4 are skipped; started at 0.6, busy until 1.1; and so on.
     assert planner.stamps_s == pytest.approx([0.0, 0.6, 1.2, 1.8])
-    assert (driver.planner_starts, driver.planner_starts_skipped) == (4, 6)
+    assert (driver.counts["planner_starts"], driver.counts["planner_starts_skipped"]) == (4, 6)
 
 
 def test_a_subgoal_ready_at_this_instant_is_used_by_the_actor_that_starts_now() -> None:

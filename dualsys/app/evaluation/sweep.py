@@ -1,0 +1,116 @@
+"""A sweep: the same episodes again and again, with one delay or rate changed from one evaluation to the next."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dualsys.app.evaluation.config import TIMING_OPTIONS, EvalConfig
+from dualsys.config import describe_invalid, parse_values
+from dualsys.delays import distribution_of
+from dualsys.errors import ConfigError, unknown_name
+from dualsys.files import write_json
+from dualsys.timing import LinkConfig
+
+Evaluate = Callable[[EvalConfig], dict[str, Any]]
+
+FROZEN = "frozen-world"
+
+SWEPT = (
+    *(name for name in TIMING_OPTIONS if name not in ("link", "world")),
+    *(f"link.{each.name}" for each in fields(LinkConfig)),
+)
+"""Options that can be swept over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """One evaluation of a sweep."""
+
+    label: str
+    """Names it in files and tables: the value as it was written, or `frozen-world`."""
+    value: float | str | None
+    place: float | None
+    """Where it stands on a curve: the value, or the mean of what it is drawn from. None: the frozen world."""
+    config: EvalConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What is changed, and to what."""
+
+    option: str
+    """Such as `planner_latency_s` or `link.subgoal_drop`."""
+    points: tuple[SweepPoint, ...]
+
+    @classmethod
+    def of(cls, config: EvalConfig) -> "Sweep":
+        """The evaluations that `config.sweep` asks for. Raises `ConfigError` for what can't be swept, or not so."""
+        option, values = _parse(config.sweep)
+        plain = replace(config, sweep="", sweep_frozen_world=False, execution_horizon=_rows_of(config), json=None)
+        points = [_point(plain, option, text) for text in values]
+        if config.sweep_frozen_world:
+            frozen = replace(plain, world="frozen", execution_horizon=config.execution_horizon)
+            points.append(SweepPoint(label=FROZEN, value=None, place=None, config=_with_videos(frozen, FROZEN)))
+        return cls(option=option, points=tuple(points))
+
+
+def run_sweep(sweep: Sweep, evaluate: Evaluate, json: Path | None) -> list[dict[str, Any]]:
+    """Evaluate point after point; a point's report is written beside `json` as soon as it is done."""
+    reports = []
+    for point in sweep.points:
+        reports.append(evaluate(point.config))
+        if json is not None:
+            write_json(point_file(json, point), reports[-1])
+    return reports
+
+
+def point_file(json: Path, point: SweepPoint) -> Path:
+    """Where a point's own report goes: `touch.json` has `touch.0.1.json` beside it, for the value 0.1."""
+    kept = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in point.label)
+    return json.with_name(f"{json.stem}.{kept}.json")
+
+
+def _parse(written: str) -> tuple[str, list[str]]:
+    option, equals, rest = written.partition("=")
+    option = option.strip().removeprefix("--").replace("-", "_")
+    values = [text.strip() for text in rest.split(";" if ";" in rest or ":" in rest else ",")]
+    if not equals or not all(values):
+        raise ConfigError(f"--sweep {written}: write OPTION=VALUE,VALUE,..., such as planner-latency-s=0,0.1,0.2")
+    if option not in SWEPT:
+        raise ConfigError(f"--sweep: {unknown_name('option', option, SWEPT)}")
+    if len(set(values)) != len(values):
+        raise ConfigError(f"--sweep {written} has a value twice")
+    return option, values
+
+
+def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
+    outer, _, inner = option.rpartition(".")
+    try:
+        written: Any = json.loads(text)
+    except ValueError:
+        written = text
+    parsed = parse_values(LinkConfig if outer else EvalConfig, {inner: written}, where="--sweep")
+    value = parsed[inner]
+    changed = {outer: _link(plain.link, parsed)} if outer else parsed
+    config = _with_videos(replace(plain, **changed), text)  # refuses the value with the option's name
+    return SweepPoint(label=text, value=value, place=distribution_of(value, series=inner).mean_s, config=config)
+
+
+def _link(link: LinkConfig, changed: dict[str, Any]) -> LinkConfig:
+    try:
+        return replace(link, **changed)
+    except ValidationError as error:
+        raise ConfigError(describe_invalid(error, flags="--link.")) from error
+
+
+def _rows_of(config: EvalConfig) -> int | None:
+    """Rows executed at the points of the sweep: those where the world moves have none."""
+    return config.execution_horizon if config.world == "frozen" else None
+
+
+def _with_videos(config: EvalConfig, label: str) -> EvalConfig:
+    return config if config.video_dir is None else replace(config, video_dir=config.video_dir / label)

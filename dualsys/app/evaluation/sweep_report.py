@@ -1,0 +1,105 @@
+"""What a sweep found: success at each point with its interval, beside the first point on the same seeds."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from dualsys.app.evaluation.sweep import Sweep, point_file
+from dualsys.app.intervals import mcnemar_p, paired_difference_interval
+
+
+def sweep_report(sweep: Sweep, reports: list[dict[str, Any]], json: Path | None = None) -> dict[str, Any]:
+    """A curve for each task, as it goes into the JSON file.
+
+    Args:
+        sweep: What was changed.
+        reports: Of its points.
+        json: File beside which they lie; None: nowhere.
+    """
+    tasks = [task["task"] for task in reports[0]["tasks"]]
+    files = {} if json is None else {point.label: point_file(json, point).name for point in sweep.points}
+    return {
+        "sweep": {"option": sweep.option, "points": [point.label for point in sweep.points], "reports": files},
+        "tasks": [{"task": task, "points": _curve(sweep, reports, number)} for number, task in enumerate(tasks)],
+        **{key: value for key, value in reports[0].items() if key not in ("tasks", "config")},
+    }
+
+
+def _curve(sweep: Sweep, reports: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    """The points of one task."""
+    first = reports[0]["tasks"][number]
+    kept = ("successes", "episodes", "success", "ci95", "mean_duration_s", "mean_reward", "timing")
+    points = []
+    for point, report in zip(sweep.points, reports, strict=True):
+        task = report["tasks"][number]
+        said = {"label": point.label, "value": point.value, "place": point.place}
+        points.append({**said, **{key: task[key] for key in kept}, "against_first": _paired(first, task)})
+    return points
+
+
+def _paired(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Difference of two success rates on the same seeds, the other less the first."""
+    pairs = [
+        (one["success"], two["success"]) for one, two in zip(first["per_episode"], other["per_episode"], strict=True)
+    ]
+    both, only_other, only_first, neither = (
+        pairs.count(each) for each in ((True, True), (False, True), (True, False), (False, False))
+    )
+    return {
+        "difference": (only_other - only_first) / len(pairs),
+        "ci95": list(paired_difference_interval(both, only_other, only_first, neither)),
+        "mcnemar_p": mcnemar_p(only_first, only_other),
+    }
+
+
+def sweep_table(report: dict[str, Any]) -> Table:
+    """A line for each task and point."""
+    option = report["sweep"]["option"]
+    table = Table(title=f"success against {option}")
+    for name in ("task", option, "success", "95 % interval", "episodes", "mean time", "against the first"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task in report["tasks"]:
+        for number, point in enumerate(task["points"]):
+            low, high = point["ci95"]
+            table.add_row(
+                "" if number else task["task"],
+                point["label"],
+                f"{100 * point['success']:.1f} %",
+                f"{100 * low:.1f} to {100 * high:.1f} %",
+                f"{point['successes']}/{point['episodes']}",
+                f"{point['mean_duration_s']:.2f} s",
+                _difference(point["against_first"]) if number else "",
+                end_section=number == len(task["points"]) - 1,
+            )
+    return table
+
+
+def _difference(found: dict[str, Any]) -> str:
+    low, high = found["ci95"]
+    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+
+
+def draw_sweep(report: dict[str, Any], path: Path) -> None:
+    """Success against what was swept, with intervals; the frozen world as a line across."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axis = figure.subplots()
+    for number, task in enumerate(report["tasks"]):
+        colour = f"C{number % 10}"
+        placed = [point for point in task["points"] if point["place"] is not None]
+        placed.sort(key=lambda point: point["place"])
+        rates = [100 * point["success"] for point in placed]
+        errors = [
+            [max(0.0, rate - 100 * point["ci95"][0]) for rate, point in zip(rates, placed, strict=True)],
+            [max(0.0, 100 * point["ci95"][1] - rate) for rate, point in zip(rates, placed, strict=True)],
+        ]
+        places = [point["place"] for point in placed]
+        axis.errorbar(places, rates, yerr=errors, marker="o", ms=4, capsize=3, color=colour, label=task["task"])
+        for point in (each for each in task["points"] if each["place"] is None):
+            axis.axhline(100 * point["success"], color=colour, ls="--", lw=1, label=f"{task['task']}, {point['label']}")
+    axis.set(xlabel=report["sweep"]["option"], ylabel="success (%), 95 % Wilson interval", ylim=(-2, 102))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,130 @@
+"""Sweeps: which evaluations they are, what they add up to, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualsys.app.evaluate import main
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.sweep import Sweep
+from dualsys.app.evaluation.sweep_report import sweep_report, sweep_table
+from dualsys.app.evaluation.table import result_table
+from dualsys.app.intervals import wilson_interval
+from dualsys.errors import ConfigError
+from dualsys.timing import LinkConfig
+
+
+def config(**options: Any) -> EvalConfig:
+    return EvalConfig(suite_or_task="humanoid/touch", **options)
+
+
+def test_a_sweep_is_the_same_evaluation_with_another_value() -> None:
+    asked = config(sweep="planner-latency-s=0,0.05,0.5", sweep_frozen_world=True, execution_horizon=4, seed=8100)
+    sweep = Sweep.of(asked)
+    assert sweep.option == "planner_latency_s"
+    assert [point.label for point in sweep.points] == ["0", "0.05", "0.5", "frozen-world"]
+    assert [point.place for point in sweep.points] == [0.0, 0.05, 0.5, None]
+    *moving, frozen = (point.config for point in sweep.points)
+    assert [each.planner_latency_s for each in moving] == [0, 0.05, 0.5]
+    assert moving[1] == config(planner_latency_s=0.05, seed=8100), "what `dualsys eval` alone would do"
+    assert frozen == config(world="frozen", execution_horizon=4, seed=8100)
+
+
+def test_distributions_links_and_rates_can_be_swept_over() -> None:
+    sweep = Sweep.of(config(sweep="actor-latency-s=0.03;lognormal:0.03,0.02"))
+    assert [point.config.actor_latency_s for point in sweep.points] == [0.03, "lognormal:0.03,0.02"]
+    assert [point.place for point in sweep.points] == [0.03, 0.03]
+    sweep = Sweep.of(config(sweep="link.subgoal-drop=0,0.25"))
+    assert [point.config.link.subgoal_drop for point in sweep.points] == [0, 0.25]
+    sweep = Sweep.of(config(sweep="planner-hz=1,5"))
+    assert [point.config.planner_hz for point in sweep.points] == [1, 5]
+    sweep = Sweep.of(config(sweep="execution-horizon=1,16", world="frozen"))
+    assert [point.config.execution_horizon for point in sweep.points] == [1, 16]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sweep": "planner-latency-s"}, "write OPTION=VALUE"),
+        ({"sweep": "planner-latency-s=0,,1"}, "write OPTION=VALUE"),
+        ({"sweep": "planner-latncy-s=0,1"}, "Did you mean 'planner_latency_s'"),
+        ({"sweep": "seed=0,1"}, "unknown option 'seed'"),
+        ({"sweep": "planner-latency-s=0,0"}, "a value twice"),
+        ({"sweep": "planner-latency-s=0,-1"}, "must be at least 0"),
+        ({"sweep": "planner-latency-s=0,soon"}, "is no delay"),
+        ({"sweep": "link.subgoal-drop=0,1"}, "must be below 1"),
+        ({"sweep": "planner-hz=0,1"}, "must be above 0"),
+    ],
+)
+def test_what_is_no_sweep_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Sweep.of(config(**options))
+
+
+def test_options_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--execution-horizon is for --world frozen"):
+        config(execution_horizon=4)
+    with pytest.raises(ConfigError, match="--sweep-frozen-world is one more point"):
+        config(sweep_frozen_world=True)
+
+
+def _report(outcomes: list[bool]) -> dict[str, Any]:
+    successes = sum(outcomes)
+    task = {
+        "task": "humanoid/touch",
+        "successes": successes,
+        "episodes": len(outcomes),
+        "success": successes / len(outcomes),
+        "ci95": list(wilson_interval(successes, len(outcomes))),
+        "mean_duration_s": 1.0,
+        "mean_reward": 1.0,
+        "timing": {},
+        "per_episode": [{"seed": seed, "success": success} for seed, success in enumerate(outcomes)],
+    }
+    return {"tasks": [task], "config": {}, "versions": {"python": "3"}}
+
+
+def test_points_are_compared_pair_by_pair() -> None:
+    sweep = Sweep.of(config(sweep="planner-latency-s=0,0.5"))
+    report = sweep_report(sweep, [_report([True] * 8 + [False] * 2), _report([False] * 4 + [True] * 5 + [False])])
+    (curve,) = report["tasks"]
+    first, second = curve["points"]
+    assert (first["successes"], second["successes"]) == (8, 5)
+    assert first["against_first"]["difference"] == 0.0
+    assert second["against_first"]["difference"] == pytest.approx(-0.3)
+    low, high = second["against_first"]["ci95"]
+    assert low < -0.3 < high
+    assert second["against_first"]["mcnemar_p"] == pytest.approx(0.375), "4 to 1"
+    assert report["versions"] == {"python": "3"}
+    assert sweep_table(report).row_count == 2
+
+
+@pytest.mark.slow
+def test_a_sweep_writes_a_report_for_each_point_a_summary_and_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / "touch.json"
+    link = LinkConfig(subgoal_s="uniform:0,0.2", subgoal_drop=0.1)
+    options: dict[str, Any] = {"episodes": 2, "seed": 8020, "link": link}
+    swept = config(sweep="planner-latency-s=0.1;lognormal:0.3,0.1", sweep_frozen_world=True, json=file, **options)
+    assert main(swept) == 0
+    report = json.loads(file.read_text())
+    names = report["sweep"]["reports"]
+    assert names == {
+        "0.1": "touch.0.1.json",
+        "lognormal:0.3,0.1": "touch.lognormal_0.3_0.1.json",
+        "frozen-world": "touch.frozen-world.json",
+    }
+    points = report["tasks"][0]["points"]
+    for point in points:
+        alone = json.loads((tmp_path / names[point["label"]]).read_text())
+        assert alone["tasks"][0]["successes"] == point["successes"]
+        assert [each["seed"] for each in alone["tasks"][0]["per_episode"]] == [8020, 8021]
+        title = str(result_table(alone).title)
+        assert "planner" in title or "frozen world" in title
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    again = json.loads((tmp_path / names["lognormal:0.3,0.1"]).read_text())
+    assert again["config"]["planner_latency_s"] == "lognormal:0.3,0.1"
+    one = tmp_path / "again.json"
+    assert main(config(planner_latency_s="lognormal:0.3,0.1", json=one, workers=2, **options)) == 0
+    assert json.loads(one.read_text())["tasks"] == again["tasks"], "the same bits in other processes"

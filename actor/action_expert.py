@@ -137,10 +137,12 @@ class ActionExpert(nn.Module):
         seen_BSD = self._see(image_BCHW)
         pairs = [attention.keys_values(seen_BSD) for attention in self.cross_attentions()]
         keys, values = zip(*pairs, strict=True)
-        return memory._replace(
+        # Not by `_replace`: PyTorch 2.11 fails to compile what reads its result.
+        return Memory(
             keys_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.keys_LBNKH, keys, strict=True)),
             values_LBNKH=tuple(torch.cat(both, dim=2) for both in zip(memory.values_LBNKH, values, strict=True)),
             mask_BK=F.pad(memory.mask_BK, (0, seen_BSD.shape[1]), value=True),
+            present_B=memory.present_B,
         )
 
     def begin(self, memory: Memory, state_BX: Tensor, age_B: Tensor, image_BCHW: Tensor | None) -> Begun:

@@ -95,6 +95,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.listing:main",
         summary="Tasks, planners, actors, chunk policies, experts, robots, protocols and checkpoints that are there.",
     ),
+    "check": CommandEntry(
+        config="dualsys.app.check:CheckConfig",
+        function="dualsys.app.check:main",
+        summary="Try every task of every suite: it builds, steps, draws, conforms, and its expert solves it.",
+    ),
     "doctor": CommandEntry(
         config="dualsys.app.doctor:DoctorConfig",
         function="dualsys.app.doctor:main",

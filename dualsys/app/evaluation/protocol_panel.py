@@ -51,6 +51,7 @@ def _rows(config: EvalConfig, protocol: EvaluationProtocol, tasks: Sequence[str]
         ("images", _images(protocol)),
         ("rate", "the task's own" if protocol.control_hz is None else f"{protocol.control_hz:g} Hz"),
         ("chunks", _chunks(config, protocol)),
+        ("timing", _timing(config)),
         ("success", SUCCESS[protocol.success] + (", which ends the episode" if protocol.stop_on_success else "")),
         ("average", f"over {protocol.averaging}"),
     ]
@@ -72,7 +73,16 @@ def _images(protocol: EvaluationProtocol) -> str:
     return f"{cameras}, {size}, {turn}"
 
 
+def _timing(config: EvalConfig) -> str:
+    if config.world == "frozen":
+        return "the world stands still while the models think"
+    return f"no part of the protocol: planner {config.planner_latency_s}, actor {config.actor_latency_s} s late, ..."
+
+
 def _chunks(config: EvalConfig, protocol: EvaluationProtocol) -> str:
+    if config.world == "frozen":
+        rows = "half" if config.execution_horizon is None else f"{config.execution_horizon} rows"
+        return f"{rows} of each executed"
     rate = f"asked for at {config.core.actor_hz:g} Hz"
     if protocol.execution_horizon is None:
         return f"{rate}: not the protocol's affair"

@@ -58,6 +58,16 @@ def test_it_sets_what_nobody_chose() -> None:
     assert replace(parsed, planner_latency_s=0.2).seed == 10000
 
 
+def test_a_frozen_world_executes_the_protocols_rows(tmp_path: Path) -> None:
+    assert config_of("libero", "openpi-libero", world="frozen").execution_horizon == 5
+    assert config_of("libero", "openpi-libero").execution_horizon is None
+    path = tmp_path / "rows.toml"
+    path.write_text(TINY.replace("settle_steps = 2", "control_hz = 100.0\nexecution_horizon = 2"))
+    options: dict[str, Any] = {"world": "frozen", "episodes": 1, "planner": "null", "actor": "hold"}
+    config = config_of("dm_control/cartpole-balance", str(path), **options)
+    assert evaluate(config)["config"]["execution_horizon"] == 2
+
+
 def test_without_one_all_is_as_ever() -> None:
     config = cli.parse_options("eval", ["humanoid/touch"])
     assert (config.episodes, config.seed, config.rules()) == (50, 8000, EpisodeRules())
@@ -71,6 +81,7 @@ def test_without_one_all_is_as_ever() -> None:
         ({"seed": 8000}, "--seed 8000 contradicts the protocol openpi-libero, which has 7"),
         ({"control_hz": 50.0}, "--control-hz 50 contradicts the protocol openpi-libero, which has 20"),
         ({"core": CoreConfig(actor_hz=5.0)}, "--core.actor-hz 5 contradicts .* has 4: a chunk every 5 rows at 20 Hz"),
+        ({"world": "frozen", "execution_horizon": 8}, "--execution-horizon 8 contradicts the protocol .* which has 5"),
         ({"group": "spacial"}, "unknown group of openpi-libero 'spacial'. Did you mean 'spatial'"),
         ({"protocol": "openpi"}, "unknown protocol 'openpi'. Did you mean 'openpi-libero'"),
         ({"protocol": "", "group": "spatial"}, "--group spatial is a part of a protocol's tasks: give --protocol"),

@@ -1,0 +1,1 @@
+"""Trying every task: what is looked at, and the processes that look."""

@@ -165,6 +165,10 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
             instruction=self.instruction,
         )
 
+    def simulation(self) -> tuple[Any, Any]:
+        """What perturbations change."""
+        return self._environment.physics.model.ptr, self._environment.physics.data.ptr
+
     @property
     def camera_names(self) -> tuple[str, ...]:
         """Every camera of the model; the policy sees the first."""

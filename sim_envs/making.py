@@ -1,12 +1,15 @@
 """From a task's name to an environment. A suite is imported when one of its tasks is asked for, and no sooner."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from dualsys import registry
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 from dualsys.protocols import Environment
 from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, ImageTurn, Phrasing, Randomization, ResetKind
+from dualsys.sim_envs.perturbations import perturbations_of
+from dualsys.sim_envs.perturbations.paraphrase import Paraphrase
 
 
 class Suite(Protocol):
@@ -36,6 +39,7 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
     settle_steps: int = 0,
     image_turn: ImageTurn = "none",
     reset_kind: ResetKind | None = None,
+    perturbations: Sequence[str] = (),
 ) -> Environment:
     """Build an environment by name, such as `humanoid/touch`.
 
@@ -53,6 +57,7 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         settle_steps: control steps of the task's own no-op after a reset, before the episode and its clock begin.
         image_turn: how the policy's images are turned: `none`, `half` (by 180 degrees) or `upside-down`.
         reset_kind: `hard` or `soft`, where a task knows both; None: its own way.
+        perturbations: what is to go otherwise, by name and level, such as `lighting:severe` (`sim_envs.perturbations`).
 
     Raises:
         ConfigError: the task is unknown (the closest name is given), or an argument means nothing to it.
@@ -72,7 +77,21 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         image_turn=image_turn,
         reset_kind=reset_kind,
     )
-    return suite_of(task).make(task, options)
+    suite = suite_of(task)
+    return _perturbed(suite, task, options, perturbations) if perturbations else suite.make(task, options)
+
+
+def _perturbed(suite: Suite, task: str, options: EnvironmentOptions, asked: Sequence[str]) -> Environment:
+    """With words of its own held-out split, where those are asked for and it has one."""
+    from dualsys.sim_envs.perturbations.perturbed import Perturbed
+
+    chosen = perturbations_of(asked)
+    held_out = any(isinstance(each, Paraphrase) and each.held_out for each in chosen)
+    if held_out and "held-out" in getattr(suite, "phrasings", ()):
+        options = replace(options, phrasing="held-out")
+    environment = suite.make(task, options)
+    has_held_out = options.phrasing == "held-out"
+    return Perturbed(environment, chosen, seed=options.seed, has_held_out=has_held_out) if chosen else environment
 
 
 def suite_of(task: str) -> Suite:

@@ -20,6 +20,7 @@ from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.sim_envs.options import Randomization
+from dualsys.sim_envs.perturbations import described, perturbations_of
 
 TRAINING_SEEDS = SEEDS_A_TASK
 """Seeds from here on are for evaluations."""
@@ -59,6 +60,9 @@ class DemosConfig:
     """The policy's cameras, such as head, close, left_wrist; none: the task's own choice."""
     randomization: Randomization = "usual"
     """How far light, shades and cameras stray from episode to episode."""
+    perturb: tuple[str, ...] = ()
+    """What else is drawn anew in each episode, such as lighting:severe mass:mild, as in `dualsys eval`. Sensors and
+    words are recorded as they are perturbed; the expert sees the truth."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values that mean nothing."""
@@ -67,6 +71,7 @@ class DemosConfig:
         require_camera_hz(self.camera_hz)
         require_noise_and_tail(self.noise_rad, self.tail_s)
         require_image_sides(self.image_size)
+        perturbations_of(self.perturb)  # refuses what is unknown
         if self.seed + self.episodes > TRAINING_SEEDS:
             raise ConfigError(
                 f"seeds {self.seed} to {self.seed + self.episodes - 1} reach into those kept for evaluation "
@@ -82,10 +87,12 @@ class DemosConfig:
             image_size=self.image_size,
             cameras=self.cameras or None,
             randomization=self.randomization,
+            perturb=self.perturb,
         )
 
     def settings(self, rows_hz: int) -> dict[str, Any]:
         """What decides the recorded data beside the seed."""
+        chosen = perturbations_of(self.perturb)
         return {
             "camera_hz": self.camera_hz,
             "noise_rad": self.noise_rad,
@@ -93,6 +100,8 @@ class DemosConfig:
             "image_size": self.image_size,
             "randomization": self.randomization,
             "control_hz": rows_hz,
+            # Told only where there are some: recordings of before there were any can still be gone on with.
+            **({"perturb": list(self.perturb), "perturbations": described(chosen)} if chosen else {}),
         }
 
 

@@ -35,6 +35,8 @@ class WorkplaceConfig:
     cameras: tuple[str, ...] | None = None
     """None: the task's own choice."""
     randomization: Randomization = "usual"
+    perturb: tuple[str, ...] = ()
+    """By name and level, as `sim_envs.make` takes them."""
 
 
 MakeWorkplace = Callable[[WorkplaceConfig], Workplace]

@@ -29,9 +29,13 @@ class _PushedExpert:
 
 
 def expert_for(task: str, environment: Environment, noise_rad: float) -> Demonstrator:
-    """The expert of a task's suite, bound to its environment. Raises `ConfigError` for a task nobody demonstrates."""
+    """The expert of a task's suite, bound to its environment. Raises `ConfigError` for a task nobody demonstrates.
+
+    Where the environment is perturbed, to the one inside: an expert is told the truth.
+    """
     require_expert(task)
-    expert: Expert = registry.load("experts", _suite_of(task))(environment)
+    truth = getattr(environment, "unwrapped", environment)
+    expert: Expert = registry.load("experts", _suite_of(task))(truth)
     return _PushedExpert(expert, ExecutionNoise(noise_rad, environment.control_dt_s))
 
 
@@ -44,6 +48,7 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
         image_size=config.image_size,
         cameras=config.cameras,
         randomization=config.randomization,
+        perturbations=config.perturb,
     )
     return environment, expert_for(config.task, environment, config.noise_rad)
 

@@ -2,12 +2,15 @@
 
 from dualsys.protocols import Environment
 from dualsys.sim_envs.humanoid.goals import TASKS
-from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.options import EnvironmentOptions, Phrasing
 from dualsys.sim_envs.rendering import import_mujoco
 
 
 class HumanoidSuite:
     """A Unitree G1 with hands at a table."""
+
+    phrasings: tuple[Phrasing, ...] = ("train", "held-out")
+    """Splits of its grammar."""
 
     def __init__(self) -> None:
         """Name the tasks; nothing is compiled yet."""

@@ -133,10 +133,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """Hold a row of joint positions `(28,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
-            raise SpecMismatch(
-                f"humanoid/{self._task} takes {len(JOINT_NAMES)} finite joint positions, "
-                f"got shape {action.shape}: {action}"
-            )
+            asked = f"humanoid/{self._task} takes {len(JOINT_NAMES)} finite joint positions"
+            raise SpecMismatch(f"{asked}, got shape {action.shape}: {action}")
         self._moment += 1
         self._gripped = None
         self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
@@ -151,9 +149,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
         images = LazyImages(self._cameras, self._policy_image, lambda: self._moment)
-        return Observation(
-            stamp_s=float(self._data.time), state=self._state(), images=images, instruction=self.instruction
-        )
+        stamp_s = float(self._data.time)
+        return Observation(stamp_s=stamp_s, state=self._state(), images=images, instruction=self.instruction)
 
     def render(self) -> ImageArray:
         """The scene camera's picture `(360, 480, 3)`."""
@@ -239,6 +236,10 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def model(self) -> mujoco.MjModel:
         """The compiled scene; privileged, for experts."""
         return self._model
+
+    def simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """What perturbations change."""
+        return self._model, self._data
 
     def clearance(self, boxes: Boxes = ()) -> Clearance:
         """How near arms are to the trunk, each other and the table, and points to borders of boxes: for the gate."""

@@ -14,6 +14,7 @@ from dualsys.delays import Delay
 from dualsys.errors import ConfigError
 from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
 from dualsys.sim_envs.options import Randomization
+from dualsys.sim_envs.perturbations import perturbations_of
 from dualsys.sim_envs.protocols import EvaluationProtocol, protocol_called
 from dualsys.timing import LinkConfig, World
 
@@ -85,6 +86,9 @@ class EvalConfig:
     """Split of the grammar that instructions are drawn from."""
     randomization: Randomization = "usual"
     """How far light, shades and cameras stray from episode to episode, as in `dualsys demos`."""
+    perturb: tuple[str, ...] = ()
+    """What goes otherwise than in training, such as lighting:severe or pushes (medium): lighting, camera, texture,
+    friction, mass, pushes, sensor-noise, drop-out, paraphrase, or all; mild, medium or severe."""
     workers: int = 1
     """Processes. The result is the same for any number."""
     json: Path | None = None
@@ -107,6 +111,7 @@ class EvalConfig:
             )
         if self.sweep_frozen_world and not self.sweep:
             raise ConfigError("--sweep-frozen-world is one more point of a --sweep; for it alone: --world frozen")
+        perturbations_of(self.perturb)  # refuses what is unknown
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
         self._check_files()
 

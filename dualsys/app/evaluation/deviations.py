@@ -21,6 +21,8 @@ def deviations(config: EvalConfig, tasks: Sequence[str]) -> list[str]:
         found.append(f"instructions are phrased otherwise: {config.phrasing}")
     if config.randomization != "usual":
         found.append(f"light, shades and cameras stray further: {config.randomization}")
+    if config.perturb:
+        found.append(f"perturbed: {', '.join(config.perturb)}")
     return [deviation for deviation in found if deviation]
 
 

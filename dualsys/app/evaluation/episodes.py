@@ -28,6 +28,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         images="on-demand",
         phrasing=config.phrasing,
         randomization=config.randomization,
+        perturbations=config.perturb,
         **scene_of(config, task),
     )
     if is_idle(config, environment):

@@ -20,6 +20,8 @@ from dualsys.subgoal_spec import PrefixSpec as PrefixSpec
 from dualsys.subgoal_spec import Spec as Spec
 from dualsys.subgoal_spec import SubgoalSpec as SubgoalSpec
 
+Unit = Literal["rad", "m", "1", "rad/s", "m/s"]
+
 
 class Joint(Spec):
     """One commanded degree of freedom with its limits. `unit` holds for what is commanded; rates are per second of it.
@@ -36,7 +38,7 @@ class Joint(Spec):
     max_acceleration: float | None = None
     max_jerk: float | None = None
     """Needs an acceleration limit; see `dualsys.jerk_filter` for what it costs."""
-    unit: Literal["rad", "m", "1", "rad/s", "m/s"] = "rad"
+    unit: Unit = "rad"
 
     @property
     def is_velocity(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
+from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, Unit
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.options import EnvironmentOptions, ImageTurn, refuse_options
@@ -29,7 +29,7 @@ class TaskFacts:
     """Name of the embodiment."""
     instruction: str
     action_names: tuple[str, ...]
-    """Each of unit "1", from -1 to 1."""
+    """Each from -1 to 1."""
     state_names: tuple[str, ...]
     columns: Mapping[str, Sequence[str]]
     """What only the simulator knows: names of `Simulation.facts()`, and of their components."""
@@ -38,8 +38,16 @@ class TaskFacts:
     """The benchmark's own horizon."""
     cameras: Mapping[str, ImageTurn]
     """By name, how a picture is turned to be the right way up; the first is the policy's where none is asked for."""
+    policy_cameras: int = 1
+    """How many are the policy's where none are asked for, from the first on."""
+    handed_out: ImageTurn = "none"
+    """How the benchmark's own code turns the pictures that it hands out, off the right way up: a policy's are alike."""
+    hidden_groups: tuple[int, ...] = ()
+    """Groups of geoms that it doesn't draw."""
     no_action: FloatArray
     """The benchmark's own no-op `(nu,)`, for `settle_steps`."""
+    action_units: Mapping[str, Unit] = field(default_factory=dict)
+    """Units by action, "1" where none is given."""
     initial_states: int = 0
     """How many the benchmark lists."""
     not_honoured: Mapping[str, str] = field(default_factory=lambda: NOT_HONOURED)
@@ -50,12 +58,12 @@ class Simulation(Protocol):
 
     @property
     def model(self) -> Any:
-        """`mujoco.MjModel`, the same one for good."""
+        """`mujoco.MjModel`; another one after a `begin` that compiled the scene anew."""
         ...
 
     @property
     def data(self) -> Any:
-        """`mujoco.MjData`, the same one for good."""
+        """`mujoco.MjData` of that model."""
         ...
 
     def begin(self, seed: int, initial_state: int | None) -> None:
@@ -113,7 +121,10 @@ def embodiment_of(facts: TaskFacts, cameras: Sequence[str], image_size: int) -> 
     """The robot with the cameras asked for."""
     return EmbodimentSpec(
         name=facts.robot,
-        joints=tuple(Joint(name=name, lower=-1.0, upper=1.0, unit="1") for name in facts.action_names),
+        joints=tuple(
+            Joint(name=name, lower=-1.0, upper=1.0, unit=facts.action_units.get(name, "1"))
+            for name in facts.action_names
+        ),
         state_names=facts.state_names,
         cameras=tuple(CameraSpec(name=name, height=image_size, width=image_size) for name in cameras),
     )

@@ -49,7 +49,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
     def __init__(self, facts: TaskFacts, simulation: Simulation, options: EnvironmentOptions) -> None:
         self._facts, self._simulation, self._options = facts, simulation, options
         require_its_own(facts, options)
-        self._cameras = options.cameras or (next(iter(facts.cameras)),)
+        self._cameras = options.cameras or tuple(facts.cameras)[: facts.policy_cameras]
         self._limit = options.episode_steps or facts.episode_steps
         self._embodiment = embodiment_of(facts, self._cameras, options.image_size)
         self._renderers: dict[tuple[int, int], Renderer] = {}
@@ -104,7 +104,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start an episode; the same seed gives the same bits, whatever came before.
 
-        `options` takes `initial_state`, a number of the benchmark's list: the seed then draws nothing of the scene.
+        `options` takes `initial_state`, a number of the benchmark's list: the seed then draws nothing that it tells.
         Without a seed the first reset uses the one given to `make`, later ones draw from it. Raises `ConfigError` for
         an unknown option, or a number that isn't in the list.
         """
@@ -204,7 +204,10 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
     def _begin(self, seed: int, initial_state: int | None) -> None:
         self._moment += 1
         self._episode_seed = seed
+        before = self._simulation.model
         self._simulation.begin(seed, initial_state)
+        if self._simulation.model is not before:
+            self.close()  # the renderers hold the meshes of a scene that is gone
         for _ in range(self._options.settle_steps):
             self._simulation.advance(self._facts.no_action)
         self._steps, self._success = 0, False
@@ -220,11 +223,15 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         return asked
 
     def _policy_image(self, camera: str) -> ImageArray:
-        return turned(self.render_camera(camera), self._options.image_turn)
+        handed_out = turned(self.render_camera(camera), self._facts.handed_out)
+        return turned(handed_out, self._options.image_turn)
 
     def _draw(self, camera: str, height: int, width: int) -> ImageArray:
         if (height, width) not in self._renderers:
-            self._renderers[height, width] = Renderer(self._simulation.model, height=height, width=width)
+            hidden = self._facts.hidden_groups
+            self._renderers[height, width] = Renderer(
+                self._simulation.model, height=height, width=width, hidden_groups=hidden
+            )
         image = self._renderers[height, width].render(self._simulation.data, camera)
         return turned(image, self._facts.cameras[camera])
 

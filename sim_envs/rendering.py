@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -173,8 +174,8 @@ class _OfThread(threading.local):
 class Renderer:
     """Renders one model at one size. Any thread may call it; each pays once for a GL context of its own."""
 
-    def __init__(self, model: Any, *, height: int, width: int) -> None:
-        """`height` and `width` in pixels. Nothing is drawn or tried yet."""
+    def __init__(self, model: Any, *, height: int, width: int, hidden_groups: Sequence[int] = ()) -> None:
+        """`height` and `width` in pixels; geoms of `hidden_groups` aren't drawn. Nothing is drawn or tried yet."""
         self._mujoco = mujoco = import_mujoco()
         self._model = model
         self._rectangle = mujoco.MjrRect(0, 0, width, height)
@@ -182,6 +183,8 @@ class Renderer:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         self._option = mujoco.MjvOption()
+        for group in hidden_groups:
+            self._option.geomgroup[group] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._buffer = np.empty((height, width, 3), np.uint8)

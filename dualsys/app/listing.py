@@ -58,8 +58,7 @@ def _tasks() -> list[dict[str, str]]:
 
 
 def _protocol(name: str) -> dict[str, str]:
-    protocol = protocol_called(name)
-    return {"name": name, "title": protocol.title, "source": protocol.source}
+    return {"name": name, "title": protocol_called(name).title}
 
 
 def _checkpoint(name: str) -> dict[str, str]:

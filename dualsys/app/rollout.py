@@ -66,12 +66,15 @@ def run_episode(
     reward, limited, elapsed_s = 0.0, 0, 0.0
     info: dict[str, Any] = {}
     over = succeeded = False
-    while not over and (rules.has_horizon or elapsed_s < max_seconds):
+    steps = 0
+    while not over and (rules.longest_steps is not None or elapsed_s < max_seconds):
+        rules.require_end(environment, steps)
         command = controller.step(environment.observe())
         _, gained, terminated, truncated, info = environment.step(command.target)
         reward += float(gained)
         limited += bool(command.limited)
         elapsed_s += environment.control_dt_s
+        steps += 1
         succeeded = rules.succeeded(before=succeeded, now=bool(environment.success))
         over = terminated or truncated or (rules.stop_on_success and succeeded)
         if on_step is not None:

@@ -16,12 +16,21 @@ from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, ImageArray
 from dualsys.sim_envs import EnvironmentOptions
 from dualsys.sim_envs.images import LazyImages
+from dualsys.sim_envs.options import refuse_options
 from dualsys.sim_envs.rendering import Renderer
 
 COLOURS = {"red": "0.9 0.1 0.1 1", "green": "0.1 0.6 0.1 1", "blue": "0.1 0.2 0.9 1"}
 VERBS = {"train": ("reach the {} ball", "go to the {} ball"), "held-out": ("move over to the {} ball",)}
 LINKS_M = (0.2, 0.2)
 REACHED_M, HOLD_S, LIMIT_S = 0.025, 0.3, 4.0
+NOT_OFFERED = {
+    "randomization": "it has one lamp and one place for its camera",
+    "episode_steps": f"its limit is {LIMIT_S:g} s",
+    "settle_steps": "everything is at rest at the start",
+    "image_turn": "its camera is the right way up",
+    "reset_kind": "there is one kind",
+}
+"""Options of `dualsys.sim_envs.make` that mean nothing to it, and why."""
 BALLS = "".join(
     f'<body name="{name}" mocap="true"><geom class="ball" rgba="{rgba}"/></body>' for name, rgba in COLOURS.items()
 )
@@ -65,8 +74,7 @@ class ReachTask:
         substeps = 1.0 / ((options.control_hz or 50.0) * self.model.opt.timestep)
         if abs(substeps - round(substeps)) > 1e-6 or options.cameras not in (None, ("top",)):
             raise ConfigError("arm/reach has one camera, 'top', and control rates of 500 / n Hz; leave both out")
-        if options.randomization != "usual":
-            raise ConfigError("arm/reach has one lamp and one place for its camera; leave randomization out")
+        refuse_options("arm/reach", options, NOT_OFFERED)
         if options.instruction is not None and not any(name in options.instruction for name in COLOURS):
             raise ConfigError(f"{options.instruction!r} names no ball; arm/reach has {', '.join(COLOURS)}")
         self._substeps = round(substeps)

@@ -32,6 +32,7 @@ def test_both_are_found_by_name() -> None:
     ("options", "message"),
     [
         ({"randomization": "wide"}, "leave randomization out"),
+        ({"episode_steps": 50}, "its limit is 4 s; leave episode_steps out"),
         ({"instruction": "go home"}, "'go home' names no ball; arm/reach has red, green, blue"),
         ({"cameras": ("head",)}, "one camera, 'top'"),
         ({"control_hz": 3.0}, "control rates of 500 / n Hz"),

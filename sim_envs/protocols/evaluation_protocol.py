@@ -98,6 +98,11 @@ class EvaluationProtocol(BaseModel):
         return next((steps for pattern, steps in self.horizon_steps.items() if fnmatchcase(task, pattern)), None)
 
     @property
+    def longest_steps(self) -> int | None:
+        """The longest of its horizons; None where they are the tasks' own."""
+        return max(self.horizon_steps.values()) if isinstance(self.horizon_steps, dict) else self.horizon_steps
+
+    @property
     def chunk_hz(self) -> float | None:
         """Rate at which chunks are asked for, where the source fixes it."""
         if self.execution_horizon is None or self.control_hz is None:

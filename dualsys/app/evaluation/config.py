@@ -127,7 +127,7 @@ class EvalConfig:
         return EpisodeRules(
             success=protocol.success,
             stop_on_success=protocol.stop_on_success,
-            has_horizon=protocol.horizon_steps is not None,
+            longest_steps=protocol.longest_steps,
             first_listed=protocol.first_seed if protocol.initial_states else None,
         )
 

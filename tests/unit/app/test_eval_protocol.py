@@ -52,7 +52,7 @@ def config_of(task: str, protocol: str, **options: Any) -> EvalConfig:
 def test_it_sets_what_nobody_chose() -> None:
     config = config_of("libero", "openpi-libero")
     assert (config.episodes, config.seed, config.control_hz, config.core.actor_hz) == (50, 7, 20.0, 4.0)
-    assert config.rules() == EpisodeRules(success="ever", stop_on_success=True, has_horizon=True, first_listed=7)
+    assert config.rules() == EpisodeRules(success="ever", stop_on_success=True, longest_steps=520, first_listed=7)
     parsed = cli.parse_options("eval", ["humanoid/touch", "--protocol", "humanoid-claims", "--episodes", "200"])
     assert (parsed.episodes, parsed.seed) == (200, 10000)
     assert replace(parsed, planner_latency_s=0.2).seed == 10000
@@ -214,6 +214,13 @@ def test_a_success_that_passes_counts_where_the_rule_says_so(rules: EpisodeRules
     environment = Blinking()
     result = run_episode(environment, make_controller(), 0, rules=rules)
     assert (result.success, environment.steps) == (success, steps)
+
+
+def test_an_environment_that_does_not_keep_to_its_horizon_is_refused() -> None:
+    with pytest.raises(ConfigError, match="an episode went on after 5 steps, though that is the protocol's horizon"):
+        run_episode(Blinking(), make_controller(), 0, rules=EpisodeRules(longest_steps=5))
+    result = run_episode(Blinking(), make_controller(), 0, max_seconds=0.0, rules=EpisodeRules(longest_steps=6))
+    assert result.duration_s == pytest.approx(6 * 0.02)
 
 
 def test_episodes_start_from_the_list_in_order_and_around() -> None:

@@ -19,7 +19,7 @@ from benchmarks.report import RESULTS, write_report
 from dualsys.app.evaluate import evaluate
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.sweep import Sweep, SweepPoint, point_file
-from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_table
+from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.files import write_json
 
 
@@ -51,7 +51,7 @@ def main(config: LatencyCurveConfig) -> None:
     target = config.json or RESULTS / "latency_curve.json"
     curves = [curve_of(config, task) for task in config.tasks]
     report = curves[0] | {"tasks": [task for curve in curves for task in curve["tasks"]]}
-    Console().print(sweep_table(report))
+    Console().print(*sweep_tables(report), sep="\n")
     settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name}
     del settings["json"], settings["reports"]
     del report["versions"]  # stand in every report

@@ -130,11 +130,12 @@ class ActorLoop:
         chunk = self._answer(request, *sensed)
         if chunk is None:
             return False
-        self._latency_s = self._clock.now_s() - began_s
+        ready_s = self._clock.now_s()
+        self._latency_s = ready_s - began_s
         self._outbox.write(chunk, sequence=chunk.sequence, observation_stamp_s=chunk.start_stamp_s)
         self._counts["chunks"] += 1
         if self._log is not None:
-            self._log.chunk(chunk)
+            self._log.chunk(chunk, began_stamp_s=began_s, ready_stamp_s=ready_s)
         return True
 
     def _answer(self, request: ChunkRequest, episode: Episode, observation: Observation) -> ActionChunk | None:

@@ -85,7 +85,10 @@ def make_actor_loop(config: SystemConfig, boxes: Boxes, actor: Actor, log: RunLo
 
 def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> CameraLoop:
     """The cameras' loop; adopts the cameras' boxes."""
-    clock = MonotonicClock()
+    clock, log = MonotonicClock(), None
+    if config.log_folder is not None:
+        start = boxes.reader(status_box("camera")).epoch + 1
+        log = RunLog(config.log_folder / f"camera.{start}.jsonl", buffered_lines=1)
     return CameraLoop(
         environment,
         poses=boxes.reader(POSE),
@@ -93,6 +96,7 @@ def make_camera_loop(config: SystemConfig, boxes: Boxes, environment: Any) -> Ca
         reporter=Reporter(boxes.writer(status_box("camera")), clock),
         clock=clock,
         hz=config.camera_hz,
+        log=log,
     )
 
 

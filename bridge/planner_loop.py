@@ -87,6 +87,7 @@ class PlannerLoop:
             self._outbox.beat()
             return False
         episode, observation = sensed
+        began_s = self._clock.now_s()
         try:
             if episode.key != self._attempt:
                 self._planner.reset(seed=episode.model_seed)
@@ -100,7 +101,7 @@ class PlannerLoop:
             self._fail("refused", problem)
             return False
         try:
-            self._publish(subgoal)
+            self._publish(subgoal, began_s)
         except BridgeError as error:
             self._fail("refused", str(error))
             return False
@@ -115,14 +116,14 @@ class PlannerLoop:
         except Exception as error:
             self._fail("failures", f"{type(error).__name__}: {error}", error)
 
-    def _publish(self, subgoal: LatentSubgoal) -> None:
+    def _publish(self, subgoal: LatentSubgoal, began_s: float) -> None:
         self._sequence += 1
         signed = sign_subgoal(
             subgoal, self._spec, sequence=self._sequence, epoch=self._outbox.epoch, emitted_stamp_s=self._clock.now_s()
         )
         if self._log is not None:
             # Before it is out: a planner that is killed between the two has told of every subgoal that anybody read.
-            self._log.subgoal(signed)
+            self._log.subgoal(signed, began_stamp_s=began_s)
         self._outbox.write(
             signed,
             sequence=signed.sequence,

@@ -67,16 +67,16 @@ class RunLog:
         """First line: what was run. Values are anything JSON can hold, paths and arrays too."""
         self._write({"kind": "header", "format": FORMAT, **fields})
 
-    def subgoal(self, subgoal: LatentSubgoal) -> None:
-        """A subgoal, when it could first be used."""
+    def subgoal(self, subgoal: LatentSubgoal, **stamps: float) -> None:
+        """A subgoal, when it could first be used; on the wall clock with `began_stamp_s`, when it was begun."""
         fields = {name: getattr(subgoal, name) for name in _SUBGOAL_FIELDS}
         arrays = {name: self._array(getattr(subgoal, name)) for name in ("tokens", "mask", "keys", "values")}
-        self._write({"kind": "subgoal", **fields, **arrays})
+        self._write({"kind": "subgoal", **fields, **stamps, **arrays})
 
-    def chunk(self, chunk: ActionChunk) -> None:
-        """A chunk, when it could first be used."""
+    def chunk(self, chunk: ActionChunk, **stamps: float) -> None:
+        """A chunk, when it could first be used; on the wall clock with `began_stamp_s` and `ready_stamp_s`."""
         fields = {name: getattr(chunk, name) for name in _CHUNK_FIELDS}
-        self._write({"kind": "chunk", **fields, "rows": self._array(chunk.rows)})
+        self._write({"kind": "chunk", **fields, **stamps, "rows": self._array(chunk.rows)})
 
     def command(self, command: Command) -> None:
         """A command as it was sent. Its target is always written in full."""

@@ -45,6 +45,11 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.evaluate:main",
         summary="Success rate of a suite or a task on the virtual clock, latencies as arguments.",
     ),
+    "measure": CommandEntry(
+        config="dualsys.app.measure:MeasureConfig",
+        function="dualsys.app.measure:main",
+        summary="Measure how long planner, actor and cameras take on this machine, as a trace for evaluations.",
+    ),
     "demos": CommandEntry(
         config="dualsys.app.demos:DemosConfig",
         function="dualsys.app.demos:main",

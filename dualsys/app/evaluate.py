@@ -13,7 +13,7 @@ from dualsys.app.evaluation.picture import draw
 from dualsys.app.evaluation.protocol_panel import protocol_panel
 from dualsys.app.evaluation.report import task_report
 from dualsys.app.evaluation.sweep import Sweep, run_sweep
-from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_table
+from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.outputs import require_outputs
@@ -48,7 +48,7 @@ def _sweep(config: EvalConfig) -> int:
     sweep = Sweep.of(config)
     reports = run_sweep(sweep, evaluate, config.json)
     report = sweep_report(sweep, reports, config.json)
-    Console().print(sweep_table(report))
+    Console().print(*sweep_tables(report), sep="\n")
     if config.video_dir is not None:
         for point, each in zip(sweep.points, reports, strict=True):
             film(point.config, each)

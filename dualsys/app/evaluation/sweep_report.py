@@ -53,31 +53,31 @@ def _paired(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sweep_table(report: dict[str, Any]) -> Table:
-    """A line for each task and point."""
-    option = report["sweep"]["option"]
-    table = Table(title=f"success against {option}")
-    for name in ("task", option, "success", "95 % interval", "episodes", "mean time", "against the first"):
-        table.add_column(name, justify="left" if name == "task" else "right")
-    for task in report["tasks"]:
-        for number, point in enumerate(task["points"]):
-            low, high = point["ci95"]
-            table.add_row(
-                "" if number else task["task"],
-                point["label"],
-                f"{100 * point['success']:.1f} %",
-                f"{100 * low:.1f} to {100 * high:.1f} %",
-                f"{point['successes']}/{point['episodes']}",
-                f"{point['mean_duration_s']:.2f} s",
-                _difference(point["against_first"]) if number else "",
-                end_section=number == len(task["points"]) - 1,
-            )
+def sweep_tables(report: dict[str, Any]) -> list[Table]:
+    """A table for each task, with a line for each point."""
+    return [_table(report["sweep"]["option"], task) for task in report["tasks"]]
+
+
+def _table(option: str, task: dict[str, Any]) -> Table:
+    table = Table(title=f"{task['task']}: success against {option}")
+    for name in (option.rpartition("_")[2], "success", "95 %", "episodes", "time", "against the first"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for number, point in enumerate(task["points"]):
+        low, high = point["ci95"]
+        table.add_row(
+            point["label"],
+            f"{100 * point['success']:.1f} %",
+            f"{100 * low:.1f}-{100 * high:.1f}",
+            f"{point['successes']}/{point['episodes']}",
+            f"{point['mean_duration_s']:.2f} s",
+            _difference(point["against_first"]) if number else "",
+        )
     return table
 
 
 def _difference(found: dict[str, Any]) -> str:
     low, high = found["ci95"]
-    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f}, {100 * high:+.1f})"
 
 
 def draw_sweep(report: dict[str, Any], path: Path) -> None:

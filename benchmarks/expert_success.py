@@ -1,10 +1,12 @@
-"""How often does the scripted expert of the humanoid suite succeed, and how long does it take?
+"""How often do the suites' experts succeed, and how long do they take?
 
     python -m benchmarks.expert_success --episodes 200
     python -m benchmarks.expert_success --task pick
+    python -m benchmarks.expert_success --suite metaworld --episodes 10 --seed 0
 
-Beside the expert as it is: from odd starting postures, with the execution noise that demonstrations are recorded with,
-and, for touch, pick and point, with an aim error in a random direction (what a learned policy will have).
+Another suite than `humanoid` is played by its experts as they are. The humanoid suite's are played as they are, too,
+and from odd starting postures, with the execution noise that demonstrations are recorded with, and, for touch, pick and
+point, with an aim error in a random direction (what a learned policy will have).
 """
 
 import time
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import write_report
+from benchmarks.suite_experts import play_suite
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.intervals import wilson_interval
 from dualsys.messages import FloatArray
@@ -29,16 +32,19 @@ from dualsys.sim_envs.options import EnvironmentOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertSuccessConfig:
-    """Success of the scripted expert, with and without what makes it hard."""
+    """Success of scripted experts; of the humanoid suite's also with what makes it hard."""
 
+    suite: str = "humanoid"
+    """Whose tasks are played."""
     task: TaskName | None = None
-    """The one task to play; all of them where none is named."""
+    """The one task of the humanoid suite to play; all of them where none is named."""
     episodes: int = 200
     """Episodes of each condition."""
     seed: int = 8000
     """Seed of the first; 8000 to 9999 are development's, 10000 and above are for claims."""
     json: Path | None = None
-    """File for the result instead of `benchmarks/results/expert_success.json` (`expert_success_TASK.json` for one)."""
+    """File for the result instead of `benchmarks/results/expert_success.json` (`expert_success_TASK.json` for one task,
+    `expert_success_SUITE.json` for another suite)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,11 @@ def run_task(task: TaskName, seeds: range) -> list[dict[str, Any]]:
 def main(config: ExpertSuccessConfig) -> None:
     """Print a table for each task and write the JSON."""
     seeds = range(config.seed, config.seed + config.episodes)
+    if config.suite != "humanoid":
+        played = play_suite(config.suite, seeds)
+        path = write_report(f"expert_success_{config.suite}", {"seed": config.seed, **played}, config.json)
+        Console().print(f"written to {path}")
+        return
     results = {f"humanoid/{task}": run_task(task, seeds) for task in ((config.task,) if config.task else TASKS)}
     name = f"expert_success_{config.task}" if config.task else "expert_success"
     path = write_report(name, {"seed": config.seed, "tasks": results}, config.json)

@@ -11,7 +11,8 @@ What a name resolves to, by kind:
     actors           what builds a `dualsys.protocols.Actor`, in the same way
     chunk_policies   a class without arguments that builds a `dualsys.protocols.ChunkPolicy`
     environments     a suite (`dualsys.sim_envs.making.Suite`), by the first part of its tasks' names
-    experts          what builds a `dualsys.protocols.Expert` from an environment of the suite of the same name
+    experts          what builds a `dualsys.protocols.Expert` from an environment of the suite of the same name; it may
+                     have `tasks`, the full names of those it solves, where it doesn't solve all
     robots           a class or function that builds a `dualsys.protocols.Robot`; driven by your own loop
 
 Looking a name up imports nothing; `load` imports the one object asked for.

@@ -50,6 +50,9 @@ class TaskFacts:
     """Units by action, "1" where none is given."""
     initial_states: int = 0
     """How many the benchmark lists."""
+    success_stays: bool = True
+    """Whether the first success ends an episode, and counts whatever comes after; else the present moment counts, and
+    an episode has the horizon's length."""
     not_honoured: Mapping[str, str] = field(default_factory=lambda: NOT_HONOURED)
 
 

@@ -39,7 +39,7 @@ class Moment:
 
 @final
 class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
-    """One task of a benchmark. An episode ends with the first success, and is cut off at the horizon.
+    """One task of a benchmark. An episode is cut off at the horizon; in most benchmarks the first success ends it.
 
     `info` has what the benchmark says, `success`, `episode_seed` and `time_s`.
 
@@ -86,7 +86,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
 
     @property
     def success(self) -> bool:
-        """Whether the benchmark has judged a moment of this episode a success."""
+        """Whether the benchmark judges the episode so far a success (`TaskFacts.success_stays`)."""
         return self._success
 
     @property
@@ -126,9 +126,11 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         reward, succeeds, said = self._simulation.advance(
             np.clip(action, self._embodiment.lower, self._embodiment.upper)
         )
-        self._success = self._success or succeeds
-        truncated = not self._success and self._steps >= self._limit
-        return self._observe_for_gymnasium(), reward, self._success, truncated, self._info(said)
+        stays = self._facts.success_stays
+        self._success = succeeds or (stays and self._success)
+        terminated = stays and self._success
+        truncated = not terminated and self._steps >= self._limit
+        return self._observe_for_gymnasium(), reward, terminated, truncated, self._info(said)
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""

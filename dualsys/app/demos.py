@@ -12,7 +12,7 @@ from dualsys.app.evaluation.episodes import tasks_of
 from dualsys.app.recording import RecordingSettings, require_camera_hz, require_image_sides, require_noise_and_tail
 from dualsys.app.recording_pool import SEEDS_A_TASK, Job, Ledger, MakeWorkplace, RunAttempts, WorkplaceConfig, recorders
 from dualsys.app.recording_progress import RecordingProgress
-from dualsys.app.workplace import make_workplace
+from dualsys.app.workplace import make_workplace, shown_tasks
 from dualsys.checkpoint import installed_versions
 from dualsys.data.begun import BegunRecording, require_as_begun
 from dualsys.data.info import DatasetInfo, Provenance
@@ -127,7 +127,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
             records there; or the expert hardly ever succeeds, or so rarely that the training seeds run out.
     """
     started_s = time.monotonic()
-    tasks = (config.task,) if "/" in config.task else tuple(tasks_of(config.task))
+    tasks = (config.task,) if "/" in config.task else shown_tasks(tasks_of(config.task))
     workplaces = tuple(replace(config.workplace, task=task) for task in tasks)
     shown = Demonstrated.by(make, workplaces[0])
     job = Job(

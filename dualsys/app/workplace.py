@@ -1,5 +1,7 @@
 """A task and who demonstrates it."""
 
+from collections.abc import Sequence
+
 from dualsys import registry, sim_envs
 from dualsys.app.execution_noise import ExecutionNoise
 from dualsys.app.recording import Demonstrator
@@ -51,6 +53,15 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
         perturbations=config.perturb,
     )
     return environment, expert_for(config.task, environment, config.noise_rad)
+
+
+def shown_tasks(tasks: Sequence[str]) -> tuple[str, ...]:
+    """Those of a suite's tasks that its expert solves; all of them where it doesn't tell which (`tasks`)."""
+    suite = _suite_of(tasks[0])
+    if suite not in registry.names("experts"):
+        return tuple(tasks)
+    known: Sequence[str] = getattr(registry.load("experts", suite), "tasks", tasks)
+    return tuple(task for task in tasks if task in known)
 
 
 def require_expert(task: str) -> None:

@@ -1,4 +1,4 @@
-"""A sample of Meta-World's tasks; `python -m benchmarks.every_task` plays all 50."""
+"""A sample of Meta-World's tasks; `dualsys check metaworld` plays all 50."""
 
 from typing import Any
 

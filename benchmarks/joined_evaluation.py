@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from dualsys.app.evaluation.config import NOT_DECIDING
 from dualsys.app.intervals import wilson_interval
 from dualsys.errors import ConfigError
 from dualsys.files import write_json
@@ -50,12 +51,18 @@ def join(reports: list[dict[str, Any]], first: int | None = None) -> dict[str, A
         "mean_duration_s": sum(episode["duration_s"] for episode in episodes) / count,
         "per_episode": episodes,
     }
-    config = reports[0]["config"] | {"episodes": count, "json": None}
-    return reports[0] | {"tasks": [task], "config": config}
+    whole = reports[0] | {"tasks": [task], "config": _deciding(reports[0]) | {"episodes": count}}
+    whole.pop("timings", None)  # of the first part
+    return whole
+
+
+def _deciding(report: dict[str, Any]) -> dict[str, Any]:
+    """Options that decide the result; older files have the others beside them."""
+    return {key: value for key, value in report["config"].items() if key not in NOT_DECIDING}
 
 
 def _kind(report: dict[str, Any]) -> dict[str, Any]:
-    config = {key: value for key, value in report["config"].items() if key not in ("seed", "episodes", "json")}
+    config = {key: value for key, value in _deciding(report).items() if key not in ("seed", "episodes")}
     tasks = [task["task"] for task in report["tasks"]]
     return {"config": config, "tasks": tasks, "weights": report["controller_weights"], "versions": report["versions"]}
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.report import RESULTS, write_report
 from dualsys.app.evaluate import evaluate
-from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.config import NOT_DECIDING, EvalConfig
 from dualsys.app.evaluation.sweep import Sweep, SweepPoint, point_file
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.files import write_json
@@ -55,7 +55,7 @@ def main(config: LatencyCurveConfig) -> None:
     settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name}
     del settings["json"], settings["reports"]
     del report["versions"]  # stand in every report
-    print(write_report("latency_curve", {"config": settings, **report}, target))
+    print(write_report("latency_curve", {**report, "config": settings}, target))
     draw_sweep(report, target.with_suffix(".png"))
 
 
@@ -73,7 +73,7 @@ def curve_of(config: LatencyCurveConfig, task: str) -> dict[str, Any]:
     sweep = Sweep.of(asked)
     beside = None if config.reports is None else config.reports / f"{task.replace('/', '-')}.json"
     reports = [_report_of(point, None if beside is None else point_file(beside, point)) for point in sweep.points]
-    summary = sweep_report(sweep, reports)
+    summary = sweep_report(asked, sweep, reports)
     for point, report in zip(summary["tasks"][0]["points"], reports, strict=True):
         episodes = report["tasks"][0]["per_episode"]
         point["failed_seeds"] = [episode["seed"] for episode in episodes if not episode["success"]]
@@ -84,7 +84,8 @@ def _report_of(point: SweepPoint, file: Path | None) -> dict[str, Any]:
     """A point's own result, made now unless it is there."""
     if file is not None and file.is_file():
         known: dict[str, Any] = json.loads(file.read_text())
-        if known["config"] == json.loads(json.dumps(point.config.plain())):
+        deciding = {name: value for name, value in known["config"].items() if name not in NOT_DECIDING}
+        if deciding == json.loads(json.dumps(point.config.plain())):
             return known
     report = evaluate(point.config)
     if file is not None:

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from benchmarks.report import write_report
 from dualsys.app.evaluate import evaluate
-from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.config import NOT_DECIDING, EvalConfig
 from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 
-FREE = ("suite_or_task", "checkpoint", "planner", "actor", "workers", "json", "video_dir", "videos")
+FREE = ("suite_or_task", "checkpoint", "planner", "actor", *NOT_DECIDING)
 """Options of `dualsys eval` in which two evaluations of a pair may differ."""
 
 

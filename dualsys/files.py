@@ -73,10 +73,11 @@ def _mend(error: OSError, path: Path) -> str:
     return f"Free some room ({shutil.disk_usage(place).free / 1e6:.1f} MB are left), or write to another disk"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
     """Write JSON atomically; NaN is refused, since strict readers refuse it too."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=2, allow_nan=False, sort_keys=sort_keys)
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from dualsys.app.demonstrated import Demonstrated
-from dualsys.app.evaluation.episodes import tasks_of
+from dualsys.app.evaluation.tasks import tasks_of
 from dualsys.app.recording import RecordingSettings, require_camera_hz, require_image_sides, require_noise_and_tail
 from dualsys.app.recording_pool import SEEDS_A_TASK, Job, Ledger, MakeWorkplace, RunAttempts, WorkplaceConfig, recorders
 from dualsys.app.recording_progress import RecordingProgress

@@ -1,5 +1,7 @@
 """`dualsys eval`: success of a suite or a task on the virtual clock, with the latencies as arguments."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -7,17 +9,18 @@ from rich.console import Console
 from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
-from dualsys.app.evaluation.episodes import episodes
 from dualsys.app.evaluation.films import film
+from dualsys.app.evaluation.identity import Identity
+from dualsys.app.evaluation.journal import journal_of
 from dualsys.app.evaluation.picture import draw
+from dualsys.app.evaluation.playing import play_evaluations
 from dualsys.app.evaluation.protocol_panel import protocol_panel
 from dualsys.app.evaluation.report import task_report
-from dualsys.app.evaluation.sweep import Sweep, run_sweep
+from dualsys.app.evaluation.sweep import Sweep, point_file
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.outputs import require_outputs
-from dualsys.app.versions import result_versions
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError
 from dualsys.files import write_json
@@ -31,53 +34,82 @@ def main(config: EvalConfig) -> int:
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     if config.protocol:
         Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
-    if config.sweep:
-        return _sweep(config)
-    report = evaluate(config)
+    journal = None if config.json is None else journal_of(config.json)
+    (_sweep if config.sweep else _evaluate)(config, journal)
+    if journal is not None:
+        journal.unlink(missing_ok=True)
+    return 0
+
+
+def _evaluate(config: EvalConfig, journal: Path | None) -> None:
+    (report,) = evaluate_all([config], journal=journal, resume=config.resume)
     show(report)
     if config.video_dir is not None:
         film(config, report)
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
         draw(report, config.json.with_suffix(".png"))
-        write_json(config.json, report)
-    return 0
+        write_json(config.json, report, sort_keys=True)
 
 
-def _sweep(config: EvalConfig) -> int:
+def _sweep(config: EvalConfig, journal: Path | None) -> None:
     """The same for every point of a sweep, and what they are together."""
     sweep = Sweep.of(config)
-    reports = run_sweep(sweep, evaluate, config.json)
-    report = sweep_report(sweep, reports, config.json)
+    reports = evaluate_all([point.config for point in sweep.points], journal=journal, resume=config.resume)
+    report = sweep_report(config, sweep, reports)
     Console().print(*sweep_tables(report), sep="\n")
-    if config.video_dir is not None:
-        for point, each in zip(sweep.points, reports, strict=True):
+    for point, each in zip(sweep.points, reports, strict=True):
+        if config.video_dir is not None:
             film(point.config, each)
+        if config.json is not None:
+            write_json(point_file(config.json, point), each, sort_keys=True)
     if config.json is not None:
         draw_sweep(report, config.json.with_suffix(".png"))
-        write_json(config.json, report | {"config": config.plain()})
-    return 0
+        write_json(config.json, report, sort_keys=True)
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
-    """Run all episodes; returns the report as it goes into the JSON file.
+    """Run all episodes; returns the report as it goes into the JSON file. See `evaluate_all`."""
+    (report,) = evaluate_all([config])
+    return report
+
+
+def evaluate_all(
+    configs: Sequence[EvalConfig], *, journal: Path | None = None, resume: bool = False
+) -> list[dict[str, Any]]:
+    """Run the episodes of several evaluations with the same workers; returns a report of each.
+
+    A report is the same to the bit however its episodes were played, but for what stands under `timings`.
+
+    Args:
+        configs: The evaluations; who plays them is as the first one says.
+        journal: File that keeps episodes until the reports are written; whoever writes them removes it.
+        resume: Go on with the episodes that it holds.
 
     Raises:
-        ConfigError: an unknown suite, task, planner, actor or policy.
+        ConfigError: an unknown suite, task, planner, actor or policy; or the journal is of another evaluation.
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
+        BridgeError: workers died too often, or Ray can't be had.
     """
-    tasks = tasks_for(config)
-    plain = config.plain()
-    weights = Checkpoint.open(config.checkpoint).weights_digest()
-    reports = [task_report(task, list(episodes(config, task))) for task in tasks]
-    if (now := Checkpoint.open(config.checkpoint).weights_digest()) != weights:
-        raise CheckpointError(
-            f"{config.checkpoint} was {weights} before the episodes and is {now} after them, so nobody knows which of "
-            "the two was evaluated: a training writes there. Evaluate a copy of the folder"
+    before = Identity.of_all(configs)
+    played = play_evaluations(configs, before, journal=journal, resume=resume)
+    for config, was, now in zip(configs, before, Identity.of_all(configs), strict=True):
+        if was.weights != now.weights:
+            raise CheckpointError(
+                f"{config.checkpoint} was {was.weights} before the episodes and is {now.weights} after them, so nobody "
+                "knows which of the two was evaluated: a training writes there. Evaluate a copy of the folder"
+            )
+    reports = []
+    for index, (config, identity) in enumerate(zip(configs, before, strict=True)):
+        tasks = [task_report(task, results) for task, results in played.results(index).items()]
+        reports.append(
+            {
+                "tasks": tasks,
+                "protocol": protocol_report(config, tasks),
+                "config": config.plain(),
+                "controller_weights": identity.weights,
+                "device": identity.device,
+                "versions": identity.versions,
+                "timings": {**config.not_deciding(), **played.timings(index)},
+            }
         )
-    return {
-        "tasks": reports,
-        "protocol": protocol_report(config, reports),
-        "config": plain,
-        "controller_weights": weights,
-        "versions": result_versions(),
-    }
+    return reports

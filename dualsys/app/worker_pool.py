@@ -109,7 +109,7 @@ _workers: deque[_Worker] = deque(maxlen=1)
 
 def _begin(make: Callable[[], Callable[[Any], Any]], ended: Any, leash: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(leash,), daemon=True).start()
+    threading.Thread(target=leave_with, args=(leash,), daemon=True).start()
     _workers.append(_Worker(make, ended))
 
 
@@ -117,7 +117,7 @@ def _do(item: Any) -> Any:
     return _workers[0].do(item)
 
 
-def _leave_with(leash: Connection) -> None:
+def leave_with(leash: Connection) -> None:
     """End this process, whatever it does, when it is let go or its parent has died: the pool's pipes would keep it."""
     wait([leash])
     os._exit(1)

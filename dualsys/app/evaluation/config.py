@@ -20,6 +20,10 @@ from dualsys.timing import LinkConfig, World
 
 TIMING_OPTIONS = tuple(each.name for each in fields(TimingConfig) if each.name != "control_hz")
 """Options that make up the timing; the rate of control ticks is the task's own where none is asked for."""
+NOT_DECIDING = (
+    "workers", "launcher", "ray_address", "max_retries", "json", "resume", "video_dir", "videos",
+)  # fmt: skip
+"""Options of which no episode depends: they stand with a result's timings, and may change with `--resume`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +95,18 @@ class EvalConfig:
     friction, mass, pushes, sensor-noise, drop-out, paraphrase, or all; mild, medium or severe."""
     workers: int = 1
     """Processes. The result is the same for any number."""
+    launcher: Literal["subprocess", "ray"] = "subprocess"
+    """Who starts them: this machine's own processes, or Ray's."""
+    ray_address: str | None = None
+    """Ray cluster that the workers run on, all machines with the same versions and seeing the same folders; without it
+    a local one is started."""
+    max_retries: int = 2
+    """How often an episode is played again whose worker died."""
     json: Path | None = None
-    """File for the result; a picture of the same name ending in .png is drawn beside it."""
+    """File for the result; a picture of the same name ending in .png is drawn beside it. Until it is written, episodes
+    are kept in a file of the same name ending in .partial.jsonl."""
+    resume: bool = False
+    """Go on with the episodes that are kept there."""
     video_dir: Path | None = None
     """Folder for videos of some successes and the first failures."""
     videos: int = 2
@@ -113,6 +127,7 @@ class EvalConfig:
             raise ConfigError("--sweep-frozen-world is one more point of a --sweep; for it alone: --world frozen")
         perturbations_of(self.perturb)  # refuses what is unknown
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
+        self._check_workers()
         self._check_files()
 
     def benchmark(self) -> EvaluationProtocol | None:
@@ -136,11 +151,27 @@ class EvalConfig:
         return TimingConfig(**{name: getattr(self, name) for name in TIMING_OPTIONS}, control_hz=control_hz)
 
     def plain(self) -> dict[str, Any]:
-        """The options as JSON holds them."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        """The options that decide what comes out, as JSON holds them: all but `NOT_DECIDING`."""
+        return _as_json({name: value for name, value in asdict(self).items() if name not in NOT_DECIDING})
+
+    def not_deciding(self) -> dict[str, Any]:
+        """The others, which say how it is played and where the result goes."""
+        return _as_json({name: getattr(self, name) for name in NOT_DECIDING})
+
+    def _check_workers(self) -> None:
+        if self.max_retries < 0:
+            raise ConfigError(f"--max-retries must not be negative, got {self.max_retries}")
+        if self.ray_address is not None and self.launcher != "ray":
+            raise ConfigError("--ray-address is where Ray runs the workers: give --launcher ray, too")
+        if self.resume and self.json is None:
+            raise ConfigError("--resume goes on with what is kept beside --json FILE: give that, too")
 
     def _check_files(self) -> None:
         if self.json is not None and (self.json.is_dir() or self.json.suffix == ".png"):
             raise ConfigError(
                 f"--json {self.json} must be a file, and not a .png: a picture of the results is written beside it"
             )
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -1,7 +1,6 @@
 """A sweep: the same episodes again and again, with one delay or rate changed from one evaluation to the next."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,7 @@ from dualsys.app.evaluation.config import TIMING_OPTIONS, EvalConfig
 from dualsys.config import describe_invalid, parse_values
 from dualsys.delays import distribution_of
 from dualsys.errors import ConfigError, unknown_name
-from dualsys.files import write_json
 from dualsys.timing import LinkConfig
-
-Evaluate = Callable[[EvalConfig], dict[str, Any]]
 
 FROZEN = "frozen-world"
 
@@ -50,22 +46,13 @@ class Sweep:
     def of(cls, config: EvalConfig) -> "Sweep":
         """The evaluations that `config.sweep` asks for. Raises `ConfigError` for what can't be swept, or not so."""
         option, values = _parse(config.sweep)
-        plain = replace(config, sweep="", sweep_frozen_world=False, execution_horizon=_rows_of(config), json=None)
+        here: dict[str, Any] = {"sweep": "", "sweep_frozen_world": False, "json": None, "resume": False}
+        plain = replace(config, **here, execution_horizon=_rows_of(config))
         points = [_point(plain, option, text) for text in values]
         if config.sweep_frozen_world:
             frozen = replace(plain, world="frozen", execution_horizon=config.execution_horizon)
             points.append(SweepPoint(label=FROZEN, value=None, place=None, config=_with_videos(frozen, FROZEN)))
         return cls(option=option, points=tuple(points))
-
-
-def run_sweep(sweep: Sweep, evaluate: Evaluate, json: Path | None) -> list[dict[str, Any]]:
-    """Evaluate point after point; a point's report is written beside `json` as soon as it is done."""
-    reports = []
-    for point in sweep.points:
-        reports.append(evaluate(point.config))
-        if json is not None:
-            write_json(point_file(json, point), reports[-1])
-    return reports
 
 
 def point_file(json: Path, point: SweepPoint) -> Path:

@@ -5,24 +5,29 @@ from typing import Any
 
 from rich.table import Table
 
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.played import OF_ONE
 from dualsys.app.evaluation.sweep import Sweep, point_file
 from dualsys.app.intervals import mcnemar_p, paired_difference_interval
 
 
-def sweep_report(sweep: Sweep, reports: list[dict[str, Any]], json: Path | None = None) -> dict[str, Any]:
+def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]) -> dict[str, Any]:
     """A curve for each task, as it goes into the JSON file.
 
     Args:
+        config: What was asked for.
         sweep: What was changed.
         reports: Of its points.
-        json: File beside which they lie; None: nowhere.
     """
     tasks = [task["task"] for task in reports[0]["tasks"]]
-    files = {} if json is None else {point.label: point_file(json, point).name for point in sweep.points}
+    files = {} if config.json is None else {point.label: point_file(config.json, point).name for point in sweep.points}
+    timings = {key: value for key, value in reports[0].get("timings", {}).items() if key not in OF_ONE}
     return {
         "sweep": {"option": sweep.option, "points": [point.label for point in sweep.points], "reports": files},
         "tasks": [{"task": task, "points": _curve(sweep, reports, number)} for number, task in enumerate(tasks)],
         **{key: value for key, value in reports[0].items() if key not in ("tasks", "config")},
+        "config": config.plain(),
+        "timings": {**timings, **config.not_deciding()},
     }
 
 

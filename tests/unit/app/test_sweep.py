@@ -83,12 +83,14 @@ def _report(outcomes: list[bool]) -> dict[str, Any]:
         "timing": {},
         "per_episode": [{"seed": seed, "success": success} for seed, success in enumerate(outcomes)],
     }
-    return {"tasks": [task], "config": {}, "versions": {"python": "3"}}
+    return {"tasks": [task], "config": {}, "versions": {"python": "3"}, "timings": {"wall_s": 2.0}}
 
 
 def test_points_are_compared_pair_by_pair() -> None:
-    sweep = Sweep.of(config(sweep="planner-latency-s=0,0.5"))
-    report = sweep_report(sweep, [_report([True] * 8 + [False] * 2), _report([False] * 4 + [True] * 5 + [False])])
+    asked = config(sweep="planner-latency-s=0,0.5", workers=2)
+    sweep = Sweep.of(asked)
+    points = [_report([True] * 8 + [False] * 2), _report([False] * 4 + [True] * 5 + [False])]
+    report = sweep_report(asked, sweep, points)
     (curve,) = report["tasks"]
     first, second = curve["points"]
     assert (first["successes"], second["successes"]) == (8, 5)
@@ -99,6 +101,7 @@ def test_points_are_compared_pair_by_pair() -> None:
     assert second["against_first"]["mcnemar_p"] == pytest.approx(0.375), "4 to 1"
     assert report["versions"] == {"python": "3"}
     assert [table.row_count for table in sweep_tables(report)] == [2]
+    assert (report["timings"]["wall_s"], report["timings"]["workers"]) == (2.0, 2)
 
 
 @pytest.mark.slow

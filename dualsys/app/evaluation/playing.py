@@ -1,0 +1,103 @@
+"""Several evaluations played by one crew: every episode once, whatever dies, and gone on with where it was stopped."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dualsys.app.evaluation.alone import alone
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.crew import Crew, play_all
+from dualsys.app.evaluation.identity import Identity
+from dualsys.app.evaluation.job import Death, EpisodeJob
+from dualsys.app.evaluation.journal import Journal, opened_journal
+from dualsys.app.evaluation.played import Played
+from dualsys.app.evaluation.player import Player
+from dualsys.app.evaluation.process_crew import process_crew
+from dualsys.app.evaluation.progress import EvaluationProgress
+from dualsys.app.evaluation.ray_crew import ray_crew
+from dualsys.app.evaluation.tasks import tasks_for
+
+
+def play_evaluations(
+    configs: Sequence[EvalConfig], identities: Sequence[Identity], *, journal: Path | None = None, resume: bool = False
+) -> Played:
+    """Play all episodes of several evaluations, with progress on the terminal.
+
+    Args:
+        configs: The evaluations. Who plays, and how often is tried again, is as the first one says.
+        identities: What each is of.
+        journal: File that keeps episodes until the result is written.
+        resume: Go on with the episodes that it holds.
+
+    Raises:
+        BridgeError: an episode kills whoever plays it, or Ray can't be had.
+        ConfigError: the journal is of something else, or there although nobody asked to go on.
+        DualsysError: what an environment or a controller refuses.
+    """
+    started_s = time.monotonic()
+    jobs = _jobs(configs)
+    with _opened(journal, configs, identities, resume=resume) as kept:
+        before = {} if kept is None else {job: kept.played[job] for job in jobs if job in kept.played}
+        missing = [job for job in jobs if job not in before]
+        played, deaths = dict(before), list[Death]()
+        with (
+            EvaluationProgress(total=len(jobs), done=len(before)) as progress,
+            _crew(configs, identities, len(missing), progress.say) as crew,
+        ):
+
+            def on_death(death: Death) -> None:
+                deaths.append(death)
+                progress.note_death(death)
+
+            for episode in play_all(crew, missing, max_retries=configs[0].max_retries, on_death=on_death):
+                if kept is not None:
+                    kept.add(episode)
+                played[episode.job] = episode
+                progress.note(episode)
+    wall_s = time.monotonic() - started_s
+    return Played(episodes=[played[job] for job in jobs], num_kept=len(before), wall_s=wall_s, deaths=deaths)
+
+
+def _jobs(configs: Sequence[EvalConfig]) -> list[EpisodeJob]:
+    """Task by task, so that a worker seldom changes its scene."""
+    return [
+        EpisodeJob(evaluation=index, task=task, seed=seed)
+        for index, config in enumerate(configs)
+        for task in tasks_for(config)
+        for seed in range(config.seed, config.seed + config.episodes)
+    ]
+
+
+def _opened(
+    journal: Path | None, configs: Sequence[EvalConfig], identities: Sequence[Identity], *, resume: bool
+) -> AbstractContextManager[Journal | None]:
+    if journal is None:
+        return nullcontext()
+    facts: dict[str, Any] = {
+        "evaluations": [
+            {
+                "config": config.plain(),
+                "protocol": protocol.model_dump(mode="json") if (protocol := config.benchmark()) else None,
+                "controller_weights": identity.weights,
+                "device": identity.device,
+            }
+            for config, identity in zip(configs, identities, strict=True)
+        ],
+        "versions": identities[0].versions,
+    }
+    return opened_journal(journal, facts, resume=resume)
+
+
+def _crew(
+    configs: Sequence[EvalConfig], identities: Sequence[Identity], num_jobs: int, say: Callable[[str], None]
+) -> AbstractContextManager[Crew]:
+    first = configs[0]
+    if num_jobs == 0 or (first.workers == 1 and first.launcher == "subprocess"):
+        return alone(partial(Player, configs))
+    workers = min(first.workers, num_jobs)
+    if first.launcher == "subprocess":
+        return process_crew(workers, partial(Player, configs))
+    return ray_crew(workers, partial(Player, configs, identities), address=first.ray_address, say=say)

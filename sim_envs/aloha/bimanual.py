@@ -18,10 +18,12 @@ from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs.aloha import facts
 from dualsys.sim_envs.aloha.choices import camera_specs, require_one_way, substeps_at
+from dualsys.sim_envs.aloha.contacts import GripDetector
 from dualsys.sim_envs.aloha.robot import JOINT_NAMES, embodiment_of
-from dualsys.sim_envs.aloha.scenes import Scene, load_physics, load_task, place
+from dualsys.sim_envs.aloha.scenes import Scene, compile_physics, load_task, place
 from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions
+from dualsys.sim_envs.physics_state import load_physics, save_physics
 from dualsys.sim_envs.rendering import Renderer
 from dualsys.sim_envs.spaces import observation_space
 
@@ -56,8 +58,9 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._scene = scene
         self._options = options = options or EnvironmentOptions()
         require_one_way(scene, options)
-        self._physics, self._task = load_physics(scene), load_task(scene)
+        self._physics, self._task = compile_physics(scene), load_task(scene)
         self._model, self._data = self._physics.model.ptr, self._physics.data.ptr
+        self._grips = GripDetector(self._model, scene.objects)
         self._substeps = substeps_at(options.control_hz or CONTROL_HZ, self._model.opt.timestep)
         steps = options.episode_steps
         self._limit_s = TIME_LIMIT_S if steps is None else steps * self.control_dt_s
@@ -175,9 +178,7 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def snapshot(self) -> FloatArray:
         """The present moment, whole: MuJoCo's `mjSTATE_INTEGRATION`."""
-        state = np.empty(mujoco.mj_stateSize(self._model, _WHOLE))
-        mujoco.mj_getState(self._model, self._data, state, _WHOLE)
-        return state
+        return save_physics(self._model, self._data)
 
     def restore(self, snapshot: FloatArray, *, restart_clock: bool = False) -> None:
         """Go back to a moment of this environment; what then follows is the same to the bit.
@@ -185,12 +186,9 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         With `restart_clock` the moment becomes the start of an episode of its own: stamps and time limit count from it.
         """
         self._moment += 1
-        mujoco.mj_setState(self._model, self._data, snapshot, _WHOLE)
+        load_physics(self._model, self._data, snapshot)
         if restart_clock:
             self._data.time = 0.0
-        warm_start = np.array(self._data.qacc_warmstart)
-        mujoco.mj_forward(self._model, self._data)  # a step begins from what the one before has worked out
-        self._data.qacc_warmstart[:] = warm_start
         self._reward = int(self._task.get_reward(self._physics))
 
     def privileged(self) -> dict[str, Any]:
@@ -198,9 +196,12 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
         `object_poses` `(n, 7)`: position in metres and quaternion of each object, in the order of the columns' names;
         `target_position` `(3,)` of the cube, or `hand_targets` `(2, 3)` of socket and peg; `command` `(14,)`: what the
-        servos were last sent; `reward_level`.
+        servos were last sent; `gripped` {side: objects between its fingers}; `is_solved`.
         """
-        return facts.facts_of(self._scene, self._data) | {"reward_level": self._reward}
+        return facts.facts_of(self._scene, self._data) | {
+            "gripped": self._grips.gripped(self._data),
+            "is_solved": self.success,
+        }
 
     @property
     def privileged_columns(self) -> Mapping[str, tuple[str, ...]]:
@@ -259,6 +260,3 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
             "episode_seed": self._episode_seed,
             "time_s": float(self._data.time),
         }
-
-
-_WHOLE = mujoco.mjtState.mjSTATE_INTEGRATION

@@ -76,7 +76,7 @@ def scene_named(name: str) -> Scene:
     return next(scene for scene in SCENES if scene.name == name)
 
 
-def load_physics(scene: Scene) -> Any:
+def compile_physics(scene: Scene) -> Any:
     """The compiled scene, a `dm_control.mujoco.Physics`. Raises `ExtraMissing`."""
     folder = Path(_module("constants").ASSETS_DIR)
     return importlib.import_module("dm_control.mujoco").Physics.from_xml_path(str(folder / scene.xml))

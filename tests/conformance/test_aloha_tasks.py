@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dualsys import sim_envs
+from dualsys import registry, sim_envs
 from dualsys.protocols import Mirrored, Perturbable, Privileged, Rendered, Rewindable
 from dualsys.sim_envs.aloha.suite import SUITE
-from dualsys.testing import check_environment
+from dualsys.testing import check_environment, check_expert
 
 
 @pytest.mark.parametrize("task", SUITE.tasks())
@@ -31,6 +31,13 @@ def test_every_aloha_task_can_be_drawn_elsewhere(task: str) -> None:
     assert np.array_equal(mirror.observe().images["left_wrist"], ours.observe().images["left_wrist"])
     for environment in (ours, mirror):
         environment.close()
+
+
+@pytest.mark.parametrize("task", SUITE.tasks())
+def test_every_aloha_task_has_an_expert_that_conforms(task: str) -> None:
+    environment = sim_envs.make(task, images="on-demand")
+    check_expert(registry.load("experts", "aloha"), environment, seed=1)
+    environment.close()
 
 
 @pytest.mark.parametrize("task", SUITE.tasks())

@@ -32,7 +32,8 @@ SENTENCES: Mapping[str, str] = {
     "slide": "hit the puck so that it slides to the red ball",
 }
 ACTION_NAMES = ("x", "y", "z", "grip")
-"""Steps of the hand, 1 being 5 cm, and how far the fingers open."""
+"""Steps of the hand, 1 being 5 cm, and how far the fingers open. What is held would move on, so the steps are
+declared as velocities: left alone they are zero, and the hand stays. Their unit says that, not their scale."""
 STATE_NAMES = (
     *(f"hand_{axis}_m" for axis in "xyz"),
     *("right_finger_m", "left_finger_m"),
@@ -63,6 +64,7 @@ def facts_of(name: str) -> TaskFacts:
         robot="fetch-arm",
         instruction=SENTENCES[name],
         action_names=ACTION_NAMES,
+        action_units=dict.fromkeys(ACTION_NAMES[:3], "m/s"),
         state_names=STATE_NAMES,
         columns=COLUMNS,
         control_hz=CONTROL_HZ,

@@ -24,7 +24,8 @@ BENCHMARK_SEED = 42
 CORNER2_POSITION = (0.75, 0.075, 0.7)
 """Where evaluations of image policies put the camera `corner2` (LeRobot's among them): nearer than the model has it."""
 ACTION_NAMES = ("x", "y", "z", "grip")
-"""Steps of the hand, 1 being 1 cm, and the fingers' effort, 1 to close."""
+"""Steps of the hand, 1 being 1 cm, and the fingers' effort, 1 to close. What is held would move on, so the steps are
+declared as velocities: left alone they are zero, and the hand stays. Their unit says that, not their scale."""
 STATE_NAMES = ("hand_x_m", "hand_y_m", "hand_z_m", "fingers_apart")
 CAMERAS: Mapping[str, ImageTurn] = {
     # Those that look from a corner hang upside down in the model.
@@ -51,6 +52,7 @@ def facts_of(name: str) -> TaskFacts:
         robot="metaworld-sawyer",
         instruction=SENTENCES[name],
         action_names=ACTION_NAMES,
+        action_units=dict.fromkeys(ACTION_NAMES[:3], "m/s"),
         state_names=STATE_NAMES,
         columns=COLUMNS,
         control_hz=CONTROL_HZ,

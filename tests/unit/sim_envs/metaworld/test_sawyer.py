@@ -115,6 +115,12 @@ def test_the_first_success_ends_the_episode_and_stays() -> None:
     assert not ours.success
 
 
+def test_where_nobody_commands_the_hand_stays() -> None:
+    spec = make("push-v3").embodiment
+    assert spec.velocities.tolist() == [True, True, True, False]
+    assert (spec.lower.tolist(), spec.upper.tolist()) == ([-1.0] * 4, [1.0] * 4)
+
+
 def test_settling_is_before_the_episode() -> None:
     still, settled = make("push-v3"), make("push-v3", EnvironmentOptions(images="on-demand", settle_steps=5))
     still.reset(seed=2)

@@ -31,7 +31,6 @@ SYNONYMS = {
     "pick up": ("lift", "grab", "take"),
     "put": ("place", "set"),
     "place": ("put", "set"),
-    "open": ("pull open",),
     "close": ("shut",),
     "push": ("shove", "move"),
     "turn on": ("switch on",),

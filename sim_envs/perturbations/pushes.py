@@ -10,12 +10,12 @@ from pydantic.dataclasses import dataclass
 
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.perturbations.draws import direction, stream
-from dualsys.sim_envs.perturbations.windows import windows_of
+from dualsys.sim_envs.perturbations.windows import Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Pushes:
-    """A force on one of the bodies that the robot's actuators move, in any direction, at its centre of mass."""
+    """A force on one of the robot's bodies, in any direction, at its centre of mass."""
 
     kind: ClassVar[str] = "pushes"
     speed_m_s: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
@@ -32,24 +32,24 @@ class Pushes:
 
     def force_at(self, model: Any, *, seed: int, step: int, dt_s: float) -> tuple[int, FloatArray] | None:
         """The body that is pushed during a control step, and the force on it `(3,)` in newtons; None: none is."""
-        lasts_s = max(self.lasts_s, dt_s)
-        share = min(1.0, lasts_s / self.every_s)
-        windows = windows_of(share=share, lasts_s=lasts_s, dt_s=dt_s, seed=seed, kind=self.kind, channel=0)
-        first = windows.began(step)
+        lasts = max(1, round(self.lasts_s / dt_s))
+        period = max(lasts, round(self.every_s / dt_s))
+        first = Windows(seed=seed, kind=self.kind, channel=0, lasts=lasts, period=period).began(step)
         if first is None:
             return None
         rng = stream(seed, self.kind, 1, first)
         bodies = pushed_bodies(model)
         body = bodies[int(rng.integers(len(bodies)))]
         speed = self.speed_m_s * rng.uniform(0.5, 1.0)
-        return body, direction(rng) * (model.body_subtreemass[body] * speed / (windows.lasts * dt_s))
+        return body, direction(rng) * (model.body_subtreemass[body] * speed / (lasts * dt_s))
 
 
 def pushed_bodies(model: Any) -> list[int]:
-    """Bodies that an actuator moves by a joint of theirs; in a model without such, all that move."""
+    """Those with joints, of all trees in which an actuator moves a joint; in a model without such, all with joints."""
     by_joint = np.isin(model.actuator_trntype, (0, 1))  # mjTRN_JOINT, mjTRN_JOINTINPARENT
-    bodies = sorted({int(model.jnt_bodyid[joint]) for joint in model.actuator_trnid[by_joint, 0]})
-    return bodies or [body for body in range(1, model.nbody) if model.body_weldid[body] != 0]
+    trees = {int(model.body_treeid[model.jnt_bodyid[joint]]) for joint in model.actuator_trnid[by_joint, 0]}
+    jointed = [body for body in range(1, model.nbody) if model.body_jntnum[body]]
+    return [body for body in jointed if int(model.body_treeid[body]) in trees] or jointed
 
 
 @contextmanager

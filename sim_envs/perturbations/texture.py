@@ -43,6 +43,7 @@ class Texture:
 def background(model: Any) -> list[int]:
     """Geoms of the world, and of things on it that are fixed as a whole: no drawer, no robot's foot."""
     moving = set(model.body_rootid[model.body_weldid != 0].tolist())
+    moving |= set(model.body_rootid[model.body_mocapid >= 0].tolist())
     still = [body == 0 or int(model.body_rootid[body]) not in moving for body in range(model.nbody)]
     return [geom for geom in range(model.ngeom) if still[model.geom_bodyid[geom]]]
 

@@ -22,7 +22,7 @@ from dualsys.sim_envs.perturbations.presets import PRESETS, Perturbation
 from dualsys.sim_envs.perturbations.pushes import Pushes, pushed_bodies
 from dualsys.sim_envs.perturbations.sensor_noise import SensorNoise
 from dualsys.sim_envs.perturbations.texture import Texture, background
-from dualsys.testing import check_environment, fake_embodiment
+from dualsys.testing import fake_embodiment
 from dualsys.testing.fake_environment import ReachEnvironment
 
 TASKS = ("humanoid/touch", "dm_control/cheetah-run")
@@ -248,11 +248,6 @@ def test_what_is_rendered_with_each_step_is_perturbed_too(plain: Any) -> None:
             assert np.array_equal(image, observation.images[name])
         seen = perturbed.step(middle)[0]
     perturbed.close()
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_perturbed_task_conforms(task: str) -> None:
-    check_environment(sim_envs.make(task, perturbations=("all:severe",), image_size=32))
 
 
 @pytest.mark.parametrize("protocol", [Rendered, Privileged, Rewindable, Mirrored, Perturbable])

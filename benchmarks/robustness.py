@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.paired_success import compare
 from benchmarks.report import write_report
-from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluate import evaluate_all
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.checkpoint import Checkpoint
 from dualsys.sim_envs.perturbations import LEVELS, PRESETS, described, perturbations_of
@@ -78,22 +78,22 @@ def _rounds(config: RobustnessConfig, asked: list[str]) -> Iterator[Outcomes]:
             return
         count = min(config.episodes_a_round, last - first)
         for task in config.tasks:
-            for name in asked:
-                outcomes[task][name] |= _played(config, task, name, first, count)
+            reports = evaluate_all([_evaluation(config, task, name, first, count) for name in asked])
+            for name, report in zip(asked, reports, strict=True):
+                (played,) = report["tasks"]
+                outcomes[task][name] |= {episode["seed"]: episode["success"] for episode in played["per_episode"]}
         yield outcomes
 
 
-def _played(config: RobustnessConfig, task: str, name: str, seed: int, count: int) -> dict[int, bool]:
-    evaluation = EvalConfig(
+def _evaluation(config: RobustnessConfig, task: str, name: str, seed: int, count: int) -> EvalConfig:
+    return EvalConfig(
         suite_or_task=task,
         checkpoint=config.checkpoint,
         episodes=count,
         seed=seed,
-        workers=min(config.workers, count),
+        workers=config.workers,
         perturb=(name,),
     )
-    (report,) = evaluate(evaluation)["tasks"]
-    return {episode["seed"]: episode["success"] for episode in report["per_episode"]}
 
 
 def compared(task: str, by_condition: dict[str, dict[int, bool]]) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError
 from dualsys.files import write_json
+from dualsys.sim_envs.perturbations import described, perturbations_of
 from dualsys.stored_kinds import require_kinds
 
 
@@ -106,6 +107,7 @@ def evaluate_all(
                 "tasks": tasks,
                 "protocol": protocol_report(config, tasks),
                 "config": config.plain(),
+                "perturbations": described(perturbations_of(config.perturb)),
                 "controller_weights": identity.weights,
                 "device": identity.device,
                 "versions": identity.versions,

@@ -31,6 +31,7 @@ def result_table(report: dict[str, Any]) -> Table:
     table = Table(
         title=f"{config['checkpoint']}: {timing_in_words(config)}, "
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
+        f"{', perturbed: ' if config['perturb'] else ''}{' '.join(config['perturb'])}"
     )
     recovers = config["core"]["recovery"]["enabled"]
     refused = [refused_chunks(task["chunks"]) for task in report["tasks"]]

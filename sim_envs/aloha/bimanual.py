@@ -37,7 +37,8 @@ POLICY_CAMERA = "top"
 """The camera of the published data."""
 FILM_CAMERA = "angle"
 FILM_SIZE = (360, 480)
-STATE_MARGIN = 1.0
+_LARGEST_STATE = 1e10
+"""mjMAXVAL: thrown about, joints swing past their ranges."""
 
 
 @final
@@ -75,7 +76,7 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self.render_mode = "rgb_array"
         lower, upper = self._embodiment.lower, self._embodiment.upper
         self.action_space = spaces.Box(lower, upper, dtype=np.float64)
-        state = spaces.Box(lower - STATE_MARGIN, upper + STATE_MARGIN, dtype=np.float64)
+        state = spaces.Box(-_LARGEST_STATE, _LARGEST_STATE, (len(JOINT_NAMES),), dtype=np.float64)
         self.observation_space = observation_space(state, self._embodiment.cameras, options.images)
         self._begin(options.seed)
 

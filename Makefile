@@ -21,7 +21,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt .ci/find-python
 	@test -x $(BIN)/python || { python=$$(.ci/find-python) && echo "setup: $(VENV) with $$python" && $$python -m venv $(VENV); }
 	@echo "setup: installing (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --editable '.[humanoid,metaworld,fetch,aloha,import,train,finetune,fast,dev]' --constraint constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable '.[humanoid,metaworld,fetch,aloha,openpi,groot-zmq,import,train,finetune,fast,dev]' --constraint constraints.txt
 	@$(BIN)/python -m dualsys.app.rendering_setup
 	@touch $@
 

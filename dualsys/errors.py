@@ -41,6 +41,10 @@ class BridgeError(DualsysError):
     """A mailbox, a process or the planner's host could not be set up."""
 
 
+class PolicyError(DualsysError):
+    """A policy's server can't be reached, has ended, or answers with what is no chunk of this robot's."""
+
+
 class TapeError(DualsysError):
     """A recorded run that can't be read, or is of another version."""
 

@@ -35,6 +35,16 @@ COMMANDS: dict[str, CommandEntry] = {
         function="dualsys.app.serve:main",
         summary="Serve one planner to many robots of a Ray cluster, until Ctrl-C.",
     ),
+    "policy serve": CommandEntry(
+        config="dualsys.app.policy_serve:PolicyServeConfig",
+        function="dualsys.app.policy_serve:main",
+        summary="Serve a controller to programs that speak openpi's or GR00T's protocol, until Ctrl-C.",
+    ),
+    "policy ask": CommandEntry(
+        config="dualsys.app.policy_ask:PolicyAskConfig",
+        function="dualsys.app.policy_ask:main",
+        summary="Ask a policy's server for chunks of a task's robot: what it says of itself, how long it takes.",
+    ),
     "replay": CommandEntry(
         config="dualsys.app.replay:ReplayConfig",
         function="dualsys.app.replay:main",

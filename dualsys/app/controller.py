@@ -19,6 +19,7 @@ from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.checkpoint import Checkpoint
 from dualsys.chunk_policies import build_policy
 from dualsys.clearance import Clearance
+from dualsys.closing import Closing
 from dualsys.decision import DecisionCore
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError
@@ -76,6 +77,7 @@ class Controller:
         if timing.world == "frozen":
             timing, core = frozen_world(timing, core, actor)
         self.embodiment: EmbodimentSpec = actor.embodiment
+        self._actor = actor
         self.log = RunLog(log) if log is not None else None
         """The run log, for further lines; None where there is none."""
         self.driver = InlineDriver(
@@ -199,7 +201,9 @@ class Controller:
         self.driver.reset_stop()
 
     def close(self) -> None:
-        """Write what is left of the log. Idempotent."""
+        """Write what is left of the log, and hang up where the actor is elsewhere (`Closing`). Idempotent."""
+        if isinstance(self._actor, Closing):
+            self._actor.close()
         if self.log is not None:
             self.log.close()
             self.log = None

@@ -31,7 +31,8 @@ from dualsys.stored_kinds import require_kinds
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
     tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
-    require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
+    if not config.policy:
+        require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
     if config.protocol:
         Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
@@ -94,10 +95,11 @@ def evaluate_all(
     before = Identity.of_all(configs)
     played = play_evaluations(configs, before, journal=journal, resume=resume)
     for config, was, now in zip(configs, before, Identity.of_all(configs), strict=True):
-        if was.weights != now.weights:
+        if (was.weights, was.policy) != (now.weights, now.policy):
             raise CheckpointError(
-                f"{config.checkpoint} was {was.weights} before the episodes and is {now.weights} after them, so nobody "
-                "knows which of the two was evaluated: a training writes there. Evaluate a copy of the folder"
+                f"{config.policy or config.checkpoint} was {was.weights} before the episodes and is {now.weights} "
+                "after them, so nobody knows which of the two was evaluated: a training writes there, or another "
+                "policy is served. Evaluate a copy of the folder"
             )
     reports = []
     for index, (config, identity) in enumerate(zip(configs, before, strict=True)):
@@ -109,6 +111,7 @@ def evaluate_all(
                 "config": config.plain(),
                 "perturbations": described(perturbations_of(config.perturb)),
                 "controller_weights": identity.weights,
+                **({"policy": identity.policy} if config.policy else {}),
                 "device": identity.device,
                 "versions": identity.versions,
                 "timings": {**config.not_deciding(), **played.timings(index)},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTED_EXTRAS = ("humanoid", "aloha", "import", "train", "finetune")
+TESTED_EXTRAS = ("humanoid", "aloha", "openpi", "groot-zmq", "import", "train", "finetune")
 """Those that `make` installs."""
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dualsys.app.border import require_parts, require_timing
+from dualsys.app.border import require_parts, require_policy, require_timing
 from dualsys.app.episode_rules import EpisodeRules
 from dualsys.app.evaluation.by_protocol import Usual, by_protocol
 from dualsys.delays import Delay
@@ -43,6 +43,12 @@ class EvalConfig:
     """Seed of the first episode, the others follow. 8000 to 9999 are for development, from 10000 on for claims."""
     checkpoint: str = "humanoid-table"
     """Shipped name or folder."""
+    policy: str = ""
+    """Address of a policy's server to evaluate instead of a checkpoint: `ws://HOST:PORT` (openpi's protocol) or
+    `tcp://HOST:PORT` (GR00T's). What it takes to think is --actor-latency-s, whatever it took."""
+    policy_keys: str = ""
+    """Names that the policy has for states, cameras and words: shipped (`dualsys`, `libero`, `droid`, `aloha`, `groot`)
+    or a TOML file; without it `dualsys` or `groot`."""
     planner: str = ""
     """Registered planner to use instead of the checkpoint's, such as `null`."""
     actor: str = ""
@@ -127,6 +133,7 @@ class EvalConfig:
             raise ConfigError("--sweep-frozen-world is one more point of a --sweep; for it alone: --world frozen")
         perturbations_of(self.perturb)  # refuses what is unknown
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
+        require_policy(self.policy, keys=self.policy_keys, parts=self._parts())
         self._check_workers()
         self._check_files()
 
@@ -165,6 +172,16 @@ class EvalConfig:
             raise ConfigError("--ray-address is where Ray runs the workers: give --launcher ray, too")
         if self.resume and self.json is None:
             raise ConfigError("--resume goes on with what is kept beside --json FILE: give that, too")
+
+    def _parts(self) -> dict[str, bool]:
+        """Options of a checkpoint's parts, and whether they were given."""
+        return {
+            "--planner": bool(self.planner),
+            "--actor": bool(self.actor),
+            "--actor-backend": self.actor_backend != "eager",
+            "--actor-precision": self.actor_precision != "auto",
+            "--planner-precision": self.planner_precision != "auto",
+        }
 
     def _check_files(self) -> None:
         if self.json is not None and (self.json.is_dir() or self.json.suffix == ".png"):

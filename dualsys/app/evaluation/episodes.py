@@ -7,6 +7,7 @@ from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.idle import idle_controller, is_idle
 from dualsys.app.evaluation.scene import scene_of
+from dualsys.app.outside_policy import outside_controller
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.bridge.parts import PartConfig
 from dualsys.clearance import clearance_of
@@ -25,19 +26,27 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         perturbations=config.perturb,
         **scene_of(config, task),
     )
+    return environment, _make_controller(config, environment)
+
+
+def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:
+    timing = config.timing(1.0 / environment.control_dt_s)
+    if config.policy:
+        return outside_controller(
+            config.policy, config.policy_keys, environment, timing=timing, core=config.core, safety=config.safety
+        )
     if is_idle(config, environment):
-        return environment, idle_controller(config, environment)
-    controller = Controller.from_checkpoint(
+        return idle_controller(config, environment)
+    return Controller.from_checkpoint(
         config.checkpoint,
         embodiment=environment.embodiment,
         planner=PartConfig(name=config.planner, precision=config.planner_precision),
         actor=PartConfig(name=config.actor, backend=config.actor_backend, precision=config.actor_precision),
-        timing=config.timing(1.0 / environment.control_dt_s),
+        timing=timing,
         core=config.core,
         safety=config.safety,
         clearance=clearance_of(environment, config.safety),
     )
-    return environment, controller
 
 
 def play_episode(config: EvalConfig, environment: Rendered, controller: Controller, seed: int) -> EpisodeResult:

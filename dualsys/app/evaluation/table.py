@@ -29,7 +29,7 @@ def result_table(report: dict[str, Any]) -> Table:
     """A line for each task."""
     config = report["config"]
     table = Table(
-        title=f"{config['checkpoint']}: {timing_in_words(config)}, "
+        title=f"{config['policy'] or config['checkpoint']}: {timing_in_words(config)}, "
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
         f"{', perturbed: ' if config['perturb'] else ''}{' '.join(config['perturb'])}"
     )

@@ -70,8 +70,11 @@ def findings_table(findings: Sequence[TaskFinding]) -> Table:
     """A line for each task."""
     colours = {"ok": "green", "failed": "red", "not installed": "yellow"}
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "task", "build s", "step ms", "frame ms", "expert", "why"):
-        table.add_column(heading, justify="right" if heading.endswith(("s", "expert")) else "left", overflow="fold")
+    for heading in ("", "task"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("build s", "step ms", "frame ms", "expert"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
     for each in findings:
         figures = (f"{each.build_s:.2f}", f"{each.step_ms:.2f}", f"{each.frame_ms:.1f}") if each.build_s else ("",) * 3
         table.add_row(f"[{colours[each.status]}]{each.status}[/]", each.task, *figures, each.expert, Text(each.why))

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.eval_throughput_loops import HORIZONS, WAYS
 from benchmarks.report import exit_unless, write_report
 
-Suite = Literal["metaworld", "aloha"]
+Suite = Literal["metaworld", "aloha", "libero"]
 AT_LEAST = 2.0
 """Times the stock loop's episodes a minute."""
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dualsys.messages import FloatArray
+from dualsys.sim_envs.options import ResetKind
 
 PICTURES_HZ = 10.0
 """Of the loops in which only a planner looks."""
@@ -49,10 +50,20 @@ class Way:
 class Ours:
     """An environment of ours whose pictures are read as often as somebody looks."""
 
-    def __init__(self, task: str, *, size: int, cameras: tuple[str, ...], every: int | None) -> None:
+    def __init__(
+        self,
+        task: str,
+        *,
+        size: int,
+        cameras: tuple[str, ...],
+        every: int | None,
+        reset_kind: ResetKind | None = None,
+    ) -> None:
         from dualsys import sim_envs
 
-        self._environment = sim_envs.make(task, images="on-demand", image_size=size, cameras=cameras)
+        self._environment = sim_envs.make(
+            task, images="on-demand", image_size=size, cameras=cameras, reset_kind=reset_kind
+        )
         self._cameras, self._every = cameras, every
 
     def reset(self, seed: int) -> None:
@@ -118,6 +129,31 @@ class StockAloha:
         self._environment.step(action)
 
 
+class StockLibero:
+    """The benchmark's environment as openpi drives it: two cameras in every step, a hard reset, a listed start."""
+
+    def __init__(self, title: str, *, size: int) -> None:
+        from libero.libero import get_libero_path
+        from libero.libero.envs import OffScreenRenderEnv
+
+        name = f"libero_spatial/{title}"
+        self._environment: Any = OffScreenRenderEnv(
+            bddl_file_name=f"{get_libero_path('bddl_files')}/{name}.bddl", camera_heights=size, camera_widths=size
+        )
+        self._starts = np.load(f"{get_libero_path('init_states')}/{name}.pruned_init.npz", allow_pickle=False)["states"]
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        self._environment.seed(seed)
+        self._environment.reset()
+        self._environment.set_init_state(self._starts[seed])
+
+    def step(self, number: int, action: FloatArray) -> None:
+        """A step with its pictures."""
+        del number
+        self._environment.step(action)
+
+
 class LeRobotMetaworld:
     """LeRobot's own environment, in a Python that has LeRobot and Meta-World."""
 
@@ -138,7 +174,10 @@ class LeRobotMetaworld:
         self._environment.step(action)
 
 
-_METAWORLD, _ALOHA = "metaworld/pick-place-v3", "aloha/transfer-cube"
+_METAWORLD, _ALOHA, _LIBERO = "metaworld/pick-place-v3", "aloha/transfer-cube", "libero/spatial-2"
+_LIBERO_TITLE = "pick_up_the_black_bowl_from_table_center_and_place_it_on_the_plate"
+_LIBERO_SIZE = 256
+_LIBERO_CAMERAS = ("agentview", "robot0_eye_in_hand")
 _SIZE = 480
 _ALOHA_SIZE = 554
 """As many pixels as gym-aloha's 640 x 480."""
@@ -155,6 +194,10 @@ def _aloha(cameras: tuple[str, ...], every: int | None, size: int = _ALOHA_SIZE)
 
 def _stock_metaworld(every: int | None) -> Callable[[], Loop]:
     return lambda: StockMetaworld("pick-place-v3", size=_SIZE, every=every)
+
+
+def _libero(every: int | None, reset_kind: ResetKind = "hard") -> Callable[[], Loop]:
+    return lambda: Ours(_LIBERO, size=_LIBERO_SIZE, cameras=_LIBERO_CAMERAS, every=every, reset_kind=reset_kind)
 
 
 WAYS: dict[str, dict[str, Way]] = {
@@ -176,10 +219,17 @@ WAYS: dict[str, dict[str, Way]] = {
         "ours, 1 camera, 10 Hz, 96 px": Way(build=_aloha(("top",), 5, 96)),
         "ours, no pictures": Way(build=_aloha(("top",), None)),
     },
+    "libero": {
+        "stock, every step": Way(build=lambda: StockLibero(_LIBERO_TITLE, size=_LIBERO_SIZE)),
+        "ours, every step": Way(build=_libero(1), beside="stock, every step"),
+        "ours, 4 Hz": Way(build=_libero(5)),
+        "ours, 4 Hz, soft reset": Way(build=_libero(5, "soft")),
+        "ours, no pictures": Way(build=_libero(None)),
+    },
 }
-HORIZONS = {"metaworld": 500, "aloha": 400}
+HORIZONS = {"metaworld": 500, "aloha": 400, "libero": 220}
 """Steps of an episode that nobody solves."""
-_ACTIONS = {"metaworld": 4, "aloha": 14}
+_ACTIONS = {"metaworld": 4, "aloha": 14, "libero": 7}
 _PERIOD = 40
 """Steps that are timed together: a multiple of those between two pictures."""
 

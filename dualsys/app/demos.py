@@ -19,7 +19,7 @@ from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
-from dualsys.sim_envs.options import Randomization
+from dualsys.sim_envs.options import ImageTurn, Randomization
 from dualsys.sim_envs.perturbations import described, perturbations_of
 
 TRAINING_SEEDS = SEEDS_A_TASK
@@ -58,6 +58,8 @@ class DemosConfig:
     """Height and width of the cameras' images in pixels; even."""
     cameras: tuple[str, ...] = ()
     """The policy's cameras, such as head, close, left_wrist; none: the task's own choice."""
+    image_turn: ImageTurn = "none"
+    """How the policy's images are turned, as they will be when it is evaluated: half for LIBERO's protocols."""
     randomization: Randomization = "usual"
     """How far light, shades and cameras stray from episode to episode."""
     perturb: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class DemosConfig:
             noise_rad=self.noise_rad,
             image_size=self.image_size,
             cameras=self.cameras or None,
+            image_turn=self.image_turn,
             randomization=self.randomization,
             perturb=self.perturb,
         )
@@ -101,6 +104,7 @@ class DemosConfig:
             "randomization": self.randomization,
             "control_hz": rows_hz,
             # Told only where there are some: recordings of before there were any can still be gone on with.
+            **({"image_turn": self.image_turn} if self.image_turn != "none" else {}),
             **({"perturb": list(self.perturb), "perturbations": described(chosen)} if chosen else {}),
         }
 

@@ -18,7 +18,7 @@ from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worke
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
 from dualsys.protocols import Environment
-from dualsys.sim_envs.options import Randomization
+from dualsys.sim_envs.options import ImageTurn, Randomization
 
 Workplace = tuple[Environment, Demonstrator]
 SEEDS_A_TASK = 8000
@@ -34,6 +34,7 @@ class WorkplaceConfig:
     image_size: int
     cameras: tuple[str, ...] | None = None
     """None: the task's own choice."""
+    image_turn: ImageTurn = "none"
     randomization: Randomization = "usual"
     perturb: tuple[str, ...] = ()
     """By name and level, as `sim_envs.make` takes them."""

@@ -49,6 +49,7 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
         images="on-demand",
         image_size=config.image_size,
         cameras=config.cameras,
+        image_turn=config.image_turn,
         randomization=config.randomization,
         perturbations=config.perturb,
     )

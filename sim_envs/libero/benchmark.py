@@ -40,6 +40,12 @@ def titles(suite: str) -> tuple[str, ...]:
     return tuple(module.libero_task_map[suite])
 
 
+def parsed(definition: Path) -> Any:
+    """What a BDDL file says. Raises `ExtraMissing` where the benchmark isn't installed."""
+    environments()  # its parser comes with all the rest
+    return importlib.import_module("libero.libero.envs.bddl_utils").robosuite_parse_problem(str(definition))
+
+
 def folder(kind: str) -> Path:
     """Where the benchmark keeps its `bddl_files` or `init_states`."""
     require()

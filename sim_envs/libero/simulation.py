@@ -15,6 +15,7 @@ from dualsys.messages import FloatArray
 from dualsys.sim_envs.libero import benchmark, moment
 from dualsys.sim_envs.libero.moment import Moment
 from dualsys.sim_envs.libero.panda import axis_angle
+from dualsys.sim_envs.libero.placement import place_of
 from dualsys.sim_envs.libero.tasks import Task
 from dualsys.sim_envs.options import ResetKind
 
@@ -54,23 +55,9 @@ class LiberoSimulation:
         """Robosuite's object for the arm."""
         return self._stock.env.robots[0]
 
-    @property
-    def goal(self) -> tuple[tuple[str, ...], ...]:
-        """What all has to hold, such as `(("on", "akita_black_bowl_1", "plate_1"),)`."""
-        return tuple(tuple(fact) for fact in self._stock.env.parsed_problem["goal_state"])
-
     def cameras(self) -> tuple[str, ...]:
         """Every camera of the scene."""
         return tuple(self.model.camera(index).name for index in range(self.model.ncam))
-
-    def bodies(self) -> dict[str, int]:
-        """What lies and stands about, by the benchmark's names: MuJoCo's numbers of the bodies."""
-        return dict(self._stock.env.obj_body_id)
-
-    def place_of(self, name: str) -> FloatArray:
-        """Where an object's body or a region's middle is `(3,)`, metres in the world."""
-        bodies = self._stock.env.obj_body_id
-        return np.array(self.data.xpos[bodies[name]] if name in bodies else self.data.site(name).xpos)
 
     def begin(self, seed: int, initial_state: int | None) -> None:
         """Start at one of the benchmark's states: the seed chooses where none is asked for.
@@ -103,8 +90,15 @@ class LiberoSimulation:
         return np.concatenate([data.site_xpos[robot.eef_site_id], axis_angle(hand), fingers])
 
     def facts(self) -> dict[str, FloatArray]:
-        """`target_position`: of what the goal names first, an object's body or the middle of a region."""
-        return {"target_position": self.place_of(self.goal[0][1])}
+        """`target_position` `(3,)`: of what the goal names first, an object or a region; `goal_holds`: for each fact of
+        the goal, whether it does now.
+        """
+        stock = self._stock.env
+        goal = stock.parsed_problem["goal_state"]
+        return {
+            "target_position": place_of(self.model, self.data, goal[0][1]),
+            "goal_holds": np.array([float(stock._eval_predicate(fact)) for fact in goal]),
+        }
 
     def picture_state(self) -> FloatArray:
         """All positions `(nq,)`, robot and objects."""

@@ -21,6 +21,16 @@ NAMES = tuple(f"{PREFIX}/{suite}-{number}" for suite, count in NUM_TASKS.items()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One of what a goal wants, such as `on akita_black_bowl_1 plate_1`."""
+
+    verb: str
+    thing: str
+    place: str
+    """An object or a region; empty where a thing is to be opened, closed or turned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One of the benchmark's tasks."""
 
@@ -43,6 +53,11 @@ class Task:
     def definition(self) -> Path:
         """The BDDL file: objects, where they may lie, and the goal."""
         return benchmark.folder("bddl_files") / f"libero_{self.suite}" / f"{self.title}.bddl"
+
+    def goal(self) -> tuple[Fact, ...]:
+        """What all has to hold."""
+        facts = benchmark.parsed(self.definition)["goal_state"]
+        return tuple(Fact(verb=verb, thing=thing, place="".join(place)) for verb, thing, *place in facts)
 
     def initial_states(self) -> FloatArray:
         """The fixed starts `(INITIAL_STATES, 1 + nq + nv)`: time, positions, velocities."""

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualsys import sim_envs
+from dualsys import registry, sim_envs
 from dualsys.errors import ConfigError, SpecMismatch
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.fixed_task import FixedTask
-from dualsys.testing import check_environment
+from dualsys.testing import check_environment, check_expert
 
 pytest.importorskip("libero", reason="the extra libero takes 1.3 GB, which CI does not install")
 
@@ -181,6 +181,21 @@ def test_a_wrong_action_is_refused(bowl: FixedTask, action: FloatArray) -> None:
     bowl.reset(seed=0)
     with pytest.raises(SpecMismatch, match="takes finite move_x, move_y"):
         bowl.step(action)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["libero/spatial-4", "libero/object-1", "libero/goal-9"])
+def test_the_expert_picks_up_and_places(task: str) -> None:
+    environment = make(task)
+    check_expert(registry.load("experts", "libero"), environment, seed=3)
+    environment.close()
+
+
+def test_the_expert_says_what_it_cannot_do() -> None:
+    environment = make("libero/goal-0")
+    with pytest.raises(ConfigError, match="nobody demonstrates libero/goal-0: the expert of LIBERO picks things up"):
+        registry.load("experts", "libero")(environment)
+    environment.close()
 
 
 def test_nothing_is_printed_or_warned_of_in_a_new_process() -> None:

@@ -40,6 +40,7 @@ from dualsys.data.begun import BegunRecording
 from dualsys.data.info import Provenance
 from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
+from dualsys.delays import Delay
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.protocols import Environment, Rewindable
 from dualsys.settings import TimingConfig
@@ -71,9 +72,9 @@ class CorrectConfig:
     """Rows of each label, at the task's rate."""
     planner_hz: float = 5.0
     """Rate at which the planner is started."""
-    planner_latency_s: float = 0.12
+    planner_latency_s: Delay = 0.12
     """Simulated time from its start until its subgoal can be used."""
-    actor_latency_s: float = 0.03
+    actor_latency_s: Delay = 0.03
     """Simulated time from the actor's start until its chunk can be used."""
     camera_hz: float = 10.0
     """Frames a second of the recordings."""

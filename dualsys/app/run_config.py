@@ -9,6 +9,7 @@ import tyro
 from dualsys.app.border import require_image_actions, require_parts, require_timing
 from dualsys.app.run_modes import Mode, require_read
 from dualsys.bridge.placement import placement
+from dualsys.delays import Delay
 from dualsys.errors import ConfigError
 from dualsys.settings import (
     ActorBackend,
@@ -22,6 +23,7 @@ from dualsys.settings import (
     TimingConfig,
     image_staleness,
 )
+from dualsys.timing import LinkConfig
 
 VIDEO_HZ = 20
 """Frames a second of a run's video."""
@@ -65,10 +67,15 @@ class RunConfig:
     """Rate at which the planner is started."""
     camera_hz: float = 10.0
     """Rate at which images are drawn (threads and processes)."""
-    planner_latency_s: float = 0.12
-    """Simulated latency of the planner (inline)."""
-    actor_latency_s: float = 0.03
+    planner_latency_s: Delay = 0.12
+    """Simulated latency of the planner (inline): a number, `uniform:LOW,HIGH`, `normal:MEAN,STD`, `lognormal:MEAN,STD`,
+    `trace:FILE` or `trace-in-order:FILE`, and so are all delays."""
+    actor_latency_s: Delay = 0.03
     """Simulated latency of the actor (inline)."""
+    actuation_delay_s: Delay = 0.0
+    """Simulated time from a command until the robot moves by it (inline)."""
+    link: LinkConfig = field(default_factory=LinkConfig)
+    """The way to a planner elsewhere and back (inline)."""
     core: CoreConfig = field(default_factory=lambda: CoreConfig(actor_hz=12.5))
     """How often chunks are asked for, how they are played, and what is done about old inputs. Chunks are asked for at
     12.5 Hz, so that 10 a second come in spite of the pauses between episodes."""
@@ -175,6 +182,8 @@ class RunConfig:
             planner_hz=self.planner_hz,
             planner_latency_s=self.planner_latency_s,
             actor_latency_s=self.actor_latency_s,
+            actuation_delay_s=self.actuation_delay_s,
+            link=self.link,
             control_hz=self.control_hz,
         )
 

@@ -14,6 +14,8 @@ READ_IN: Mapping[str, tuple[Mode, ...]] = {
     "camera_hz": _WALL_CLOCK,
     "planner_latency_s": ("inline",),
     "actor_latency_s": ("inline",),
+    "actuation_delay_s": ("inline",),
+    "link": ("inline",),
     "launcher": ("processes",),
     "ray_address": ("processes",),
     "planner_standbys": ("processes",),

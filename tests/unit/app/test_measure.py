@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dualsys.app import cli
+from dualsys.app.evaluation.traces import traces_of
 from dualsys.app.measure import MeasureConfig, measured_log
 from dualsys.app.measured_log import SERIES, series_of
 from dualsys.delays import distribution_of, draws
@@ -71,6 +72,11 @@ def test_the_trace_is_what_an_evaluation_draws_from(tmp_path: Path) -> None:
     timing = TimingConfig(planner_latency_s=trace, actor_latency_s=trace, actuation_delay_s=f"{trace}#tick_lateness_s")
     drawn = distribution_of(timing.actor_latency_s, series="actor_latency_s").values(draws(0, "actor_latency_s"))
     assert {round(next(drawn), 6) for _ in range(50)} == {0.018, 0.03}
+    traces = traces_of(timing)
+    assert {option: trace["samples"] for option, trace in traces.items()} == {
+        "planner_latency_s": 1, "actor_latency_s": 2, "actuation_delay_s": 6,
+    }  # fmt: skip
+    assert len({trace["digest"] for trace in traces.values()}) == 3
     written = json.loads(out.read_text())
     assert written["source"] == {"mode": "processes", "control_hz": 500.0}
     assert written["versions"] == {"python": "3"}

@@ -41,7 +41,7 @@ class LatencyCurveConfig:
     """Processes."""
     reports: Path | None = None
     """Folder for each point's own result, as `dualsys eval --json` writes it; those of the same options that are there
-    already are not made again."""
+    already, made by any number of workers, are not made again."""
     json: Path | None = None
     """File for the result instead of `benchmarks/results/latency_curve.json`; the plot lies beside it."""
 

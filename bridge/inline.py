@@ -117,7 +117,7 @@ class InlineDriver:
         if self._planner is not None:
             self._planner.begin(now_s, delays)
         self._camera.begin(now_s, delays)
-        self._commands.begin(position, delays)
+        self._commands.begin(now_s, position, delays)
         self._actor_latency = delays.of("actor_latency_s")
         self._restart(now_s)
 

@@ -23,10 +23,10 @@ class LateCommands:
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
 
-    def begin(self, position: FloatArray, delays: EpisodeDelays) -> None:
+    def begin(self, now_s: float, position: FloatArray, delays: EpisodeDelays) -> None:
         """A new episode, at a position `(nu,)`."""
         self._is_late = delays.timing.actuation_delay_s != 0.0
-        self._position = position
+        self._start = Command(target=position, stamp_s=now_s, source="start")
         self._line = DelayLine(delays.of("actuation_delay_s"), never_lost())
         self._newest: Command | None = None
 
@@ -43,4 +43,4 @@ class LateCommands:
                 self._newest = late.value
             else:
                 self._counts["commands_overtaken"] += 1
-        return self._newest or Command(target=self._position, stamp_s=now_s, source="start")
+        return self._newest or self._start

@@ -18,6 +18,7 @@ FROZEN = "frozen-world"
 SWEPT = (
     *(name for name in TIMING_OPTIONS if name not in ("link", "world")),
     *(f"link.{each.name}" for each in fields(LinkConfig)),
+    "core.actor_hz",
 )
 """Options that can be swept over."""
 
@@ -80,18 +81,20 @@ def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
         written: Any = json.loads(text)
     except ValueError:
         written = text
-    parsed = parse_values(LinkConfig if outer else EvalConfig, {inner: written}, where="--sweep")
+    whole: Any = getattr(plain, outer) if outer else plain
+    parsed = parse_values(type(whole), {inner: written}, where="--sweep")
     value = parsed[inner]
-    changed = {outer: _link(plain.link, parsed)} if outer else parsed
+    changed = {outer: _changed(whole, parsed, outer)} if outer else parsed
     config = _with_videos(replace(plain, **changed), text)  # refuses the value with the option's name
     return SweepPoint(label=text, value=value, place=distribution_of(value, series=inner).mean_s, config=config)
 
 
-def _link(link: LinkConfig, changed: dict[str, Any]) -> LinkConfig:
+def _changed(whole: Any, values: dict[str, Any], outer: str) -> Any:
+    """A nested configuration with another value. Raises `ConfigError` where that means nothing."""
     try:
-        return replace(link, **changed)
+        return replace(whole, **values)
     except ValidationError as error:
-        raise ConfigError(describe_invalid(error, flags="--link.")) from error
+        raise ConfigError(describe_invalid(error, flags=f"--{outer}.")) from error
 
 
 def _rows_of(config: EvalConfig) -> int | None:

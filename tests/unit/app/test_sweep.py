@@ -40,6 +40,8 @@ def test_distributions_links_and_rates_can_be_swept_over() -> None:
     assert [point.config.link.subgoal_drop for point in sweep.points] == [0, 0.25]
     sweep = Sweep.of(config(sweep="planner-hz=1,5"))
     assert [point.config.planner_hz for point in sweep.points] == [1, 5]
+    sweep = Sweep.of(config(sweep="core.actor-hz=5,20"))
+    assert [point.config.core.actor_hz for point in sweep.points] == [5, 20]
     sweep = Sweep.of(config(sweep="execution-horizon=1,16", world="frozen"))
     assert [point.config.execution_horizon for point in sweep.points] == [1, 16]
 
@@ -56,6 +58,7 @@ def test_distributions_links_and_rates_can_be_swept_over() -> None:
         ({"sweep": "planner-latency-s=0,soon"}, "is no delay"),
         ({"sweep": "link.subgoal-drop=0,1"}, "must be below 1"),
         ({"sweep": "planner-hz=0,1"}, "must be above 0"),
+        ({"sweep": "core.actor-hz=0,1"}, "--core.actor-hz 0.0 must be above 0"),
     ],
 )
 def test_what_is_no_sweep_is_refused(options: dict[str, Any], said: str) -> None:

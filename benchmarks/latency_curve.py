@@ -7,7 +7,7 @@ it the frozen world that most published policies are evaluated in: there the wor
 this can be seen. `dualsys eval --sweep` does the same for any controller, suite and option of the timing.
 """
 
-import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ import tyro
 from rich.console import Console
 
 from benchmarks.report import RESULTS, write_report
-from dualsys.app.evaluate import evaluate
-from dualsys.app.evaluation.config import NOT_DECIDING, EvalConfig
-from dualsys.app.evaluation.sweep import Sweep, SweepPoint, point_file
+from dualsys.app.evaluate import evaluate_all
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.journal import journal_of
+from dualsys.app.evaluation.sweep import Sweep
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
-from dualsys.files import write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,8 @@ class LatencyCurveConfig:
     """Of the first; 10000 and above for claims."""
     workers: int = 1
     """Processes."""
-    reports: Path | None = None
-    """Folder for each point's own result, as `dualsys eval --json` writes it; those of the same options that are there
-    already, made by any number of workers, are not made again."""
+    resume: bool = False
+    """Go on with the episodes of a benchmark of the same options that was stopped."""
     json: Path | None = None
     """File for the result instead of `benchmarks/results/latency_curve.json`; the plot lies beside it."""
 
@@ -49,19 +48,25 @@ class LatencyCurveConfig:
 def main(config: LatencyCurveConfig) -> None:
     """Evaluate, print, write, draw."""
     target = config.json or RESULTS / "latency_curve.json"
-    curves = [curve_of(config, task) for task in config.tasks]
-    report = curves[0] | {"tasks": [task for curve in curves for task in curve["tasks"]]}
+    journal = journal_of(target)
+    asked = [evaluation_of(config, task) for task in config.tasks]
+    sweeps = [Sweep.of(each) for each in asked]
+    points = [point.config for sweep in sweeps for point in sweep.points]
+    reports = iter(evaluate_all(points, journal=journal, resume=config.resume))
+    curves = [curve_of(each, sweep, reports) for each, sweep in zip(asked, sweeps, strict=True)]
+    report = {"sweep": curves[0]["sweep"], "tasks": [task for curve in curves for task in curve["tasks"]]}
     Console().print(*sweep_tables(report), sep="\n")
-    settings = asdict(config) | {"checkpoint": Path(config.checkpoint).name}
-    del settings["json"], settings["reports"]
-    del report["versions"]  # stand in every report
-    print(write_report("latency_curve", {**report, "config": settings}, target))
+    settings = {key: value for key, value in asdict(config).items() if key not in ("json", "resume")}
+    settings["checkpoint"] = Path(config.checkpoint).name
+    head = {"config": settings, "controller_weights": curves[0]["controller_weights"]}
+    print(write_report("latency_curve", head | report, target))
     draw_sweep(report, target.with_suffix(".png"))
+    journal.unlink()
 
 
-def curve_of(config: LatencyCurveConfig, task: str) -> dict[str, Any]:
-    """The sweep's summary for one task, with the seeds that failed at each point."""
-    asked = EvalConfig(
+def evaluation_of(config: LatencyCurveConfig, task: str) -> EvalConfig:
+    """What `dualsys eval` would be asked for."""
+    return EvalConfig(
         suite_or_task=task,
         checkpoint=config.checkpoint,
         episodes=config.episodes,
@@ -70,27 +75,16 @@ def curve_of(config: LatencyCurveConfig, task: str) -> dict[str, Any]:
         sweep=config.sweep,
         sweep_frozen_world=True,
     )
-    sweep = Sweep.of(asked)
-    beside = None if config.reports is None else config.reports / f"{task.replace('/', '-')}.json"
-    reports = [_report_of(point, None if beside is None else point_file(beside, point)) for point in sweep.points]
-    summary = sweep_report(asked, sweep, reports)
-    for point, report in zip(summary["tasks"][0]["points"], reports, strict=True):
+
+
+def curve_of(asked: EvalConfig, sweep: Sweep, reports: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """The sweep's summary for one task, with the seeds that failed at each point."""
+    own = [next(reports) for _ in sweep.points]
+    summary = sweep_report(asked, sweep, own)
+    for point, report in zip(summary["tasks"][0]["points"], own, strict=True):
         episodes = report["tasks"][0]["per_episode"]
         point["failed_seeds"] = [episode["seed"] for episode in episodes if not episode["success"]]
     return summary
-
-
-def _report_of(point: SweepPoint, file: Path | None) -> dict[str, Any]:
-    """A point's own result, made now unless it is there."""
-    if file is not None and file.is_file():
-        known: dict[str, Any] = json.loads(file.read_text())
-        deciding = {name: value for name, value in known["config"].items() if name not in NOT_DECIDING}
-        if deciding == json.loads(json.dumps(point.config.plain())):
-            return known
-    report = evaluate(point.config)
-    if file is not None:
-        write_json(file, report)
-    return report
 
 
 if __name__ == "__main__":

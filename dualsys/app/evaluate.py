@@ -20,7 +20,6 @@ from dualsys.app.evaluation.sweep import Sweep, point_file
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import tasks_for
-from dualsys.app.evaluation.traces import traces_of
 from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError
@@ -111,7 +110,7 @@ def evaluate_all(
                 "protocol": protocol_report(config, tasks),
                 "config": config.plain(),
                 "perturbations": described(perturbations_of(config.perturb)),
-                "traces": traces_of(config.timing(1.0)),
+                "traces": identity.traces,
                 "controller_weights": identity.weights,
                 **({"policy": identity.policy} if config.policy else {}),
                 "device": identity.device,

@@ -1,10 +1,11 @@
 """What decides the bits of an evaluation beside its options and seeds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.traces import traces_of
 from dualsys.app.outside_policy import policy_facts, served_weights
 from dualsys.app.versions import result_versions
 from dualsys.checkpoint import Checkpoint
@@ -21,6 +22,8 @@ class Identity:
     """`cpu` or `cuda`."""
     policy: dict[str, Any] = field(default_factory=dict)
     """What the server of a policy elsewhere says of itself; `weights` are those that it tells, if any."""
+    traces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Digests of the measured delays that are drawn from, by option."""
 
     @classmethod
     def of(cls, config: EvalConfig) -> Self:
@@ -28,10 +31,12 @@ class Identity:
         versions = result_versions()
         # A torch of that kind has no other; to import it would take as long as some episodes.
         device = "cpu" if versions["torch"].endswith("+cpu") else model_device().type
+        traces = traces_of(config.timing(1.0))
         if config.policy:
             says = policy_facts(config.policy)
-            return cls(weights=served_weights(says), versions=versions, device=device, policy=says)
-        return cls(weights=Checkpoint.open(config.checkpoint).weights_digest(), versions=versions, device=device)
+            return cls(weights=served_weights(says), versions=versions, device=device, policy=says, traces=traces)
+        weights = Checkpoint.open(config.checkpoint).weights_digest()
+        return cls(weights=weights, versions=versions, device=device, traces=traces)
 
     @classmethod
     def of_all(cls, configs: Sequence[EvalConfig]) -> list[Self]:
@@ -40,7 +45,10 @@ class Identity:
         for config in configs:
             if (config.policy or config.checkpoint) not in known:
                 known[config.policy or config.checkpoint] = cls.of(config)
-        return [known[config.policy or config.checkpoint] for config in configs]
+        shared = [known[config.policy or config.checkpoint] for config in configs]
+        return [
+            replace(each, traces=traces_of(config.timing(1.0))) for each, config in zip(shared, configs, strict=True)
+        ]
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -83,6 +83,7 @@ def _opened(
                 "protocol": protocol.model_dump(mode="json") if (protocol := config.benchmark()) else None,
                 "controller_weights": identity.weights,
                 "device": identity.device,
+                "traces": identity.traces,
             }
             for config, identity in zip(configs, identities, strict=True)
         ],

@@ -25,7 +25,7 @@ def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]
     return {
         "sweep": {"option": sweep.option, "points": [point.label for point in sweep.points], "reports": files},
         "tasks": [{"task": task, "points": _curve(sweep, reports, number)} for number, task in enumerate(tasks)],
-        **{key: value for key, value in reports[0].items() if key not in ("tasks", "config")},
+        **{key: value for key, value in reports[0].items() if key not in ("tasks", "config", "traces")},
         "config": config.plain(),
         "timings": {**timings, **config.not_deciding()},
     }

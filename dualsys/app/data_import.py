@@ -10,12 +10,21 @@ from rich.progress import Progress
 
 from dualsys.app.recording import require_image_sides
 from dualsys.checkpoint import installed_versions
+from dualsys.data.foreign.action_scale import Scaling
 from dualsys.data.foreign.conversion import Conversion, convert
 from dualsys.data.foreign.formats import open_source
 from dualsys.errors import ConfigError
 
 Format = Literal[
-    "auto", "lerobot-v2.1", "lerobot-v3", "act-hdf5", "robomimic-hdf5", "libero-hdf5", "diffusion-policy-zarr"
+    "auto",
+    "lerobot-v2.1",
+    "lerobot-v3",
+    "act-hdf5",
+    "robomimic-hdf5",
+    "libero-hdf5",
+    "diffusion-policy-zarr",
+    "rlds",
+    "mcap",
 ]
 
 
@@ -23,8 +32,9 @@ Format = Literal[
 class DataImportConfig:
     """Converts demonstrations to a LeRobot v3 dataset with provenance, ready for `dualsys train`.
 
-    Reads LeRobot v2.1 and v3 folders, HDF5 of ACT, robomimic and LIBERO, and Diffusion Policy's zarr stores; HDF5 and
-    zarr need the extra `import`. Stopped half-way, the same command goes on where it was.
+    Reads LeRobot v2.1 and v3 folders, HDF5 of ACT, robomimic and LIBERO, Diffusion Policy's zarr stores, RLDS datasets
+    (Open X-Embodiment) and MCAP logs; all but LeRobot's need the extra `import`. Stopped half-way, the same command
+    goes on where it was.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
@@ -34,11 +44,17 @@ class DataImportConfig:
     format: Format = "auto"
     """What the source is; auto tells it by its structure."""
     fps: int | None = None
-    """Rows a second; needed where the source does not say (ACT, Diffusion Policy)."""
+    """Rows a second of the source; needed where it does not say (ACT, Diffusion Policy, MCAP, most of RLDS)."""
+    resample_hz: int | None = None
+    """Rows a second of the dataset, made of the source's; none: as many as it has."""
+    action_scaling: Scaling = "none"
+    """Scales actions to [-1, 1]: `bounds` by the smallest and largest, `bounds-q99` by the 1 % and 99 % quantiles."""
     instruction: str = ""
     """What is to be done, in words; replaces the source's, and is needed where it has none."""
     state_keys: tuple[str, ...] = ()
     """Columns that make the state, in this order; none: the format's usual ones."""
+    action_keys: tuple[str, ...] = ()
+    """Columns that make the action, in this order (RLDS, MCAP); none: the usual ones."""
     image_size: tuple[int, int] | None = None
     """Height and width the pictures are resized to; both even."""
     action_shift_rows: int = 0
@@ -56,6 +72,8 @@ class DataImportConfig:
         """Raise `ConfigError` for values that mean nothing."""
         if self.fps is not None and self.fps < 1:
             raise ConfigError(f"--fps must be at least 1, got {self.fps}")
+        if self.resample_hz is not None and self.resample_hz < 1:
+            raise ConfigError(f"--resample-hz must be at least 1, got {self.resample_hz}")
         if self.action_shift_rows < 0:
             raise ConfigError(f"--action-shift-rows must not be negative, got {self.action_shift_rows}")
         if self.image_size is not None:
@@ -64,11 +82,13 @@ class DataImportConfig:
 
 def main(config: DataImportConfig) -> int:
     """Import, with progress on the terminal."""
-    source = open_source(config.source, config.format, config.state_keys)
+    source = open_source(config.source, config.format, config.state_keys, config.action_keys, config.fps)
     console = Console(stderr=True)
     plan = Conversion(
         path=config.source,
         fps=config.fps,
+        resample_hz=config.resample_hz,
+        action_scaling=config.action_scaling,
         instruction=config.instruction,
         embodiment=config.embodiment,
         image_size=config.image_size,

@@ -4,7 +4,7 @@ Episodes are staged first and become a dataset together: killed half-way, the sa
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import numpy as np
 
 from dualsys.data.begun import BegunRecording
 from dualsys.data.episode import CameraTrack, Episode
+from dualsys.data.foreign.action_scale import ActionScale, Scaling
 from dualsys.data.foreign.pictures import resized_pictures
+from dualsys.data.foreign.resampling import Resampling
 from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
 from dualsys.data.foreign.source import ForeignEpisode, Source
 from dualsys.data.info import DatasetInfo, Provenance
@@ -31,7 +33,11 @@ class Conversion:
     path: Path
     """Of the source, for messages and the provenance."""
     fps: int | None = None
-    """Rows a second; None takes what the source says."""
+    """Rows a second that the source has; None takes what it says."""
+    resample_hz: int | None = None
+    """Rows a second that are made of them; None: the same."""
+    action_scaling: Scaling = "none"
+    """What of the actions goes to -1 and 1."""
     instruction: str = ""
     """Replaces the source's; empty takes them."""
     embodiment: Path | None = None
@@ -46,6 +52,9 @@ class Conversion:
     expert: str = ""
     """For the provenance; empty: after the source."""
     versions: Mapping[str, str]
+    resampling: Resampling | None = None
+    scale: ActionScale | None = None
+    """Both made when it is known what the source has."""
 
 
 def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int, int], None]) -> DatasetInfo:
@@ -61,13 +70,19 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
         DatasetError: the source is damaged or says too little, has no episode that is to be skipped, or the folder
             holds something else, or another process imports or records into it.
     """
-    fps = plan.fps or source.fps
-    if fps is None:
-        raise DatasetError(f"{plan.path} ({source.format}) does not say its rate; give it: --fps 50, or what it was")
+    fps = _fps(source, plan)
     _require_skipped_exist(source, plan)
+    if plan.resample_hz not in (None, fps):
+        changes = source.action_representation != "joint"
+        plan = replace(plan, resampling=Resampling(source_fps=fps, fps=plan.resample_hz or fps, changes=changes))
+        fps = plan.resample_hz or fps
     chosen = [index for index in range(len(source)) if index not in set(plan.skip)]
     if not chosen:
         raise DatasetError(f"{plan.path} has {len(source)} episodes, and none is left to import")
+    if plan.action_scaling != "none":
+        gripper = source.action_representation != "joint"
+        scale = ActionScale.of(plan.action_scaling, _rows(source, plan, chosen), gripper=gripper)
+        plan = replace(plan, scale=scale)
     spec = _embodiment(source, plan, chosen)
     writer = DatasetWriter(out, spec, fps=fps)
     if writer.info is not None:
@@ -82,6 +97,13 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
                 writer.stage(_episode(source, plan, fps, index))
         progress(len(chosen), len(chosen))
         return writer.finish(chosen, origin)
+
+
+def _fps(source: Source, plan: Conversion) -> int:
+    fps = plan.fps or source.fps
+    if fps is None:
+        raise DatasetError(f"{plan.path} ({source.format}) does not say its rate; give it: --fps 50, or what it was")
+    return fps
 
 
 def _require_skipped_exist(source: Source, plan: Conversion) -> None:
@@ -106,56 +128,71 @@ def _embodiment(source: Source, plan: Conversion, chosen: list[int]) -> Embodime
         return read_embodiment(plan.embodiment, source, sizes)
     lowest = np.full(len(source.action_names), np.inf)
     highest = -lowest
-    for episode in _rows(source, plan, chosen):
+    for episode in _rows(source, replace(plan, action_shift_rows=0), chosen):  # those that are left unpaired, too
         lowest = np.minimum(lowest, episode.actions.min(axis=0))
         highest = np.maximum(highest, episode.actions.max(axis=0))
     return derived_embodiment(source, source.robot or plan.path.stem, lowest, highest, sizes)
 
 
 def _rows(source: Source, plan: Conversion, chosen: list[int]) -> Iterator[ForeignEpisode]:
-    """Episodes without pictures, each checked."""
+    """Episodes without pictures, each checked, as they go into the dataset."""
     for index in chosen:
-        episode = source.episode(index)
-        for name, values in {"state": episode.states, "action": episode.actions}.items():
-            if not np.all(np.isfinite(values)):
-                raise DatasetError(
-                    f"{plan.path}: {name}s of episode {index} are not finite; leave the episode out: --skip {index}"
-                )
-        if len(episode.states) <= plan.action_shift_rows:
+        yield _made(_checked(source, plan, index), plan)
+
+
+def _checked(source: Source, plan: Conversion, index: int) -> ForeignEpisode:
+    """An episode as the source has it."""
+    episode = source.episode(index)
+    for name, values in {"state": episode.states, "action": episode.actions}.items():
+        if not np.all(np.isfinite(values)):
             raise DatasetError(
-                f"{plan.path}: episode {index} has {len(episode.states)} rows; leave it out: --skip {index}"
+                f"{plan.path}: {name}s of episode {index} are not finite; leave the episode out: --skip {index}"
             )
-        yield episode
+    if len(episode.states) <= plan.action_shift_rows:
+        raise DatasetError(f"{plan.path}: episode {index} has {len(episode.states)} rows; leave it out: --skip {index}")
+    return episode
+
+
+def _made(episode: ForeignEpisode, plan: Conversion) -> ForeignEpisode:
+    """Paired, at the new rate, scaled."""
+    count = len(episode.states) - plan.action_shift_rows
+    episode = replace(episode, states=episode.states[:count], actions=episode.actions[plan.action_shift_rows :])
+    if plan.resampling is not None:
+        episode = plan.resampling.episode(episode)
+    return episode if plan.scale is None else plan.scale.episode(episode)
 
 
 def _episode(source: Source, plan: Conversion, fps: int, index: int) -> Episode:
-    (episode,) = _rows(source, plan, [index])
+    raw = _checked(source, plan, index)
+    episode = _made(raw, plan)
     instruction = (plan.instruction or episode.instruction).strip()
     if not instruction:
         raise DatasetError(
             f"{plan.path} ({source.format}): episode {index} has no instruction; "
             "say what is to be done: --instruction 'pick the cube'"
         )
-    count = len(episode.states) - plan.action_shift_rows
-    cameras = {}
-    for camera in source.cameras:
-        pictures = source.pictures(index, camera)
-        if len(pictures) != len(episode.states):
-            raise DatasetError(
-                f"{plan.path}: episode {index} has {len(episode.states)} rows, camera {camera} {len(pictures)} "
-                f"pictures; copy it again, or leave it out: --skip {index}"
-            )
-        if plan.image_size is not None:
-            pictures = resized_pictures(pictures, plan.image_size)
-        cameras[camera] = _track(pictures[:count], fps)
     return Episode(
         seed=index,
         instruction=instruction,
-        states=episode.states[:count],
-        actions=episode.actions[plan.action_shift_rows :],
-        cameras=cameras,
+        states=episode.states,
+        actions=episode.actions,
+        cameras={camera: _track(_film(source, plan, index, camera, len(raw.states)), fps) for camera in source.cameras},
         success=True if episode.success is None else episode.success,
     )
+
+
+def _film(source: Source, plan: Conversion, index: int, camera: str, rows: int) -> ImageArray:
+    """A picture for each row of the dataset; the source's episode has so many."""
+    pictures = source.pictures(index, camera)
+    if len(pictures) != rows:
+        raise DatasetError(
+            f"{plan.path}: episode {index} has {rows} rows, camera {camera} {len(pictures)} pictures; copy it again, "
+            f"or leave it out: --skip {index}"
+        )
+    pictures = pictures[: rows - plan.action_shift_rows]
+    if plan.resampling is not None:
+        pictures = plan.resampling.pictures(pictures)
+    return pictures if plan.image_size is None else resized_pictures(pictures, plan.image_size)
 
 
 def _track(pictures: ImageArray, fps: int) -> CameraTrack:
@@ -175,6 +212,8 @@ def _provenance(source: Source, plan: Conversion, spec: EmbodimentSpec, chosen: 
         "action_shift_rows": plan.action_shift_rows,
         "image_size": None if plan.image_size is None else list(plan.image_size),
         "instruction": plan.instruction,
+        **({"resampled_from_hz": plan.resampling.source_fps} if plan.resampling else {}),
+        **({"action_scale": plan.scale.told()} if plan.scale else {}),
         **source.notes,
     }
     return Provenance(

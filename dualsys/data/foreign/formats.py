@@ -11,29 +11,49 @@ from dualsys.data.foreign.source import Source
 from dualsys.errors import ConfigError, DatasetError, unknown_name
 from dualsys.files import read_json
 
-FORMATS = ("lerobot-v2.1", "lerobot-v3", "act-hdf5", "robomimic-hdf5", "libero-hdf5", "diffusion-policy-zarr")
+FORMATS = (
+    *("lerobot-v2.1", "lerobot-v3", "act-hdf5", "robomimic-hdf5", "libero-hdf5", "diffusion-policy-zarr"),
+    *("rlds", "mcap"),
+)
 _HOME = "dualsys.data.foreign"
 
 
-def open_source(path: Path, format_: str = "auto", state_keys: tuple[str, ...] = ()) -> Source:
+def open_source(
+    path: Path,
+    format_: str = "auto",
+    state_keys: tuple[str, ...] = (),
+    action_keys: tuple[str, ...] = (),
+    fps: int | None = None,
+) -> Source:
     """A reader for a path.
 
     Args:
         path: A folder or a file.
         format_: One of `FORMATS`, or `auto` to tell it by the structure.
         state_keys: Columns that make the state, in order; none: the format's usual ones.
+        action_keys: Columns that make the action, likewise.
+        fps: Rows a second that are made of a log (MCAP), which has none; others say it, or are asked by `convert`.
 
     Raises:
-        ConfigError: the format is unknown.
+        ConfigError: the format is unknown, or its actions are in one column.
         DatasetError: nothing of any format, or of the one asked for, is there, or it is damaged.
-        ExtraMissing: h5py or zarr is needed and not installed.
+        ExtraMissing: h5py, zarr, protobuf or a decoder is needed and not installed.
     """
     if format_ not in (*FORMATS, "auto"):
         raise ConfigError(unknown_name("format", format_, (*FORMATS, "auto")))
     found = find_format(path)
     if format_ not in ("auto", found) and {format_, found} != {"robomimic-hdf5", "libero-hdf5"}:
         raise DatasetError(f"{path} looks like {found}, not {format_}; leave --format out, or name what it is")
-    return _READERS[found if format_ == "auto" else format_](path, state_keys)
+    chosen = found if format_ == "auto" else format_
+    if action_keys and chosen not in ("rlds", "mcap"):
+        raise ConfigError(f"--action-keys is for rlds and mcap: {chosen} has its actions in one column")
+    match chosen:
+        case "rlds":
+            return _READERS[chosen](path, state_keys, action_keys)
+        case "mcap":
+            return _READERS[chosen](path, state_keys, action_keys, fps)
+        case _:
+            return _READERS[chosen](path, state_keys)
 
 
 def find_format(path: Path) -> str:
@@ -44,6 +64,10 @@ def find_format(path: Path) -> str:
         return _lerobot_version(path)
     if _is_zarr(path):
         return "diffusion-policy-zarr"
+    if (path / "features.json").is_file():
+        return "rlds"
+    if path.suffix == ".mcap" or any(path.glob("*.mcap")):
+        return "mcap"
     if hdf5_files(path):
         return _hdf5_format(hdf5_files(path)[0])
     if path.is_dir():
@@ -53,7 +77,8 @@ def find_format(path: Path) -> str:
         there = f"a file {path.suffix or 'without a suffix'}"
     raise DatasetError(
         f"{path} is of no known format: there is {there}; expected {layout.INFO_PATH} (LeRobot), .zgroup or zarr.json "
-        f"(Diffusion Policy), or files {' or '.join('*' + suffix for suffix in SUFFIXES)} (ACT, robomimic, LIBERO)"
+        f"(Diffusion Policy), features.json (RLDS: the folder of one version), *.mcap, or files "
+        f"{' or '.join('*' + suffix for suffix in SUFFIXES)} (ACT, robomimic, LIBERO)"
     )
 
 
@@ -90,13 +115,13 @@ def _hdf5_format(path: Path) -> str:
         )
 
 
-def _reader(home: str, *arguments: str) -> Callable[[Path, tuple[str, ...]], Source]:
+def _reader(home: str, *arguments: str) -> Callable[..., Source]:
     """A class imported when it is needed."""
     module, _, name = home.partition(":")
 
-    def build(path: Path, state_keys: tuple[str, ...]) -> Source:
+    def build(path: Path, *keys: tuple[str, ...]) -> Source:
         kind: Any = getattr(importlib.import_module(f"{_HOME}.{module}"), name)
-        source: Source = kind(path, *arguments, state_keys)
+        source: Source = kind(path, *arguments, *keys)
         return source
 
     return build
@@ -109,4 +134,6 @@ _READERS = {
     "robomimic-hdf5": _reader("robomimic_hdf5:RobomimicSource", "robomimic-hdf5"),
     "libero-hdf5": _reader("robomimic_hdf5:RobomimicSource", "libero-hdf5"),
     "diffusion-policy-zarr": _reader("diffusion_zarr:DiffusionSource"),
+    "rlds": _reader("rlds:RldsSource"),
+    "mcap": _reader("mcap_log:McapSource"),
 }

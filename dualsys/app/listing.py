@@ -8,6 +8,7 @@ from typing import Any
 from dualsys import registry
 from dualsys.checkpoint import Checkpoint, shipped_checkpoints
 from dualsys.errors import DualsysError
+from dualsys.sim_envs.perturbations import LEVELS, PRESETS
 from dualsys.sim_envs.protocols import protocol_called, protocol_names
 
 
@@ -15,7 +16,7 @@ from dualsys.sim_envs.protocols import protocol_called, protocol_names
 class ListConfig:
     """Everything that has a name.
 
-    Those are tasks, planners, actors, chunk policies, experts, robots, protocols and shipped checkpoints.
+    Those are tasks, planners, actors, chunk policies, experts, robots, protocols, perturbations and shipped checkpoints.
 
     The names are what other commands and configuration files take. Third parties' plug-ins are listed beside ours.
     """
@@ -31,6 +32,7 @@ def collect() -> dict[str, list[dict[str, str]]]:
         if kind != "environments":
             listing[kind] = list(registry.describe(kind))
     listing["protocols"] = [_protocol(name) for name in protocol_names()]
+    listing["perturbations"] = [{"name": name, "levels": " ".join(LEVELS)} for name in PRESETS]
     listing["checkpoints"] = [_checkpoint(name) for name in shipped_checkpoints()]
     return listing
 

@@ -1,6 +1,7 @@
 """Times in which something is the matter: one in each period, anywhere in it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 from dualsys.sim_envs.perturbations.draws import stream
@@ -26,9 +27,13 @@ class Windows:
     def began(self, step: int) -> int | None:
         """The first step of the window that a step is in; None: it is in none."""
         number = step // self.period
-        rng = stream(self.seed, self.kind, self.channel, number)
-        first = number * self.period + int(rng.integers(self.period - self.lasts + 1))
+        first = number * self.period + _offset(self.seed, self.kind, self.channel, number, self.period - self.lasts)
         return first if first <= step < first + self.lasts else None
+
+
+@lru_cache(maxsize=4096)  # each step of a window asks for it, for each component of the state
+def _offset(seed: int, kind: str, channel: int, number: int, most: int) -> int:
+    return int(stream(seed, kind, channel, number).integers(most + 1))
 
 
 def windows_of(*, share: float, lasts_s: float, dt_s: float, seed: int, kind: str, channel: int) -> Windows:

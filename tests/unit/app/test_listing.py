@@ -9,6 +9,7 @@ import pytest
 from dualsys import registry
 from dualsys.app import cli, commands, listing
 from dualsys.errors import ExtraMissing
+from dualsys.sim_envs.perturbations import PRESETS
 from dualsys.sim_envs.protocols import protocol_names
 
 
@@ -16,13 +17,15 @@ def test_it_names_everything_that_others_take(capsys: pytest.CaptureFixture[str]
     assert cli.main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == [
-        "tasks", "planners", "actors", "chunk_policies", "experts", "robots", "protocols", "checkpoints",
+        "tasks", "planners", "actors", "chunk_policies", "experts", "robots", "protocols", "perturbations",
+        "checkpoints",
     ]  # fmt: skip
     names = {heading: {row["name"] for row in found} for heading, found in rows.items()}
     assert {"humanoid/touch", "dm_control/walker-walk"} <= names["tasks"]
     assert names["planners"] == set(registry.names("planners"))
     assert names["actors"] == set(registry.names("actors"))
     assert names["protocols"] == set(protocol_names())
+    assert names["perturbations"] == set(PRESETS)
 
 
 def test_its_help_names_every_kind_that_it_shows() -> None:

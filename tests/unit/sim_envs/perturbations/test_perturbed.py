@@ -102,6 +102,19 @@ def test_all_together_are_undone_and_drawn_again_whatever_was_played_before(plai
     assert model_bits(plain) == model
 
 
+def test_one_on_another_is_both_at_once(table: Any) -> None:
+    first = (Lighting(brightness=1.0), SensorNoise(state_std=0.1), Paraphrase(share=1.0))
+    then = (Friction(change_by=1.0), Mass(change_by=1.0), DropOut(cameras=0.5, states=0.5))
+    at_once = put_on(table, *first, *then)
+    expected = played(at_once)
+    at_once.close()
+    inner = put_on(table, *first)
+    outer = put_on(inner, *then)
+    assert played(outer) == expected
+    assert outer.unwrapped is table
+    outer.close()
+
+
 def test_adding_a_kind_leaves_the_draws_of_the_others(plain: Any) -> None:
     def drawn(*perturbations: Perturbation) -> dict[str, float]:
         _, info = put_on(plain, *perturbations).reset(seed=3)

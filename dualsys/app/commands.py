@@ -108,8 +108,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "list": CommandEntry(
         config="dualsys.app.listing:ListConfig",
         function="dualsys.app.listing:main",
-        summary="Tasks, planners, actors, chunk policies, experts, robots, protocols, perturbations and checkpoints that "
-        "are there.",
+        summary="Tasks, planners, actors, chunk policies, experts, robots, protocols, perturbations and checkpoints "
+        "that are there.",
     ),
     "check": CommandEntry(
         config="dualsys.app.check:CheckConfig",

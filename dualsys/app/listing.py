@@ -16,7 +16,8 @@ from dualsys.sim_envs.protocols import protocol_called, protocol_names
 class ListConfig:
     """Everything that has a name.
 
-    Those are tasks, planners, actors, chunk policies, experts, robots, protocols, perturbations and shipped checkpoints.
+    Those are tasks, planners, actors, chunk policies, experts, robots, protocols, perturbations and shipped
+    checkpoints.
 
     The names are what other commands and configuration files take. Third parties' plug-ins are listed beside ours.
     """

@@ -17,6 +17,7 @@ TASKS = [
     "dm_control/quadruped-walk",
     "metaworld/drawer-open-v3",
     "aloha/transfer-cube",
+    "fetch/push",
     pytest.param(
         "libero/object-0",
         marks=[

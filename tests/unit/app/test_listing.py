@@ -31,7 +31,7 @@ def test_it_names_everything_that_others_take(capsys: pytest.CaptureFixture[str]
 def test_its_help_names_every_kind_that_it_shows() -> None:
     """Beside shipped checkpoints, in the words of the headings."""
     headings = [heading.replace("_", " ") for heading in listing.collect()]
-    told = inspect.cleandoc(listing.ListConfig.__doc__ or "").splitlines()[2]
+    told = inspect.cleandoc(listing.ListConfig.__doc__ or "").split("\n\n")[1].replace("\n", " ")
     assert told == f"Those are {', '.join(headings[:-1])} and shipped {headings[-1]}."
     summary = f"{', '.join(headings[:-1])} and {headings[-1]} that are there."
     assert commands.COMMANDS["list"].summary == summary.capitalize()

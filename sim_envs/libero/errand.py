@@ -18,8 +18,8 @@ GAIN = 1.8
 STEP_M, STEP_RAD = 0.05, 0.5
 """What an action of 1 means."""
 NEAR_M, NEAR_RAD = 0.007, 0.06
-ROOM_M = 0.03
-"""Above what is passed over."""
+ROOM_M, CARRY_ROOM_M = 0.03, 0.05
+"""Above what is passed over, without and with something in the hand, which may hang askew."""
 RISE_M = 0.07
 """Least that an object is lifted."""
 LIFTED_M = 0.02
@@ -68,13 +68,16 @@ class Errand:
         self._low_z = 0.0
 
     @classmethod
-    def plan(cls, model: Any, data: Any, fact: Fact) -> "Errand | None":
-        """For a fact of the goal, from where all things are now. None where the hand fits nowhere."""
+    def plan(cls, model: Any, data: Any, fact: Fact, *, failed: int = 0) -> "Errand | None":
+        """For a fact of the goal, from where all things are now, after so many errands for it that came to nothing.
+
+        None where the hand fits nowhere.
+        """
         hand = Hand.of(data)
         body = int(model.body(f"{fact.thing}_main").id)
         held = boxes_of(model, data, shapes_of(model, body))
         others = boxes_of(model, data, _shapes_of_others(model, body))
-        grasp = choose_grasp(held, others, hand.yaw)
+        grasp = choose_grasp(held, others, hand.yaw, failed=failed)
         if grasp is None:
             return None
         below = float(grasp.position[2] - held.points()[:, 2].min())
@@ -86,7 +89,7 @@ class Errand:
             grasp=grasp,
             place=place,
             fly_z=max(over + ROOM_M, float(grasp.position[2]) + RISE_M),
-            carry_z=max(along + below + ROOM_M, float(max(grasp.position[2], place[2])) + RISE_M),
+            carry_z=max(along + below + CARRY_ROOM_M, float(max(grasp.position[2], place[2])) + RISE_M),
         )
 
     @property

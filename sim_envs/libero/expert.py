@@ -10,7 +10,7 @@ from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.libero.errand import Errand
 from dualsys.sim_envs.libero.panda import IDLE
-from dualsys.sim_envs.libero.tasks import PREFIX, task_called
+from dualsys.sim_envs.libero.tasks import PREFIX, Fact, task_called
 
 SETTLE_STEPS = 10
 """Things fall into place at first, as the benchmark has them."""
@@ -62,6 +62,8 @@ class LiberoExpert:
         """Begin from the environment's present moment."""
         self._steps = 0
         self._errand: Errand | None = None
+        self._fact: Fact | None = None
+        self._failed = 0
 
     def act(self) -> FloatArray:
         """Actions `(7,)` for the next step. Where all is done, or nothing can be held, the hand stays where it is."""
@@ -76,7 +78,7 @@ class LiberoExpert:
     def _next_errand(self, model: Any, data: Any) -> Errand | None:
         """For the first fact that doesn't hold yet."""
         holds = self._environment.privileged()["goal_holds"]
-        for fact, done in zip(self._goal, holds, strict=True):
-            if not done:
-                return Errand.plan(model, data, fact)
-        return None
+        fact = next((fact for fact, done in zip(self._goal, holds, strict=True) if not done), None)
+        self._failed = self._failed + 1 if fact == self._fact else 0
+        self._fact = fact
+        return None if fact is None else Errand.plan(model, data, fact, failed=self._failed)

@@ -16,6 +16,10 @@ DEEP_M, SHALLOW_M = 0.035, 0.016
 """How far below the top the pads take hold of a middle, and of a rim."""
 FLOOR_M = 0.008
 """Nearest to what an object lies on."""
+NEXT = 2
+"""Places in the ranking that a failure costs: neighbours are too alike."""
+TIGHT_M = 0.004
+"""From other things, and the hand would run into them."""
 _BAND_M = 0.010
 _YAWS = np.linspace(0.0, np.pi, 12, endpoint=False)
 _SECTOR = np.cos(0.25)
@@ -31,19 +35,21 @@ class Grasp:
     """Of the line from finger to finger, about the vertical; a half turn means the same."""
 
 
-def choose_grasp(held: Boxes, others: Boxes, yaw: float) -> Grasp | None:
+def choose_grasp(held: Boxes, others: Boxes, yaw: float, *, failed: int = 0) -> Grasp | None:
     """The grasp that is furthest from everything else and needs the least turning; None where the hand fits nowhere.
 
     Args:
         held: Of the object.
         others: Of what the hand may run into.
         yaw: Of the fingers now.
+        failed: How many of the better ones were tried in vain.
     """
     points = held.points()
     candidates = list(_across(points)) or list(_by_the_rim(points))
     if not candidates:
         return None
-    return min(candidates, key=lambda grasp: _cost(grasp, others, yaw))
+    ranked = sorted(candidates, key=lambda grasp: _cost(grasp, others, yaw))
+    return ranked[(failed * NEXT) % len(ranked)]
 
 
 def turn_between(yaw: float, wanted: float) -> float:
@@ -81,7 +87,7 @@ def _by_the_rim(points: FloatArray) -> Iterator[Grasp]:
 
 def _cost(grasp: Grasp, others: Boxes, yaw: float) -> float:
     clearance = min(others.distance(_hand(grasp)), 0.03)
-    return 0.01 * abs(turn_between(yaw, grasp.yaw)) - clearance
+    return 0.01 * abs(turn_between(yaw, grasp.yaw)) - clearance + float(clearance < TIGHT_M)
 
 
 def _hand(grasp: Grasp) -> FloatArray:

@@ -184,6 +184,23 @@ def test_a_wrong_action_is_refused(bowl: FixedTask, action: FloatArray) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_perturbations_come_and_go_with_the_episode(kind: Any) -> None:
+    asked = ("lighting:severe", "camera:severe", "texture:severe", "friction:severe", "mass:severe", "pushes:severe")
+    environment = sim_envs.make(DRAWER, images="on-demand", image_size=64, reset_kind=kind, perturbations=asked)
+    seen = []
+    for seed in (1, 2, 1):
+        environment.reset(seed=seed)
+        for _ in range(5):
+            environment.step(IDLE)
+        seen.append((environment.observe().images["agentview"].copy(), environment.observe().state))
+    environment.close()
+    assert np.array_equal(seen[0][0], seen[2][0])
+    assert np.array_equal(seen[0][1], seen[2][1])
+    assert not np.array_equal(seen[0][0], seen[1][0])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["libero/spatial-4", "libero/object-1", "libero/goal-9"])
 def test_the_expert_picks_up_and_places(task: str) -> None:
     environment = make(task)

@@ -21,6 +21,8 @@ class Played:
     """Of those, from earlier runs."""
     wall_s: float
     """Of this run."""
+    first_end_s: float
+    """When its first episode had ended: workers had been started by then."""
     deaths: Sequence[Death]
     """Of workers."""
 
@@ -33,6 +35,7 @@ class Played:
         num_played = len(self.episodes) - self.num_kept
         return {
             "wall_s": round(self.wall_s, 3),
+            "first_episode_after_s": round(self.first_end_s, 3),
             "episodes_played": num_played,
             "episodes_kept": self.num_kept,
             "episodes_per_minute": round(60 * num_played / self.wall_s, 3),

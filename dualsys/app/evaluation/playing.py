@@ -42,7 +42,7 @@ def play_evaluations(
     with _opened(journal, configs, identities, resume=resume) as kept:
         before = {} if kept is None else {job: kept.played[job] for job in jobs if job in kept.played}
         missing = [job for job in jobs if job not in before]
-        played, deaths = dict(before), list[Death]()
+        played, deaths, ends_s = dict(before), list[Death](), list[float]()
         with (
             EvaluationProgress(total=len(jobs), done=len(before)) as progress,
             _crew(configs, identities, len(missing), progress.say) as crew,
@@ -56,9 +56,15 @@ def play_evaluations(
                 if kept is not None:
                     kept.add(episode)
                 played[episode.job] = episode
+                ends_s.append(time.monotonic() - started_s)
                 progress.note(episode)
-    wall_s = time.monotonic() - started_s
-    return Played(episodes=[played[job] for job in jobs], num_kept=len(before), wall_s=wall_s, deaths=deaths)
+    return Played(
+        episodes=[played[job] for job in jobs],
+        num_kept=len(before),
+        wall_s=time.monotonic() - started_s,
+        first_end_s=ends_s[0] if ends_s else 0.0,
+        deaths=deaths,
+    )
 
 
 def _jobs(configs: Sequence[EvalConfig]) -> list[EpisodeJob]:
@@ -82,6 +88,7 @@ def _opened(
                 "config": config.plain(),
                 "protocol": protocol.model_dump(mode="json") if (protocol := config.benchmark()) else None,
                 "controller_weights": identity.weights,
+                "policy": identity.policy,
                 "device": identity.device,
                 "traces": identity.traces,
             }

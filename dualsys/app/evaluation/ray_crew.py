@@ -18,6 +18,8 @@ MakePlayer = Callable[[], Player]
 """It is sent to the workers."""
 MOST_FAILED_STARTS = 3
 """In a row, before nothing more is hoped for."""
+AS_URGENT_AS_WE_ARE = ("RAY_worker_niceness", "0")
+"""Of a local cluster: Ray gives its workers what is left of the processors (nice 15) where others use them, too."""
 _WITHOUT = "--launcher subprocess"
 _SAY_AFTER_S = 30.0
 """Of waiting for a processor that the cluster has given to others."""
@@ -69,6 +71,7 @@ def ray_crew(
         ConfigError: the cluster has fewer processors than there are workers.
     """
     use_one_thread_each()  # what a local cluster's processes inherit
+    os.environ.setdefault(*AS_URGENT_AS_WE_ARE)
     ray = start_ray(address, num_cpus=workers, without=_WITHOUT)
     try:
         found = int(ray.cluster_resources().get("CPU", 0))

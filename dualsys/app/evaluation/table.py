@@ -20,6 +20,9 @@ def show(report: dict[str, Any]) -> None:
         if protocol["deviations"]:
             said = f"not the protocol: {'; '.join(protocol['deviations'])}"
             console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if deaths := report["timings"]["worker_deaths"]:
+        said = f"workers died {len(deaths)} times; what they played was played again"
+        console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for task in report["tasks"]:
         if warning := none_accepted(task["chunks"]):
             console.print(f"{task['task']}: {warning}", markup=False, highlight=False, soft_wrap=True)

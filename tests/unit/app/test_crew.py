@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from dualsys.app.evaluation.alone import alone
+from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.crew import Crew, play_all
+from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.job import Death, EpisodeJob, Outcome, PlayedEpisode, Refusal
 from dualsys.app.evaluation.player import Player
 from dualsys.app.evaluation.process_crew import process_crew
@@ -169,6 +172,18 @@ def test_what_is_raised_in_a_worker_can_be_sent(monkeypatch: pytest.MonkeyPatch)
         assert type(outcome.error) is kind
         assert str(error) in str(outcome.error)
         assert "in refuse" in outcome.error.__notes__[0]
+
+
+def test_a_worker_with_something_else_is_refused_with_what_differs() -> None:
+    config = EvalConfig(suite_or_task="humanoid/touch", planner="null", actor="hold")
+    here = Identity.of(config)
+    there = replace(here, weights="another", versions=here.versions | {"mujoco": "0.1"})
+    outcome = Player([config], [there]).outcome(EpisodeJob(evaluation=0, task="humanoid/touch", seed=8000))
+    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome.error, BridgeError)
+    assert "versions.mujoco '0.1' (now " in str(outcome.error)
+    assert f"weights 'another' (now {here.weights!r})" in str(outcome.error)
+    assert "python" not in str(outcome.error)
 
 
 def test_alone_nobody_else_plays(tmp_path: Path) -> None:

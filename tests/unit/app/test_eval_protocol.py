@@ -16,6 +16,7 @@ from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.scene import scene_of
+from dualsys.app.evaluation.sweep import Sweep
 from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.rollout import run_episode
 from dualsys.embodiment import SubgoalSpec
@@ -246,3 +247,13 @@ def test_a_checkpoint_sees_with_its_own_eyes_and_the_report_says_so(tmp_path: Pa
 def test_a_report_without_a_protocol_says_so() -> None:
     config = EvalConfig(suite_or_task="dm_control/cartpole-balance", episodes=1, planner="null", actor="hold")
     assert evaluate(config)["protocol"] is None
+
+
+def test_a_frozen_world_executes_as_many_rows_as_the_source() -> None:
+    asked: dict[str, Any] = {"suite_or_task": "libero", "protocol": "openpi-libero", "group": "spatial"}
+    assert EvalConfig(**asked, world="frozen").execution_horizon == 5
+    assert EvalConfig(**asked).execution_horizon is None, "where the world moves, the rate of chunks says it"
+    with pytest.raises(ConfigError, match="--execution-horizon 8 contradicts the protocol openpi-libero, which has 5"):
+        EvalConfig(**asked, world="frozen", execution_horizon=8)
+    sweep = Sweep.of(EvalConfig(**asked, sweep="planner-latency-s=0,0.5", sweep_frozen_world=True))
+    assert [point.config.execution_horizon for point in sweep.points] == [None, None, 5]

@@ -2,12 +2,14 @@
 
     python -m benchmarks.robustness --episodes 50 --seed 10000 --json mine.json
 
-Seeds are played in rounds, each by every condition, so that what there is when `--minutes` are over is paired.
+Seeds are played in rounds, each by every condition, so that what there is when `--minutes` are over is paired; with
+`--resume` a later run goes on from there.
 """
 
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.paired_success import compare
-from benchmarks.report import write_report
+from benchmarks.report import RESULTS, write_report
 from dualsys.app.evaluate import evaluate_all
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.checkpoint import Checkpoint
+from dualsys.errors import ConfigError
 from dualsys.sim_envs.perturbations import LEVELS, PRESETS, described, perturbations_of
 
 NONE = "none"
@@ -50,6 +53,8 @@ class RobustnessConfig:
     """No round begins after this time."""
     workers: int = 1
     """Processes."""
+    resume: bool = False
+    """Go on with the rounds that the file holds, of the same weights, strengths and timing."""
     json: Path | None = None
     """File for the figures, written after each round; default: results/robustness.json."""
 
@@ -59,25 +64,42 @@ def main(config: RobustnessConfig) -> None:
     asked = [NONE, *(f"{preset}:{level}" for preset in config.presets for level in config.levels)]
     strengths = {name: described(perturbations_of([name])) for name in asked}  # refuses a name before the work
     weights = Checkpoint.open(config.checkpoint).weights_digest()
-    settings = {**asdict(config), "json": None, "minutes": None if config.minutes == float("inf") else config.minutes}
+    same = {"checkpoint": Path(config.checkpoint).name, "weights": weights, "perturbations": strengths}
+    outcomes: Outcomes = {task: {name: {} for name in asked} for task in config.tasks}
+    if config.resume:
+        outcomes = resumed(config.json or RESULTS / "robustness.json", outcomes, same)
     figures: list[dict[str, Any]] = []
-    for outcomes in _rounds(config, asked):
-        figures = [row for task in config.tasks for row in compared(task, outcomes[task])]
-        report = {"config": settings, "weights": weights, "perturbations": strengths, "figures": figures}
-        written = write_report("robustness", report, config.json)
+    for played in _rounds(config, asked, outcomes):
+        figures = [row for task in config.tasks for row in compared(task, played[task])]
+        written = write_report("robustness", {**same, "figures": figures, "outcomes": played}, config.json)
     Console().print(result_table(figures))
     print(written)
 
 
-def _rounds(config: RobustnessConfig, asked: list[str]) -> Iterator[Outcomes]:
-    """All outcomes so far, after each round."""
-    outcomes: Outcomes = {task: {name: {} for name in asked} for task in config.tasks}
+def resumed(path: Path, outcomes: Outcomes, same: dict[str, Any]) -> Outcomes:
+    """What a file holds of these tasks and conditions. Raises `ConfigError` where it is of something else."""
+    report = json.loads(path.read_text())
+    if differing := [name for name, value in same.items() if name != "perturbations" and report.get(name) != value]:
+        raise ConfigError(f"{path} differs in {', '.join(differing)}; give another --json")
+    for task, by_condition in outcomes.items():
+        for name, own in by_condition.items():
+            if report["perturbations"].get(name, same["perturbations"][name]) != same["perturbations"][name]:
+                raise ConfigError(f"{path} has another strength of {name}; give another --json")
+            own |= {int(seed): won for seed, won in report["outcomes"].get(task, {}).get(name, {}).items()}
+    return outcomes
+
+
+def _rounds(config: RobustnessConfig, asked: list[str], outcomes: Outcomes) -> Iterator[Outcomes]:
+    """All outcomes so far, after each round; a round that is there already, by every condition, is not played."""
     started_s, last = time.monotonic(), config.seed + config.episodes
     for first in range(config.seed, last, config.episodes_a_round):
         if first > config.seed and time.monotonic() - started_s > 60 * config.minutes:
             return
         count = min(config.episodes_a_round, last - first)
         for task in config.tasks:
+            seeds = set(range(first, first + count))
+            if all(seeds <= own.keys() for own in outcomes[task].values()):
+                continue
             reports = evaluate_all([_evaluation(config, task, name, first, count) for name in asked])
             for name, report in zip(asked, reports, strict=True):
                 (played,) = report["tasks"]

@@ -50,4 +50,5 @@ def test_who_evaluates_and_corrects_sees_what_is_recorded(controller: Path, tmp_
 def test_a_suite_of_one_look_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", "dm_control/cartpole-balance", "--episodes", "1", "--randomization", "wide"]) == 2
     said = capsys.readouterr().err
-    assert said == "dualsys: dm_control/cartpole-balance has one look; leave randomization out\n"
+    refused = "dm_control/cartpole-balance takes no randomization='wide': it has one look; leave randomization out"
+    assert said == f"dualsys: {refused}\n"

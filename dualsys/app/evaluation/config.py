@@ -181,6 +181,7 @@ class EvalConfig:
             "--actor-backend": self.actor_backend != "eager",
             "--actor-precision": self.actor_precision != "auto",
             "--planner-precision": self.planner_precision != "auto",
+            f"--sweep {self.sweep.partition('=')[0]}": self.sweep.replace("_", "-").startswith("planner-"),
         }
 
     def _check_files(self) -> None:

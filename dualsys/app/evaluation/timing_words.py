@@ -17,8 +17,9 @@ def timing_in_words(config: Mapping[str, Any]) -> str:
         "subgoal link": link["subgoal_s"],
     }
     losses = {"observations": link["observation_drop"], "subgoals": link["subgoal_drop"]}
+    planner = f"planner {config['planner_hz']:g} Hz {delay_in_words(config['planner_latency_s'])}"
     words = [
-        f"planner {config['planner_hz']:g} Hz {delay_in_words(config['planner_latency_s'])}",
+        *([] if config["policy"] else [planner]),  # a policy of another program plans for itself
         f"actor {config['core']['actor_hz']:g} Hz {delay_in_words(config['actor_latency_s'])}",
         *([f"camera {config['camera_hz']:g} Hz"] if config["camera_hz"] else []),
         *(f"{name} {delay_in_words(delay)}" for name, delay in delays.items() if delay),

@@ -19,6 +19,7 @@ from dualsys.actor.outside.openpi_actor import OWN, OpenPIActor
 from dualsys.app import cli
 from dualsys.app.evaluate import evaluate
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.serving.groot_server import GrootServer
 from dualsys.app.serving.openpi_server import OpenPIServer
 from dualsys.app.serving.served_policy import ServedPolicy
@@ -250,6 +251,11 @@ def test_an_evaluation_through_the_wire_is_the_evaluation_to_the_bit() -> None:
     assert through["policy"][OWN]["checkpoint"] == "humanoid-table"
 
 
+def test_a_policy_of_its_own_has_no_planner_in_the_words_of_a_result() -> None:
+    asked = EvalConfig(suite_or_task="humanoid/touch", policy="ws://somewhere:8000").plain()
+    assert timing_in_words(asked) == "actor 10 Hz 30 ms"
+
+
 def test_a_policy_that_dies_ends_the_evaluation_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", "humanoid/touch", "--episodes", "1", "--policy", "ws://127.0.0.1:9"]) == 2
     assert "no policy answers at ws://127.0.0.1:9" in capsys.readouterr().err
@@ -261,6 +267,7 @@ def test_a_policy_that_dies_ends_the_evaluation_in_a_sentence(capsys: pytest.Cap
         (["--policy", "http://x:1"], "give ws://HOST:PORT"),
         (["--policy", "ws://"], "give ws://HOST:PORT"),
         (["--policy", "ws://x:1", "--actor", "hold"], "--actor: a --policy is both systems"),
+        (["--policy", "ws://x:1", "--sweep", "planner-latency-s=0,0.1"], "--sweep planner-latency-s: a --policy"),
         (["--policy-keys", "libero"], "--policy-keys are names that a --policy has"),
     ],
 )

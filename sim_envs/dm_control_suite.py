@@ -7,6 +7,7 @@ Source: Tunyasuvunakool et al. 2020, dm_control: software and tasks for continuo
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import Any, final
 
 import gymnasium
@@ -43,6 +44,11 @@ class DMControlSuite:
     def tasks(self) -> tuple[str, ...]:
         """All 51 tasks by full name."""
         return tuple(sorted(f"{PREFIX}/{domain}-{task}" for domain, task in _suite().ALL_TASKS))
+
+    @property
+    def robots(self) -> Mapping[str, str]:
+        """By task, the name of its embodiment: each has its own."""
+        return {task: task.replace("/", "-") for task in self.tasks()}
 
     def make(self, task: str, options: EnvironmentOptions) -> "DMControlEnvironment":
         """A task by its full name. Raises `ConfigError` for one that doesn't exist."""

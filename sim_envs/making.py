@@ -1,6 +1,6 @@
 """From a task's name to an environment. A suite is imported when one of its tasks is asked for, and no sooner."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,7 +13,11 @@ from dualsys.sim_envs.perturbations.paraphrase import Paraphrase
 
 
 class Suite(Protocol):
-    """What an entry point of the group `dualsys.environments` names: the tasks called `<entry point>/<...>`."""
+    """What an entry point of the group `dualsys.environments` names: the tasks called `<entry point>/<...>`.
+
+    One whose tasks are done with different robots may say with which: `robots`, names of embodiments by task. An
+    evaluation of the whole suite then leaves out what a checkpoint doesn't drive.
+    """
 
     def tasks(self) -> tuple[str, ...]:
         """Full names of its tasks, such as `humanoid/touch`."""
@@ -103,6 +107,12 @@ def suite_of(task: str) -> Suite:
     if task not in suite.tasks():
         raise ConfigError(unknown_name("task", task, suite.tasks()))
     return suite
+
+
+def robot_of(task: str) -> str | None:
+    """Name of a task's embodiment where its suite says so (`robots`, by task); nothing is built."""
+    robots: Mapping[str, str] = getattr(suite_of(task), "robots", {})
+    return robots.get(task)
 
 
 def _known_names() -> tuple[str, ...]:

@@ -147,6 +147,8 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     places = _places(len(tasks), writer, past)
     progress = RecordingProgress(total=config.episodes * len(tasks), done=before + len(writer.staged_seeds()))
     with recorders(job, config.workers) as attempts, progress:
+        if absent := _left_out(config, tasks):
+            progress.say(f"left out, since no expert does them or their robot is another one: {', '.join(absent)}")
         for place in places:
             writer = shown.writer(config.out)
             with recording_alone(writer):
@@ -160,6 +162,11 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     else:
         progress.say(_summary(config.out, info, past, time.monotonic() - started_s))
     return info
+
+
+def _left_out(config: DemosConfig, tasks: tuple[str, ...]) -> list[str]:
+    """Tasks of a suite that its dataset will not have."""
+    return [] if "/" in config.task else [task for task in tasks_of(config.task) if task not in tasks]
 
 
 def _fresh(config: DemosConfig, tasks: tuple[str, ...], shown: Demonstrated) -> Provenance:

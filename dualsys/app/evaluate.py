@@ -19,7 +19,7 @@ from dualsys.app.evaluation.report import task_report
 from dualsys.app.evaluation.sweep import Sweep, point_file
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import show
-from dualsys.app.evaluation.tasks import tasks_for
+from dualsys.app.evaluation.tasks import left_out, tasks_for
 from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CheckpointError
@@ -34,6 +34,9 @@ def main(config: EvalConfig) -> int:
     if not config.policy:
         require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
+    for task, robot in left_out(config).items():
+        who = config.policy or config.checkpoint
+        Console().print(f"left out: {task} is done with {robot}, which {who} doesn't drive")
     if config.protocol:
         Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
     journal = None if config.json is None else journal_of(config.json)
@@ -109,6 +112,7 @@ def evaluate_all(
                 "tasks": tasks,
                 "protocol": protocol_report(config, tasks),
                 "config": config.plain(),
+                **({"left_out": others} if (others := left_out(config)) else {}),
                 "perturbations": described(perturbations_of(config.perturb)),
                 "traces": identity.traces,
                 "controller_weights": identity.weights,

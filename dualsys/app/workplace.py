@@ -57,7 +57,17 @@ def make_workplace(config: WorkplaceConfig) -> tuple[Environment, Demonstrator]:
 
 
 def shown_tasks(tasks: Sequence[str]) -> tuple[str, ...]:
-    """Those of a suite's tasks that its expert solves; all of them where it doesn't tell which (`tasks`)."""
+    """Those of a suite's tasks that its expert solves, all where it doesn't tell which (`tasks`), with one robot.
+
+    A dataset is of one robot: of the one that most of the tasks are done with, where the suite says so.
+    """
+    known = _solved_tasks(tasks)
+    robots = [sim_envs.robot_of(task) for task in known]
+    usual = max(dict.fromkeys(robots), key=robots.count, default=None)
+    return tuple(task for task, robot in zip(known, robots, strict=True) if robot == usual)
+
+
+def _solved_tasks(tasks: Sequence[str]) -> tuple[str, ...]:
     suite = _suite_of(tasks[0])
     if suite not in registry.names("experts"):
         return tuple(tasks)

@@ -8,10 +8,12 @@ from dualsys.errors import ConfigError
 from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
 
 Side = Literal["left", "right"]
-Verb = Literal["touch", "pick", "point"]
-TaskName = Literal["touch", "pick", "pick-with", "bimanual", "sequence", "point"]
+Verb = Literal["touch", "pick", "point", "hold"]
+TaskName = Literal["touch", "pick", "pick-with", "bimanual", "sequence", "point", "reach-and-hold"]
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 SIDES: tuple[Side, ...] = get_args(Side)
+HANDS_FREE: dict[TaskName, Verb] = {"touch": "touch", "point": "point", "reach-and-hold": "hold"}
+"""Verbs of the tasks about one block in which either hand will do, whatever is said of hands."""
 
 _PICKING = re.compile(r"\b(pick|lift|grab|grasp|raise|take|hold)\b")
 _NEXT = re.compile(r"\b(?:and then|then|after that|afterwards|next)\b")
@@ -46,8 +48,8 @@ def goals_in(task: TaskName, text: str) -> tuple[Goal, ...]:
         return tuple(_single_goal(part) for part in _parts(text))
     if task == "bimanual":
         return _goals_for_both_hands(text)
-    if task in ("touch", "point"):
-        return (Goal(verb=task, colour=colour_in(text)),)
+    if (verb := HANDS_FREE.get(task)) is not None:
+        return (Goal(verb=verb, colour=colour_in(text)),)
     hands = _named(text, SIDES)
     if task == "pick-with" and len(hands) != 1:
         raise ConfigError(f"the instruction {text!r} must name one hand: left or right")

@@ -5,7 +5,7 @@ the hand the named one where one is named. In a sequence, blocks of earlier step
 Picking: the named block must be up in the air, in contact with one hand alone (the named one, where one is named), for
 a while. Lifting another block, or the named one with the wrong hand, ends the episode; so does a block that is to be
 picked and has fallen over.
-Pointing: a fist must stay over the named block for a while, close to it, and touch none.
+Pointing and holding: a fist must stay over the named block for a while, close to it, and touch none.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import numpy as np
 
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
-from dualsys.sim_envs.humanoid.goals import SIDES, Goal, Side, TaskName
+from dualsys.sim_envs.humanoid.goals import SIDES, Goal, Side, TaskName, Verb
 from dualsys.sim_envs.humanoid.layout import Episode
 from dualsys.sim_envs.humanoid.scene import BLOCK_HALF_SIZE_M, BLOCK_REST_M, TABLE_TOP_M
 
@@ -29,8 +29,8 @@ HELD_S = 0.2
 """Time that it must stay up."""
 POINTING_RADIUS_M, POINTING_HEIGHTS_M = 0.03, (0.03, 0.12)
 """Distance from the block's axis, and heights above its top, of a fist that points at it."""
-POINTED_S = 0.5
-"""Time that it must stay there."""
+POINTED_S: dict[Verb, float] = {"point": 0.5, "hold": 2.0}
+"""Time that it must stay there without a break."""
 
 Failure = Literal[
     "touched another block", "touched a block", "lifted another block", "used the wrong hand", "block fell"
@@ -42,6 +42,7 @@ TIME_LIMIT_S: dict[TaskName, float] = {
     "bimanual": 10.0,
     "sequence": 15.0,
     "point": 6.0,
+    "reach-and-hold": 8.0,
 }
 """When an episode is cut off."""
 
@@ -107,7 +108,7 @@ class Judge:
         if goal.colour not in fresh and not others:
             return
         self.touched = others[0] if others else goal.colour
-        if goal.verb == "point":
+        if goal.verb in POINTED_S:
             self.failure = "touched a block"
         elif others:
             self.failure = "touched another block"
@@ -120,8 +121,9 @@ class Judge:
         """Judge picking and pointing from the centres of the blocks `(3,)` by colour."""
         if self.is_over or self.present_goals[0].verb == "touch":
             return
-        if self.present_goals[0].verb == "point":
-            self._judge_for(POINTED_S, self._is_pointed_at(data, blocks_m[self.present_goals[0].colour]), now_s, set())
+        goal = self.present_goals[0]
+        if (long_s := POINTED_S.get(goal.verb)) is not None:
+            self._judge_for(long_s, self._is_pointed_at(data, blocks_m[goal.colour]), now_s, set())
             return
         hands = {side: {self._colours[i] for i in self._detector.blocks_on(data, side)} for side in SIDES}
         heights = {colour: float(place[2]) for colour, place in blocks_m.items()}

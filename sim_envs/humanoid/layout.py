@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualsys.messages import FloatArray
-from dualsys.sim_envs.humanoid.goals import SIDES, Goal, TaskName, Verb, goals_in, side_of
+from dualsys.sim_envs.humanoid.goals import HANDS_FREE, SIDES, Goal, TaskName, Verb, goals_in, side_of
 from dualsys.sim_envs.humanoid.palette import COLOURS
 from dualsys.sim_envs.humanoid.phrasebook import GRAMMARS
+from dualsys.sim_envs.humanoid.pushes import ARM_PUSHES, Pushes, draw_pushes
 from dualsys.sim_envs.humanoid.robot import HOME, OPEN_HOME
 from dualsys.sim_envs.options import Phrasing, Randomization
 
@@ -108,6 +109,8 @@ class Episode:
     light: Light
     posture: FloatArray
     """Joint positions `(28,)`."""
+    pushes: Pushes | None = None
+    """What bumps into the arms, where something does."""
 
     @property
     def target(self) -> str:
@@ -151,6 +154,7 @@ def draw_episode(
         instruction=instruction,
         light=_draw_light(light_rng, _LIGHT_RANGES[randomization]),
         posture=_draw_posture(posture_rng, home_for(goals), posture_spread_rad),
+        pushes=draw_pushes(np.random.default_rng([seed, 4]), ARM_PUSHES) if task == "reach-and-hold" else None,
     )
 
 
@@ -197,9 +201,10 @@ def _draw_words(
     if task == "sequence":
         return _draw_sequence(blocks, phrasing, rng)
     first = blocks[0]
-    if task in ("touch", "pick", "point"):
+    verb = "pick" if task == "pick" else HANDS_FREE.get(task)
+    if verb is not None:
         text = GRAMMARS[task].sample(phrasing, {"colour": first.colour}, rng)
-        return (Goal(verb=task, colour=first.colour),), text
+        return (Goal(verb=verb, colour=first.colour),), text
     if task == "pick-with":
         hand = SIDES[int(rng.integers(2))]
         text = GRAMMARS[task].sample(phrasing, {"colour": first.colour, "hand": hand}, rng)

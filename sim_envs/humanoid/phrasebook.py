@@ -1,6 +1,6 @@
 """The templates and words that each task's instructions are made of; `grammar.py` puts them together."""
 
-from dualsys.sim_envs.humanoid.goals import TaskName
+from dualsys.sim_envs.humanoid.goals import TaskName, Verb
 from dualsys.sim_envs.humanoid.grammar import Grammar
 
 NOUNS = ("block", "box", "brick", "piece")
@@ -158,11 +158,38 @@ POINT = Grammar(
     ),
 )
 
-GRAMMARS: dict[TaskName, Grammar] = {
+REACH_AND_HOLD = Grammar(
+    verbs=("guard", "shield", "cover", "keep"),
+    nouns=NOUNS,
+    train=(
+        "{verb} the {colour} {noun} with your hand",
+        "please {verb} the {colour} {noun} with your hand",
+        "reach out and hold still over the {colour} {noun}",
+        "hold your hand still over the {colour} {noun} whatever pushes it",
+        "{verb} the {noun} that is {colour} with your hand please",
+        "reach over the {colour} {noun} and stay there",
+        "{verb} the {colour} one and do not touch it",
+        "use your hand to {verb} the {colour} {noun}",
+        "your hand should {verb} the {colour} {noun} and not be pushed away",
+        "can you {verb} the {colour} {noun} with your hand",
+        "now {verb} the {colour} one with your hand",
+        "with your hand {verb} the {noun} which is {colour}",
+        "do not let anything push your hand off the {colour} {noun}",
+        "there is a {colour} {noun} {verb} it with your hand",
+    ),
+    held_out=(
+        "can you reach over the {colour} one and stay there",
+        "please {verb} the {noun} which is {colour} whatever pushes your hand",
+        "use your hand and hold still over the {colour} {noun}",
+    ),
+)
+
+GRAMMARS: dict[TaskName | Verb, Grammar] = {
     "touch": TOUCH,
     "pick": PICK,
     "pick-with": PICK_WITH,
     "bimanual": BIMANUAL,
     "point": POINT,
+    "reach-and-hold": REACH_AND_HOLD,
 }
 """Sequences join sentences of these."""

@@ -11,8 +11,8 @@ import numpy as np
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, JointGroup
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.goals import SIDES
+from dualsys.sim_envs.humanoid.names import UPPER_BODY
 
-EMBODIMENT_NAME = "unitree-g1-upper"
 ARM_JOINTS = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 HAND_JOINTS = (
     "hand_thumb_0",
@@ -97,5 +97,5 @@ def embodiment_of(model: Any, cameras: tuple[CameraSpec, ...]) -> EmbodimentSpec
         )
     groups = tuple(JointGroup(name=name, joints=members) for name, members in GROUPS.items())
     return EmbodimentSpec(
-        name=EMBODIMENT_NAME, joints=tuple(joints), state_names=JOINT_NAMES, groups=groups, cameras=cameras
+        name=UPPER_BODY, joints=tuple(joints), state_names=JOINT_NAMES, groups=groups, cameras=cameras
     )

@@ -9,6 +9,7 @@ from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid import scene
 from dualsys.sim_envs.humanoid.layout import Episode, Light
 from dualsys.sim_envs.humanoid.palette import COLOURS
+from dualsys.sim_envs.humanoid.pushes import Pushes, pushed_by
 
 PARKED_M = (0.0, 0.0, -3.0)
 """Where blocks wait that an episode doesn't use: under the floor, weightless."""
@@ -28,11 +29,13 @@ class Stage:
         self._table, self._floor = model.geom("table").id, model.geom("floor").id
         self._lamp = model.light("lamp").id
         self._colours: list[str] = []
+        self._pushes: Pushes | None = None
 
     def set(self, episode: Episode) -> None:
         """Reset the physics and place the episode's blocks, lights and shades."""
         mujoco.mj_resetData(self._model, self._data)
         self._colours = [block.colour for block in episode.blocks]
+        self._pushes = episode.pushes
         for index, address in enumerate(self._addresses):
             pose = self._data.qpos[address : address + 7]
             used = index < len(episode.blocks)
@@ -45,6 +48,11 @@ class Stage:
             pose[:] = (block.x_m, block.y_m, scene.BLOCK_REST_M, np.cos(half), 0.0, 0.0, np.sin(half))
             self._model.geom_rgba[self._geoms[index], :3] = COLOURS[block.colour]
         self._set_light(episode.light)
+
+    def advance(self) -> None:
+        """One physics step, pushed where the episode says so."""
+        with pushed_by(self._pushes, self._model, self._data):
+            mujoco.mj_step(self._model, self._data)
 
     def block_positions(self) -> dict[str, FloatArray]:
         """Centres of the episode's blocks `(3,)`, metres, by colour."""

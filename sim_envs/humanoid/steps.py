@@ -8,7 +8,7 @@ def step_text(goals: tuple[Goal, ...]) -> str:
     first = goals[0]
     if len(goals) > 1:
         return f"pick up the {first.colour} block and the {goals[1].colour} block with both hands"
-    verb = {"touch": "touch", "pick": "pick up", "point": "point at"}[first.verb]
+    verb = {"touch": "touch", "pick": "pick up", "point": "point at", "hold": "hold still over"}[first.verb]
     with_hand = f" with your {first.hand} hand" if first.hand is not None and first.verb == "pick" else ""
     return f"{verb} the {first.colour} block{with_hand}"
 

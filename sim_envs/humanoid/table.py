@@ -139,7 +139,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._gripped = None
         self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
         for _ in range(self._substeps):
-            mujoco.mj_step(self._model, self._data)
+            self._stage.advance()
             self._judge.look(self._data)
         self._judge.decide(self._data, self._stage.block_positions(), float(self._data.time))
         terminated = self._judge.is_over

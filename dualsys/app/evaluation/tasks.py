@@ -4,15 +4,48 @@ from fnmatch import fnmatchcase
 
 from dualsys import sim_envs
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.robots import trained_robots
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 
 def tasks_for(config: EvalConfig) -> list[str]:
-    """Its tasks: of a protocol only those that it has, or that its group has.
+    """Its tasks: of a protocol only those that it has, or that its group has; of a suite those of the trained robots.
 
-    Raises `ConfigError` where none is left, or a name is unknown.
+    Raises `ConfigError` where none is left, or a name is unknown. One task that is asked for by its name stays, whoever
+    is to do it: the checkpoint says then what it is for.
     """
+    asked = _asked_for(config)
+    others = left_out(config)
+    tasks = [task for task in asked if task not in others]
+    if not tasks:
+        known = sorted({robot.name for robot in trained_robots(config)})
+        theirs = sorted(set(others.values()))
+        shown = ", ".join(theirs[:5]) + (" ..." if len(theirs) > 5 else "")
+        raise ConfigError(
+            f"{config.suite_or_task}: none of its {len(asked)} tasks is done with {' or '.join(known)}, which "
+            f"{config.policy or config.checkpoint} drives, but with {shown}; use a checkpoint of one of those"
+        )
+    return tasks
+
+
+def left_out(config: EvalConfig) -> dict[str, str]:
+    """Tasks of the suite asked for that nobody was trained for, and the robots that they are done with.
+
+    Only suites that say which robot a task is done with have such: nothing is built to find out. A planner and an actor
+    that are no checkpoint's do any.
+    """
+    if config.planner and config.actor and not config.policy:
+        return {}
+    asked = _asked_for(config)
+    robots = {task: robot for task in asked if (robot := sim_envs.robot_of(task)) is not None}
+    if config.suite_or_task in asked or not robots:
+        return {}
+    trained = {robot.name for robot in trained_robots(config)}
+    return {task: robot for task, robot in robots.items() if trained and robot not in trained}
+
+
+def _asked_for(config: EvalConfig) -> list[str]:
     tasks = tasks_of(config.suite_or_task)
     protocol = config.benchmark()
     if protocol is None:

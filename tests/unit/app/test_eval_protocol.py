@@ -17,7 +17,7 @@ from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.scene import scene_of
 from dualsys.app.evaluation.sweep import Sweep
-from dualsys.app.evaluation.tasks import tasks_for
+from dualsys.app.evaluation.tasks import left_out, tasks_for
 from dualsys.app.rollout import run_episode
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import ConfigError
@@ -99,11 +99,12 @@ def test_a_task_of_another_protocol_is_refused_before_anything_is_done(capsys: p
 
 
 def test_a_pattern_and_a_group_choose_tasks(tmp_path: Path) -> None:
-    assert tasks_for(config_of("dm_control/cartpole-*", "")) == [
+    anyone: dict[str, Any] = {"planner": "null", "actor": "hold"}
+    assert tasks_for(config_of("dm_control/cartpole-*", "", **anyone)) == [
         f"dm_control/cartpole-{name}"
         for name in ("balance", "balance_sparse", "swingup", "swingup_sparse", "three_poles", "two_poles")
     ]
-    assert len(tasks_for(config_of("dm_control", "dm_control-benchmarking"))) == 28
+    assert len(tasks_for(config_of("dm_control", "dm_control-benchmarking", **anyone))) == 28
     assert tasks_for(config_of("humanoid", tiny(tmp_path))) == ["humanoid/pick", "humanoid/touch"]
     with pytest.raises(ConfigError, match="humanoid has no task of the group cart of tiny"):
         tasks_for(config_of("humanoid", tiny(tmp_path), group="cart"))
@@ -111,8 +112,26 @@ def test_a_pattern_and_a_group_choose_tasks(tmp_path: Path) -> None:
         tasks_for(config_of("humanoid/tuch-*", ""))
 
 
+def test_what_a_checkpoint_does_not_drive_is_left_out_of_a_suite_or_the_suite_refused() -> None:
+    mixed = config_of("humanoid", "")
+    assert left_out(mixed) == {"humanoid/stand": "unitree-g1"}
+    assert "humanoid/stand" not in tasks_for(mixed)
+    assert len(tasks_for(mixed)) == 7
+    assert "humanoid/stand" in tasks_for(replace(mixed, planner="null", actor="hold"))
+    alone = replace(mixed, suite_or_task="humanoid/stand")
+    assert (left_out(alone), tasks_for(alone)) == ({}, ["humanoid/stand"]), "its checkpoint says what it is for"
+    with pytest.raises(ConfigError, match=r"none of its 51 tasks is done with unitree-g1-upper, which humanoid-table"):
+        tasks_for(config_of("dm_control", ""))
+
+
+def test_protocols_of_the_humanoid_suite_have_the_tasks_they_had() -> None:
+    for name in ("humanoid-development", "humanoid-claims"):
+        tasks = tasks_for(config_of("humanoid", name))
+        assert tasks == [f"humanoid/{task}" for task in ("bimanual", "pick", "pick-with", "point", "sequence", "touch")]
+
+
 def test_deviations_are_named() -> None:
-    whole = config_of("dm_control", "dm_control-benchmarking")
+    whole = config_of("dm_control", "dm_control-benchmarking", planner="null", actor="hold")
     assert deviations(whole, tasks_for(whole)) == []
     part = replace(whole, suite_or_task="dm_control/walker-walk", episodes=3)
     assert deviations(part, tasks_for(part)) == ["3 of 10 episodes of each task", "1 of 28 tasks"]

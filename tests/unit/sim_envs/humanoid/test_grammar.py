@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
-from dualsys.sim_envs.humanoid.goals import SIDES, TaskName, goals_in
+from dualsys.sim_envs.humanoid.goals import HANDS_FREE, SIDES, TaskName, goals_in
 from dualsys.sim_envs.humanoid.grammar import Grammar
 from dualsys.sim_envs.humanoid.palette import COLOURS
 from dualsys.sim_envs.humanoid.phrasebook import GRAMMARS
@@ -18,6 +18,7 @@ LEAST_TEMPLATES = {
     "pick-with": (14, 3, 5),
     "bimanual": (10, 3, 5),
     "point": (14, 3, 5),
+    "reach-and-hold": (14, 3, 5),
 }
 """Of training, of held-out sentences alone, of both."""
 
@@ -51,7 +52,7 @@ def words(texts: set[str]) -> set[str]:
 
 
 def test_there_is_one_for_each_task_but_sequences(task: TaskName) -> None:
-    assert set(GRAMMARS) == {"touch", "pick", "pick-with", "bimanual", "point"}
+    assert set(GRAMMARS) == {"touch", "pick", "pick-with", "bimanual", "point", "reach-and-hold"}
 
 
 def test_the_splits_share_no_sentence_and_no_verb_template_pair(grammar: Grammar) -> None:
@@ -96,7 +97,7 @@ def test_no_sentence_is_listed_twice_and_each_says_what_it_is_about(
 
 def check_goals(task: TaskName, sentence: str, subject: Mapping[str, str]) -> None:
     goals = goals_in(task, sentence)
-    assert [goal.verb for goal in goals] == [task if task in ("touch", "point") else "pick"] * len(goals)
+    assert [goal.verb for goal in goals] == [HANDS_FREE.get(task, "pick")] * len(goals)
     assert [goal.colour for goal in goals] == [subject["colour"], subject["other"]][: len(goals)]
     assert len(goals) == (2 if task == "bimanual" else 1)
     hands = [subject["hand"], subject["other_hand"]][: len(goals)]

@@ -12,6 +12,7 @@ from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.films import film
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.journal import journal_of
+from dualsys.app.evaluation.page import write_evaluation_page
 from dualsys.app.evaluation.picture import draw
 from dualsys.app.evaluation.playing import play_evaluations
 from dualsys.app.evaluation.protocol_panel import protocol_panel
@@ -33,7 +34,7 @@ def main(config: EvalConfig) -> int:
     tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
     if not config.policy:
         require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
-    require_outputs({"--json": config.json}, folders={"--video-dir": config.video_dir})
+    require_outputs({"--json": config.json, "--page": config.page}, folders={"--video-dir": config.video_dir})
     for task, robot in left_out(config).items():
         who = config.policy or config.checkpoint
         Console().print(f"left out: {task} is done with {robot}, which {who} doesn't drive")
@@ -49,8 +50,9 @@ def main(config: EvalConfig) -> int:
 def _evaluate(config: EvalConfig, journal: Path | None) -> None:
     (report,) = evaluate_all([config], journal=journal, resume=config.resume)
     show(report)
-    if config.video_dir is not None:
-        film(config, report)
+    videos = film(config, report) if config.video_dir is not None else []
+    if config.page is not None:
+        write_evaluation_page(report, config.page, videos)
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
         draw(report, config.json.with_suffix(".png"))
         write_json(config.json, report, sort_keys=True)
@@ -67,6 +69,8 @@ def _sweep(config: EvalConfig, journal: Path | None) -> None:
             film(point.config, each)
         if config.json is not None:
             write_json(point_file(config.json, point), each, sort_keys=True)
+    if config.page is not None:
+        write_evaluation_page(report, config.page)
     if config.json is not None:
         draw_sweep(report, config.json.with_suffix(".png"))
         write_json(config.json, report, sort_keys=True)

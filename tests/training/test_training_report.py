@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualsys.app.cli import main as dualsys
-from dualsys.app.training import report
+from dualsys.app.pages import videos
 from dualsys.app.training.report import write_report
 from dualsys.errors import CheckpointError, ConfigError
 from tests.training.training_parts import OPTIONS, curve, record_touch
@@ -96,7 +96,7 @@ def test_videos_are_put_into_the_page_up_to_a_size(
     assert capsys.readouterr().out == f"wrote {trained / 'training/report.html'}\n"
     shown = [each for each in Page((trained / "training/report.html").read_text()).fetched if each.startswith("data:")]
     assert [base64.b64decode(each.partition("base64,")[2]) for each in shown] == [VIDEO, VIDEO[1:]]
-    monkeypatch.setattr(report, "MAX_VIDEO_BYTES", len(VIDEO))
+    monkeypatch.setattr(videos, "MAX_VIDEO_BYTES", len(VIDEO))
     text = write_report(trained, tmp_path).read_text()
     assert text.count("<video") == 1
     assert "too large: second.mp4 (0.0 MB)" in text

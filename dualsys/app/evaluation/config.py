@@ -21,7 +21,7 @@ from dualsys.timing import LinkConfig, World
 TIMING_OPTIONS = tuple(each.name for each in fields(TimingConfig) if each.name != "control_hz")
 """Options that make up the timing; the rate of control ticks is the task's own where none is asked for."""
 NOT_DECIDING = (
-    "workers", "launcher", "ray_address", "max_retries", "json", "resume", "video_dir", "videos",
+    "workers", "launcher", "ray_address", "max_retries", "json", "resume", "video_dir", "videos", "page",
 )  # fmt: skip
 """Options of which no episode depends: they stand with a result's timings, and may change with `--resume`."""
 
@@ -117,6 +117,9 @@ class EvalConfig:
     """Folder for videos of some successes and the first failures."""
     videos: int = 2
     """Successes, and failures, to film."""
+    page: Path | None = None
+    """File for a page of the result, `.html`, which needs no other file: figures, every episode, the videos of
+    --video-dir."""
 
     def __post_init__(self) -> None:
         """Set what the protocol says; refuse values that contradict it or mean nothing."""
@@ -185,6 +188,8 @@ class EvalConfig:
         }
 
     def _check_files(self) -> None:
+        if self.page is not None and (self.page.is_dir() or self.page.suffix != ".html"):
+            raise ConfigError(f"--page {self.page} must be a file of the name NAME.html")
         if self.json is not None and (self.json.is_dir() or self.json.suffix == ".png"):
             raise ConfigError(
                 f"--json {self.json} must be a file, and not a .png: a picture of the results is written beside it"

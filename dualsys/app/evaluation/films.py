@@ -18,10 +18,14 @@ def film(config: EvalConfig, report: dict[str, Any]) -> list[Path]:
         for success in (True, False):
             chosen = [episode for episode in task["per_episode"] if episode["success"] is success][: config.videos]
             for episode in chosen:
-                name = f"{task['task'].replace('/', '-')}-{episode['seed']}-{'success' if success else 'failure'}.mp4"
-                path = config.video_dir / name
+                path = config.video_dir / f"{film_name(task['task'], episode)}.mp4"
                 film_episode(environment, controller, episode["seed"], path, rules=config.rules())
                 written.append(path)
         controller.close()
         environment.close()
     return written
+
+
+def film_name(task: str, episode: dict[str, Any]) -> str:
+    """Of an episode's video, without the ending."""
+    return f"{task.replace('/', '-')}-{episode['seed']}-{'success' if episode['success'] else 'failure'}"

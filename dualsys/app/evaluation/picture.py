@@ -5,10 +5,15 @@ from typing import Any
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
+    """The figure as a picture."""
+    success_figure(report).savefig(path, dpi=110)
+
+
+def success_figure(report: dict[str, Any]) -> Any:
     """Success with its interval, and how long episodes took."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, max(3.2, 1.0 + 0.22 * len(report["tasks"]))), layout="constrained")
     rates, times = figure.subplots(1, 2)
     for row, task in enumerate(report["tasks"]):
         low, high = task["ci95"]
@@ -18,8 +23,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
         lost = [episode["duration_s"] for episode in task["per_episode"] if not episode["success"]]
         times.hist([won, lost], bins=20, stacked=True, color=["#4477aa", "#cc6677"], label=["success", "failure"])
     rates.set_yticks(range(len(report["tasks"])), [task["task"] for task in report["tasks"]])
+    rates.invert_yaxis()  # in the order of the table
     rates.set_xlim(0, 1)
     rates.set_xlabel("success, 95 % Wilson interval")
     times.set_xlabel("episode time (s)")
     times.legend(["success", "failure"])
-    figure.savefig(path, dpi=110)
+    return figure

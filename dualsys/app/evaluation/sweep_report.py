@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.paired import paired
 from dualsys.app.evaluation.played import OF_ONE
 from dualsys.app.evaluation.sweep import Sweep, point_file
-from dualsys.app.intervals import mcnemar_p, paired_difference_interval
 
 
 def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -39,23 +39,8 @@ def _curve(sweep: Sweep, reports: list[dict[str, Any]], number: int) -> list[dic
     for point, report in zip(sweep.points, reports, strict=True):
         task = report["tasks"][number]
         said = {"label": point.label, "value": point.value, "place": point.place}
-        points.append({**said, **{key: task[key] for key in kept}, "against_first": _paired(first, task)})
+        points.append({**said, **{key: task[key] for key in kept}, "against_first": paired(first, task)})
     return points
-
-
-def _paired(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Difference of two success rates on the same seeds, the other less the first."""
-    pairs = [
-        (one["success"], two["success"]) for one, two in zip(first["per_episode"], other["per_episode"], strict=True)
-    ]
-    both, only_other, only_first, neither = (
-        pairs.count(each) for each in ((True, True), (False, True), (True, False), (False, False))
-    )
-    return {
-        "difference": (only_other - only_first) / len(pairs),
-        "ci95": list(paired_difference_interval(both, only_other, only_first, neither)),
-        "mcnemar_p": mcnemar_p(only_first, only_other),
-    }
 
 
 def sweep_tables(report: dict[str, Any]) -> list[Table]:
@@ -86,6 +71,11 @@ def _difference(found: dict[str, Any]) -> str:
 
 
 def draw_sweep(report: dict[str, Any], path: Path) -> None:
+    """The figure as a picture."""
+    sweep_figure(report).savefig(path, dpi=110)
+
+
+def sweep_figure(report: dict[str, Any]) -> Any:
     """Success against what was swept, with intervals; the frozen world as a line across."""
     from matplotlib.figure import Figure
 
@@ -107,4 +97,4 @@ def draw_sweep(report: dict[str, Any], path: Path) -> None:
     axis.set(xlabel=report["sweep"]["option"], ylabel="success (%), 95 % Wilson interval", ylim=(-2, 102))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    return figure

@@ -1,0 +1,117 @@
+"""An evaluation as one HTML file: success, curves, every episode, videos, and all that the result hangs on."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dualsys.app.evaluation.films import film_name
+from dualsys.app.evaluation.paired import paired
+from dualsys.app.evaluation.picture import success_figure
+from dualsys.app.evaluation.sweep_report import sweep_figure
+from dualsys.app.pages.page import drawing, flat, write_page
+from dualsys.app.pages.videos import embedded
+from dualsys.errors import ConfigError, DualsysError
+from dualsys.files import read_json
+
+Report = dict[str, Any]
+_COUNTERS = ("chunks", "recoveries", "timing")
+
+
+def read_result(path: Path) -> Report:
+    """What `dualsys eval --json` wrote. Raises `ConfigError` for any other file."""
+    try:
+        report = read_json(path)
+    except DualsysError as error:
+        raise ConfigError(f"{path} is no file that dualsys eval --json wrote: {error}") from error
+    if not isinstance(report, dict) or not {"tasks", "config", "versions"} <= report.keys():
+        raise ConfigError(f"{path} is no file that dualsys eval --json wrote: it lacks tasks, config or versions")
+    return report
+
+
+def write_evaluation_page(
+    report: Report, target: Path, videos: Iterable[Path] = (), before: Report | None = None
+) -> Path:
+    """Write the page; returns its path.
+
+    Args:
+        report: Of an evaluation, or of a sweep.
+        target: The file.
+        videos: Films of its episodes.
+        before: Another evaluation of the same tasks and seeds, which it is compared with.
+
+    Raises:
+        ConfigError: the two are not of the same episodes.
+        CannotWrite: there is no room for the page.
+    """
+    report = json.loads(json.dumps(report, sort_keys=True))  # as a file has it: the same page from either
+    swept = "sweep" in report
+    shown, left_out = embedded(videos, dict(_captions(report)))
+    return write_page(
+        target,
+        "evaluation.html.jinja",
+        title=_title(report),
+        lead=_lead(report),
+        swept=report.get("sweep"),
+        tasks=report["tasks"],
+        figure=drawing(sweep_figure(report) if swept else success_figure(report)),
+        compared=[] if before is None else list(_compared(before, report)),
+        before="" if before is None else _lead(before),
+        counters=[] if swept else list(_counters(report)),
+        protocol=report.get("protocol"),
+        perturbations=list(flat({"perturbations": report.get("perturbations") or []})) if not swept else [],
+        videos=shown,
+        left_out=left_out,
+        configuration=list(flat(report["config"])),
+        weights=report.get("controller_weights") or "",
+        versions=list(flat(report["versions"])),
+        played=list(flat(report.get("timings") or {})),
+    )
+
+
+def _title(report: Report) -> str:
+    return str(report["config"].get("suite_or_task") or ", ".join(task["task"] for task in report["tasks"]))
+
+
+def _lead(report: Report) -> str:
+    """Which controller, how late, how often."""
+    config = report["config"]
+    who = config.get("policy") or config.get("checkpoint", "")
+    parts = [f"{part} {config[part]}" for part in ("planner", "actor") if config.get(part)]
+    world = "the world stands still while the models think" if config.get("world") == "frozen" else (
+        f"planner {config.get('planner_hz')} Hz, {config.get('planner_latency_s')} s late; "
+        f"actor {config.get('actor_latency_s')} s late"
+    )
+    return "; ".join([" with ".join([str(who), *parts]), world, f"seeds from {config.get('seed')}"])
+
+
+def _captions(report: Report) -> Iterator[tuple[str, str]]:
+    """What was to be done in an episode, and how it went, by the name of its film."""
+    for task in report["tasks"]:
+        for episode in task.get("per_episode", ()):
+            yield film_name(task["task"], episode), f"{episode['instruction']} ({episode['duration_s']:.2f} s)"
+
+
+def _counters(report: Report) -> Iterator[tuple[str, list[tuple[str, list[int]]]]]:
+    """Kind, and for each counter that has moved its value in every task."""
+    for kind in _COUNTERS:
+        names = list(dict.fromkeys(name for task in report["tasks"] for name in task.get(kind, {})))
+        rows = [(name, [task.get(kind, {}).get(name, 0) for task in report["tasks"]]) for name in names]
+        yield kind, [(name, values) for name, values in rows if any(values)]
+
+
+def _compared(before: Report, after: Report) -> Iterator[Mapping[str, Any]]:
+    """Difference of each task that both have played on the same seeds."""
+    earlier = {task["task"]: task for task in before["tasks"]}
+    both = [task for task in after["tasks"] if task["task"] in earlier]
+    if not both or any("per_episode" not in task for task in (*before["tasks"], *after["tasks"])):
+        raise ConfigError(
+            f"nothing to compare: one is of {', '.join(earlier)}, the other of "
+            f"{', '.join(task['task'] for task in after['tasks'])}; two evaluations of one task are, sweeps aren't"
+        )
+    for task in both:
+        try:
+            first = earlier[task["task"]]
+            yield {"task": task["task"], "first": first, "other": task, **paired(first, task)}
+        except ValueError as error:
+            raise ConfigError(f"{task['task']}: {error}. Evaluate both with the same --seed and --episodes") from error

@@ -1,0 +1,1 @@
+"""Pages of one HTML file each that needs nothing else: no network, no other file."""

@@ -1,0 +1,40 @@
+"""Videos inside a page."""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_VIDEO_BYTES = 48 * 2**20
+"""Of all videos in a page together; it holds them as text, a third longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedVideo:
+    """An mp4 inside the page."""
+
+    name: str
+    """Its file's, without the ending."""
+    data: str
+    """Base64."""
+    caption: str = ""
+    """Beside the name."""
+
+
+def embedded(files: Iterable[Path], captions: dict[str, str] | None = None) -> tuple[list[EmbeddedVideo], list[str]]:
+    """Videos, and the names of those that would be too much.
+
+    Args:
+        files: In the order they are shown in.
+        captions: By the file's name without its ending.
+    """
+    shown, left_out, room_bytes = [], [], MAX_VIDEO_BYTES
+    for file in files:
+        size_bytes = file.stat().st_size
+        if size_bytes > room_bytes:
+            left_out.append(f"{file.name} ({size_bytes / 1e6:.1f} MB)")
+            continue
+        room_bytes -= size_bytes
+        data = base64.b64encode(file.read_bytes()).decode()
+        shown.append(EmbeddedVideo(name=file.stem, data=data, caption=(captions or {}).get(file.stem, "")))
+    return shown, left_out

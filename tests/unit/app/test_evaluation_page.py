@@ -1,0 +1,153 @@
+"""An evaluation's page: whole, without the network, its numbers those of the result, whatever words are in it."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from dualsys.app.cli import main
+from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.page import write_evaluation_page
+from dualsys.errors import ConfigError
+
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+IDLE = ["--planner", "null", "--actor", "hold", "--episodes", "2"]
+FAST = ["dm_control/cartpole-balance", *IDLE]
+
+
+class Page(HTMLParser):
+    """Refuses tags that don't close in order; keeps what a browser would fetch, and the words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return evaluate(EvalConfig(suite_or_task=FAST[0], planner="null", actor="hold", episodes=2))
+
+
+def written(report: dict[str, Any], folder: Path, **more: Any) -> Page:
+    return Page(write_evaluation_page(report, folder / "page.html", **more).read_text())
+
+
+def test_its_numbers_are_the_results(report: dict[str, Any], tmp_path: Path) -> None:
+    page = written(report, tmp_path)
+    said = " ".join(" ".join(page.words).split())
+    (task,) = report["tasks"]
+    low, high = task["ci95"]
+    assert f"{100 * task['success']:.1f} % {100 * low:.1f} to {100 * high:.1f} % " in said.replace("  ", " ")
+    assert f"{task['successes']}/{task['episodes']}" in page.words
+    for episode in task["per_episode"]:
+        assert str(episode["seed"]) in page.words
+        assert f"{episode['duration_s']:.2f} s" in page.words
+    for name, value in report["versions"].items():
+        assert name in page.words
+        assert str(value) in page.words
+    assert report["controller_weights"] in page.words
+    assert all(each.startswith(("data:", "#")) for each in page.fetched)
+    assert not re.search(r"https?://(?!www\.w3\.org|purl\.org|creativecommons)", (tmp_path / "page.html").read_text())
+
+
+def test_words_of_a_task_are_words(report: dict[str, Any], tmp_path: Path) -> None:
+    spoiled = json.loads(json.dumps(report))
+    spoiled["tasks"][0]["per_episode"][0]["instruction"] = "<script>alert('\"&</script>"
+    spoiled["config"]["checkpoint"] = "<b>mine</b>"
+    page = written(spoiled, tmp_path)
+    assert "script" not in page.tags
+    assert "b" not in page.tags
+    assert "<script>alert('\"&</script>" in page.words
+
+
+@pytest.mark.slow
+def test_eval_writes_it_with_videos_that_play(tmp_path: Path) -> None:
+    options = ["--page", str(tmp_path / "a.html"), "--video-dir", str(tmp_path / "films"), "--videos", "1"]
+    assert main(["eval", "humanoid/touch", *IDLE, "--json", str(tmp_path / "a.json"), *options]) == 0
+    page = Page((tmp_path / "a.html").read_text())
+    (data,) = [each for each in page.fetched if each.startswith("data:video/mp4;base64,")]
+    (tmp_path / "again.mp4").write_bytes(base64.b64decode(data.partition(",")[2]))
+    with av.open(str(tmp_path / "again.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 10
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert any(result["tasks"][0]["per_episode"][0]["instruction"] in words for words in page.words)
+    assert "page" not in result["config"]
+    assert main(["report", str(tmp_path / "a.json"), "--videos", str(tmp_path / "films")]) == 0
+    again = Page((tmp_path / "a.html").read_text())
+    assert again.words == page.words
+
+
+def test_a_sweep_has_its_curves(tmp_path: Path) -> None:
+    sweep = ["--sweep", "actor-latency-s=0,0.1", "--page", str(tmp_path / "a.html"), "--json", str(tmp_path / "a.json")]
+    assert main(["eval", *FAST, *sweep]) == 0
+    page = Page((tmp_path / "a.html").read_text())
+    result = json.loads((tmp_path / "a.json").read_text())
+    for point in result["tasks"][0]["points"]:
+        assert point["label"] in page.words
+        assert f"{point['successes']}/{point['episodes']}" in page.words
+    assert "Success against actor latency s" in page.words
+
+
+def test_two_results_are_compared_in_pairs(report: dict[str, Any], tmp_path: Path) -> None:
+    other = json.loads(json.dumps(report))
+    task = other["tasks"][0]
+    task["per_episode"][0]["success"] = not task["per_episode"][0]["success"]
+    change = 1 if task["per_episode"][0]["success"] else -1
+    task["successes"] += change
+    page = written(other, tmp_path, before=report)
+    assert f"{50.0 * change:+.1f}" in page.words
+    task["per_episode"][1]["seed"] += 1
+    with pytest.raises(ConfigError, match=r"seed 8001 is beside seed 8002: episodes must come in pairs. Evaluate both"):
+        written(other, tmp_path, before=report)
+    task["task"] = "dm_control/cartpole-swingup"
+    with pytest.raises(ConfigError, match="nothing to compare: one is of dm_control/cartpole-balance, the other of"):
+        written(other, tmp_path, before=report)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "nowhere.json"], "nowhere.json is no file that dualsys eval --json wrote"),
+        (["report", "a.json", "b.json", "c.json"], "a page is of one training, or of one or two evaluations"),
+        (["report", "folder", "--page", "x.html"], "--page is of an evaluation"),
+        (["eval", *FAST, "--page", "x.htm"], "--page x.htm must be a file of the name NAME.html"),
+    ],
+)
+def test_what_no_page_can_be_of(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text('{"tasks": []}')
+    assert main(["report", str(tmp_path / "a.json")]) == 2
+    assert "it lacks tasks, config or versions" in capsys.readouterr().err

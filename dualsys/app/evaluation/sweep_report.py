@@ -50,13 +50,13 @@ def sweep_tables(report: dict[str, Any]) -> list[Table]:
 
 def _table(option: str, task: dict[str, Any]) -> Table:
     table = Table(title=f"{task['task']}: success against {option}")
-    for name in (option.rpartition("_")[2], "success", "95 %", "episodes", "time", "against the first"):
+    for name in (option.rpartition("_")[2], "%", "95 %", "of", "time", "against the first"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, point in enumerate(task["points"]):
         low, high = point["ci95"]
         table.add_row(
             point["label"],
-            f"{100 * point['success']:.1f} %",
+            f"{100 * point['success']:.1f}",
             f"{100 * low:.1f}-{100 * high:.1f}",
             f"{point['successes']}/{point['episodes']}",
             f"{point['mean_duration_s']:.2f} s",
@@ -79,8 +79,8 @@ def sweep_figure(report: dict[str, Any]) -> Any:
     """Success against what was swept, with intervals; the frozen world as a line across."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(10, 4.0), layout="constrained")
+    axis, times = figure.subplots(1, 2)
     for number, task in enumerate(report["tasks"]):
         colour = f"C{number % 10}"
         placed = [point for point in task["points"] if point["place"] is not None]
@@ -92,8 +92,11 @@ def sweep_figure(report: dict[str, Any]) -> Any:
         ]
         places = [point["place"] for point in placed]
         axis.errorbar(places, rates, yerr=errors, marker="o", ms=4, capsize=3, color=colour, label=task["task"])
+        times.plot(places, [point["mean_duration_s"] for point in placed], marker="o", ms=4, color=colour)
         for point in (each for each in task["points"] if each["place"] is None):
             axis.axhline(100 * point["success"], color=colour, ls="--", lw=1, label=f"{task['task']}, {point['label']}")
+            times.axhline(point["mean_duration_s"], color=colour, ls="--", lw=1)
+        times.set(xlabel=report["sweep"]["option"], ylabel="mean time of an episode (s)")
     axis.set(xlabel=report["sweep"]["option"], ylabel="success (%), 95 % Wilson interval", ylim=(-2, 102))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)

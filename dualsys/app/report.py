@@ -37,14 +37,12 @@ class ReportConfig:
             )
         if of_training and self.page is not None:
             raise ConfigError("--page is of an evaluation; a training's page is OUT/training/report.html")
-        if self.videos is not None and not self.videos.is_dir():
-            raise ConfigError(
-                f"--videos {self.videos} is no folder; `dualsys eval --video-dir {self.videos}` makes one"
-            )
 
 
 def main(config: ReportConfig) -> int:
-    """Write the page. Returns 0."""
+    """Write the page. Returns 0. Raises `ConfigError` for videos that aren't there."""
+    if config.videos is not None and not config.videos.is_dir():
+        raise ConfigError(f"--videos {config.videos} is no folder; `dualsys eval --video-dir {config.videos}` makes one")
     written = _evaluation(config) if config.sources[0].suffix == ".json" else _training(config)
     sys.stdout.write(f"wrote {written}\n")
     return 0

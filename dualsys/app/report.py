@@ -42,7 +42,8 @@ class ReportConfig:
 def main(config: ReportConfig) -> int:
     """Write the page. Returns 0. Raises `ConfigError` for videos that aren't there."""
     if config.videos is not None and not config.videos.is_dir():
-        raise ConfigError(f"--videos {config.videos} is no folder; `dualsys eval --video-dir {config.videos}` makes one")
+        folder = config.videos
+        raise ConfigError(f"--videos {folder} is no folder; `dualsys eval --video-dir {folder}` makes one")
     written = _evaluation(config) if config.sources[0].suffix == ".json" else _training(config)
     sys.stdout.write(f"wrote {written}\n")
     return 0

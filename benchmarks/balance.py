@@ -96,11 +96,12 @@ def main(config: BalanceConfig) -> None:
     table = Table("standing", "success", "95 %", "less the fixed posture, points")
     for name, found in results.items():
         low, high = found["difference_95"]
+        less = f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
         table.add_row(
             name,
             f"{found['successes']}/{found['episodes']}",
             "{:.3f} .. {:.3f}".format(*found["interval_95"]),
-            f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
+            "" if found["stood"] is reference else less,
         )
     Console().print(table)
     write_report("balance", {"seed": config.seed, "ways": results}, path=config.json)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualsys import registry
+from dualsys import registry, sim_envs
 from dualsys.app import cli
 from dualsys.app.recording import privileged_columns
 from dualsys.app.recording_pool import WorkplaceConfig
-from dualsys.app.workplace import expert_for, make_workplace, require_expert
+from dualsys.app.workplace import expert_for, make_workplace, require_expert, shown_tasks
 from dualsys.errors import ConfigError
 from dualsys.testing import ReachEnvironment, fake_embodiment
 
@@ -65,3 +65,21 @@ def test_the_commands_say_so_in_one_line(command: str, tmp_path: Any, capsys: py
     assert "nobody demonstrates dm_control/walker-walk" in written
     assert written.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_of_a_suite_is_of_the_robot_that_most_of_its_tasks_are_done_with() -> None:
+    tasks = sorted(sim_envs.load_suite("humanoid").tasks())
+    assert shown_tasks(tasks) == tuple(task for task in tasks if task != "humanoid/stand")
+    assert shown_tasks(["humanoid/stand"]) == ("humanoid/stand",)
+    assert {sim_envs.robot_of(task) for task in tasks} == {"unitree-g1", "unitree-g1-upper"}
+
+
+@pytest.mark.parametrize("task", ["humanoid/touch", "humanoid/stand", "dm_control/cartpole-balance"])
+def test_what_a_suite_says_of_its_robots_is_so(task: str) -> None:
+    environment = sim_envs.make(task, images="on-demand")
+    assert environment.embodiment.name == sim_envs.robot_of(task)
+    environment.close()
+
+
+def test_other_suites_do_not_say() -> None:
+    assert sim_envs.robot_of("fetch/reach") is None

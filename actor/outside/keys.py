@@ -74,7 +74,12 @@ def read_keys(name_or_file: str | Path, model: type[BaseModel]) -> Any:
     file, shipped = Path(name_or_file), shipped_keys()
     if file.suffix != ".toml" and str(name_or_file) not in shipped:
         raise ConfigError(f"{unknown_name('keys', str(name_or_file), shipped)} A file of your own ends in .toml")
-    text = shipped[str(name_or_file)] if file.suffix != ".toml" else file.read_text(encoding="utf-8")
+    try:
+        text = shipped[str(name_or_file)] if file.suffix != ".toml" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"keys {file} cannot be read ({error.strerror}): name a file, or one of {', '.join(shipped)}"
+        ) from error
     try:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

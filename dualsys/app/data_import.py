@@ -13,6 +13,7 @@ from dualsys.checkpoint import installed_versions
 from dualsys.data.foreign.action_scale import Scaling
 from dualsys.data.foreign.conversion import Conversion, convert
 from dualsys.data.foreign.formats import open_source
+from dualsys.data.foreign.resampling import ActionsAre
 from dualsys.errors import ConfigError
 
 Format = Literal[
@@ -47,6 +48,10 @@ class DataImportConfig:
     """Rows a second of the source; needed where it does not say (ACT, Diffusion Policy, MCAP, most of RLDS)."""
     resample_hz: int | None = None
     """Rows a second of the dataset, made of the source's; none: as many as it has."""
+    actions_are: ActionsAre = "as-known"
+    """What actions are, for --resample-hz and a gripper's scale: `positions`, `changes` until the next row, or
+    `changes-and-gripper`, of which the last is the gripper's; asked for where the source does not say (RLDS that is
+    not known)."""
     action_scaling: Scaling = "none"
     """Scales actions to [-1, 1]: `bounds` by the smallest and largest, `bounds-q99` by the 1 % and 99 % quantiles."""
     instruction: str = ""
@@ -88,6 +93,7 @@ def main(config: DataImportConfig) -> int:
         path=config.source,
         fps=config.fps,
         resample_hz=config.resample_hz,
+        actions_are=config.actions_are,
         action_scaling=config.action_scaling,
         instruction=config.instruction,
         embodiment=config.embodiment,

@@ -34,6 +34,8 @@ def main(config: EvalConfig) -> int:
     tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
     if not config.policy:
         require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
+    if config.sweep:
+        Sweep.of(config)
     require_outputs({"--json": config.json, "--page": config.page}, folders={"--video-dir": config.video_dir})
     for task, robot in left_out(config).items():
         who = config.policy or config.checkpoint
@@ -50,7 +52,7 @@ def main(config: EvalConfig) -> int:
 def _evaluate(config: EvalConfig, journal: Path | None) -> None:
     (report,) = evaluate_all([config], journal=journal, resume=config.resume)
     show(report)
-    videos = film(config, report) if config.video_dir is not None else []
+    videos = film(config, report) if config.video_dir is not None else {}
     if config.page is not None:
         write_evaluation_page(report, config.page, videos)
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
@@ -64,13 +66,14 @@ def _sweep(config: EvalConfig, journal: Path | None) -> None:
     reports = evaluate_all([point.config for point in sweep.points], journal=journal, resume=config.resume)
     report = sweep_report(config, sweep, reports)
     Console().print(*sweep_tables(report), sep="\n")
+    videos: dict[Path, str] = {}
     for point, each in zip(sweep.points, reports, strict=True):
         if config.video_dir is not None:
-            film(point.config, each)
+            videos |= film(point.config, each, label=f"{sweep.option} {point.label}")
         if config.json is not None:
             write_json(point_file(config.json, point), each, sort_keys=True)
     if config.page is not None:
-        write_evaluation_page(report, config.page)
+        write_evaluation_page(report, config.page, videos)
     if config.json is not None:
         draw_sweep(report, config.json.with_suffix(".png"))
         write_json(config.json, report, sort_keys=True)

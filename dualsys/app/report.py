@@ -18,7 +18,7 @@ class ReportConfig:
     --json` wrote, a page of the same name; of two evaluations on the same seeds, the second beside the first.
     """
 
-    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="OUT_OR_JSON")]
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="OUT_OR_JSON ...")]
     """Folder that `dualsys train` wrote, or one or two files that `dualsys eval` wrote."""
     videos: Path | None = None
     """Folder whose mp4 files are put into the page; without it, of a training, those in OUT/training/videos."""
@@ -56,9 +56,11 @@ def _training(config: ReportConfig) -> Path:
 
 
 def _evaluation(config: ReportConfig) -> Path:
-    from dualsys.app.evaluation.page import read_result, write_evaluation_page
+    from dualsys.app.evaluation.page import captions_of, read_result, write_evaluation_page
 
     *before, report = (read_result(path) for path in config.sources)
     target = config.page or config.sources[-1].with_suffix(".html")
-    videos = [] if config.videos is None else sorted(config.videos.glob("*.mp4"))
+    captions = captions_of(report)
+    files = [] if config.videos is None else sorted(config.videos.rglob("*.mp4"))
+    videos = {file: captions.get(file.stem, "") for file in files}
     return write_evaluation_page(report, target, videos, before=before[0] if before else None)

@@ -195,9 +195,10 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
     def privileged(self) -> dict[str, Any]:
         """Facts no policy may see at run time: for experts, for auxiliary losses, for tests.
 
-        `object_poses` `(n, 7)`: position in metres and quaternion of each object, in the order of the columns' names;
-        `target_position` `(3,)` of the cube, or `hand_targets` `(2, 3)` of socket and peg; `command` `(14,)`: what the
-        servos were last sent; `gripped` {side: objects between its fingers}; `is_solved`.
+        `object_poses` `(n, 7)`: position in metres and quaternion of each of the scene's objects; `hand_targets`
+        `(2, 3)`: where the left and the right hand's are, socket and peg, or the cube for both; `target_position`
+        `(3,)`: the right hand's; `command` `(14,)`: what the servos were last sent; `gripped` {side: objects between
+        its fingers}; `is_solved`.
         """
         return facts.facts_of(self._scene, self._data) | {
             "gripped": self._grips.gripped(self._data),
@@ -207,7 +208,7 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
     @property
     def privileged_columns(self) -> Mapping[str, tuple[str, ...]]:
         """Those of the facts that recordings keep, with the names of their components."""
-        return facts.columns_of(self._scene)
+        return facts.COLUMNS
 
     @property
     def model(self) -> mujoco.MjModel:

@@ -14,22 +14,25 @@ _GRIPPER_CLOSED_M, _GRIPPER_OPEN_M = 0.01844, 0.058
 """Of a finger's joint: 0 and 1 in the package's measure."""
 
 
-def columns_of(scene: Scene) -> Mapping[str, tuple[str, ...]]:
-    """Names of what recordings keep, and of its components."""
-    poses = {"object_poses": tuple(f"{name}_{part}" for name in scene.objects for part in _POSE)}
-    if scene.grasped[0] is None:
-        return {"target_position": _POSE[:3], **poses}
-    return {"hand_targets": tuple(f"{side}_{part}" for side in SIDES for part in _POSE[:3]), **poses}
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "target_position": _POSE[:3],
+    "hand_targets": tuple(f"{side}_{part}" for side in SIDES for part in _POSE[:3]),
+}
+"""Names of what recordings keep, and of its components: the same for both tasks, so that one dataset may have both."""
 
 
 def facts_of(scene: Scene, data: Any) -> dict[str, Any]:
     """What is explained at `BimanualTable.privileged`."""
     poses = {name: _pose(data, name) for name in scene.objects}
-    facts: dict[str, Any] = {"object_poses": np.stack(list(poses.values())), "command": command_of(data.ctrl)}
     left, right = scene.grasped
-    if left is None and right is not None:
-        return {"target_position": poses[right][:3], **facts}
-    return {"hand_targets": np.stack([poses[name][:3] for name in scene.grasped if name is not None]), **facts}
+    # The cube is handed over: what the right hand takes is what the left hand is to take next.
+    targets = [poses[name][:3] for name in (left or right, right or left) if name is not None]
+    return {
+        "object_poses": np.stack(list(poses.values())),
+        "command": command_of(data.ctrl),
+        "target_position": targets[1],
+        "hand_targets": np.stack(targets),
+    }
 
 
 def command_of(controls: FloatArray) -> FloatArray:

@@ -184,8 +184,13 @@ class EvalConfig:
             "--actor-backend": self.actor_backend != "eager",
             "--actor-precision": self.actor_precision != "auto",
             "--planner-precision": self.planner_precision != "auto",
-            f"--sweep {self.sweep.partition('=')[0]}": self.sweep.replace("_", "-").startswith("planner-"),
+            **{f"--{name.replace('_', '-')}": self._is_chosen(name) for name in ("planner_hz", "planner_latency_s")},
+            "--link": self.link != LinkConfig(),
         }
+
+    def _is_chosen(self, name: str) -> bool:
+        """Whether an option is not what it is where nobody chose."""
+        return bool(getattr(self, name) != next(each.default for each in fields(self) if each.name == name))
 
     def _check_files(self) -> None:
         if self.page is not None and (self.page.is_dir() or self.page.suffix != ".html"):

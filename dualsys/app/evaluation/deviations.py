@@ -17,6 +17,8 @@ def deviations(config: EvalConfig, tasks: Sequence[str]) -> list[str]:
     found = [_of_tasks(protocol, tasks), _of_eyes(config, protocol, tasks[0])]
     if config.episodes < protocol.episodes:
         found.insert(0, f"{config.episodes} of {protocol.episodes} episodes of each task")
+    if protocol.control_hz is None and config.control_hz is not None:
+        found.append(f"controlled at {config.control_hz:g} Hz instead of the task's own rate, so steps are other times")
     if config.phrasing != "train":
         found.append(f"instructions are phrased otherwise: {config.phrasing}")
     if config.randomization != "usual":

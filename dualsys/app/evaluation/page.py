@@ -1,14 +1,16 @@
 """An evaluation as one HTML file: success, curves, every episode, videos, and all that the result hangs on."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from dualsys.app.evaluation.films import film_name
+from dualsys.app.evaluation.films import caption_of, film_name
 from dualsys.app.evaluation.paired import paired
 from dualsys.app.evaluation.picture import success_figure
 from dualsys.app.evaluation.sweep_report import sweep_figure
+from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.pages.page import drawing, flat, write_page
 from dualsys.app.pages.videos import embedded
 from dualsys.errors import ConfigError, DualsysError
@@ -30,14 +32,14 @@ def read_result(path: Path) -> Report:
 
 
 def write_evaluation_page(
-    report: Report, target: Path, videos: Iterable[Path] = (), before: Report | None = None
+    report: Report, target: Path, videos: Mapping[Path, str] = MappingProxyType({}), before: Report | None = None
 ) -> Path:
     """Write the page; returns its path.
 
     Args:
         report: Of an evaluation, or of a sweep.
         target: The file.
-        videos: Films of its episodes.
+        videos: Films of its episodes, and what each shows.
         before: Another evaluation of the same tasks and seeds, which it is compared with.
 
     Raises:
@@ -46,7 +48,7 @@ def write_evaluation_page(
     """
     report = json.loads(json.dumps(report, sort_keys=True))  # as a file has it: the same page from either
     swept = "sweep" in report
-    shown, left_out = embedded(videos, dict(_captions(report)))
+    shown, left_out = embedded(videos)
     return write_page(
         target,
         "evaluation.html.jinja",
@@ -59,11 +61,13 @@ def write_evaluation_page(
         before="" if before is None else _lead(before),
         counters=[] if swept else list(_counters(report)),
         protocol=report.get("protocol"),
-        perturbations=list(flat({"perturbations": report.get("perturbations") or []})) if not swept else [],
+        by_return=(report.get("protocol") or {}).get("definition", {}).get("success") == "return",
+        perturbations=[(each["kind"], _in_line(each)) for each in report.get("perturbations") or []],
         videos=shown,
         left_out=left_out,
         configuration=list(flat(report["config"])),
         weights=report.get("controller_weights") or "",
+        others=list(flat({key: report[key] for key in ("device", "policy", "traces") if report.get(key)})),
         versions=list(flat(report["versions"])),
         played=list(flat(report.get("timings") or {})),
     )
@@ -78,18 +82,23 @@ def _lead(report: Report) -> str:
     config = report["config"]
     who = config.get("policy") or config.get("checkpoint", "")
     parts = [f"{part} {config[part]}" for part in ("planner", "actor") if config.get(part)]
-    world = "the world stands still while the models think" if config.get("world") == "frozen" else (
-        f"planner {config.get('planner_hz')} Hz, {config.get('planner_latency_s')} s late; "
-        f"actor {config.get('actor_latency_s')} s late"
-    )
-    return "; ".join([" with ".join([str(who), *parts]), world, f"seeds from {config.get('seed')}"])
+    # Results of before there were other delays than the models' don't say.
+    timing = [timing_in_words(config)] if {"world", "link", "policy"} <= config.keys() else []
+    swept = [f"{report['sweep']['option']} as below"] if "sweep" in report else []
+    return "; ".join([" with ".join([str(who), *parts]), *timing, *swept, f"seeds from {config.get('seed')}"])
 
 
-def _captions(report: Report) -> Iterator[tuple[str, str]]:
-    """What was to be done in an episode, and how it went, by the name of its film."""
-    for task in report["tasks"]:
-        for episode in task.get("per_episode", ()):
-            yield film_name(task["task"], episode), f"{episode['instruction']} ({episode['duration_s']:.2f} s)"
+def captions_of(report: Report) -> dict[str, str]:
+    """What was to be done in each episode, by the name of its film."""
+    return {
+        film_name(task["task"], episode): caption_of(episode)
+        for task in report["tasks"]
+        for episode in task.get("per_episode", ())
+    }
+
+
+def _in_line(perturbation: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in flat(perturbation) if key != "kind")
 
 
 def _counters(report: Report) -> Iterator[tuple[str, list[tuple[str, list[int]]]]]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 FIRST_UNTRAINED_SEED = 8000
@@ -49,7 +50,7 @@ def _rows(config: EvalConfig, protocol: EvaluationProtocol, tasks: Sequence[str]
         ("before it", f"{protocol.settle_steps} steps without action" if protocol.settle_steps else "nothing"),
         ("reset", protocol.reset_kind or "the task's own"),
         ("images", _images(protocol)),
-        ("rate", "the task's own" if protocol.control_hz is None else f"{protocol.control_hz:g} Hz"),
+        ("rate", "the task's own" if config.control_hz is None else f"{config.control_hz:g} Hz"),
         ("chunks", _chunks(config, protocol)),
         ("timing", _timing(config)),
         ("success", SUCCESS[protocol.success] + (", which ends the episode" if protocol.stop_on_success else "")),
@@ -74,9 +75,8 @@ def _images(protocol: EvaluationProtocol) -> str:
 
 
 def _timing(config: EvalConfig) -> str:
-    if config.world == "frozen":
-        return "the world stands still while the models think"
-    return f"no part of the protocol: planner {config.planner_latency_s}, actor {config.actor_latency_s} s late, ..."
+    words = timing_in_words(config.plain())
+    return words if config.world == "frozen" else f"no part of the protocol: {words}"
 
 
 def _chunks(config: EvalConfig, protocol: EvaluationProtocol) -> str:

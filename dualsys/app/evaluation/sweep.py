@@ -47,6 +47,7 @@ class Sweep:
     def of(cls, config: EvalConfig) -> "Sweep":
         """The evaluations that `config.sweep` asks for. Raises `ConfigError` for what can't be swept, or not so."""
         option, values = _parse(config.sweep)
+        _require_effect(config, option)
         here: dict[str, Any] = {"sweep": "", "sweep_frozen_world": False, "json": None, "resume": False}
         plain = replace(config, **here, execution_horizon=_rows_of(config))
         points = [_point(plain, option, text) for text in values]
@@ -58,8 +59,7 @@ class Sweep:
 
 def point_file(json: Path, point: SweepPoint) -> Path:
     """Where a point's own report goes: `touch.json` has `touch.0.1.json` beside it, for the value 0.1."""
-    kept = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in point.label)
-    return json.with_name(f"{json.stem}.{kept}.json")
+    return json.with_name(f"{json.stem}.{_as_name(point.label)}.json")
 
 
 def _parse(written: str) -> tuple[str, list[str]]:
@@ -70,9 +70,22 @@ def _parse(written: str) -> tuple[str, list[str]]:
         raise ConfigError(f"--sweep {written}: write OPTION=VALUE,VALUE,..., such as planner-latency-s=0,0.1,0.2")
     if option not in SWEPT:
         raise ConfigError(f"--sweep: {unknown_name('option', option, SWEPT)}")
+    if "," in rest.partition(":")[0] and ";" not in rest and ":" in rest:
+        raise ConfigError(f"--sweep {written}: between values with commas of their own stands a semicolon")
     if len(set(values)) != len(values):
         raise ConfigError(f"--sweep {written} has a value twice")
     return option, values
+
+
+def _require_effect(config: EvalConfig, option: str) -> None:
+    """A curve that must be flat says nothing: raise `ConfigError` for what has no effect here."""
+    if config.world == "frozen" and option != "execution_horizon":
+        raise ConfigError(
+            f"--sweep {option}: in a frozen world nothing but execution-horizon has an effect. Leave --world frozen "
+            "out; --sweep-frozen-world has it as one more point"
+        )
+    if config.policy and option.startswith(("planner_", "link.")):
+        raise ConfigError(f"--sweep {option}: a --policy has no planner of ours; what it takes is actor-latency-s")
 
 
 def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
@@ -84,6 +97,8 @@ def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
     whole: Any = getattr(plain, outer) if outer else plain
     parsed = parse_values(type(whole), {inner: written}, where="--sweep")
     value = parsed[inner]
+    if value is None:
+        raise ConfigError(f"--sweep {option}={text}: give a number, or what it is drawn from")
     changed = {outer: _changed(whole, parsed, outer)} if outer else parsed
     config = _with_videos(replace(plain, **changed), text)  # refuses the value with the option's name
     return SweepPoint(label=text, value=value, place=distribution_of(value, series=inner).mean_s, config=config)
@@ -103,4 +118,9 @@ def _rows_of(config: EvalConfig) -> int | None:
 
 
 def _with_videos(config: EvalConfig, label: str) -> EvalConfig:
-    return config if config.video_dir is None else replace(config, video_dir=config.video_dir / label)
+    return config if config.video_dir is None else replace(config, video_dir=config.video_dir / _as_name(label))
+
+
+def _as_name(label: str) -> str:
+    """A value as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in label)

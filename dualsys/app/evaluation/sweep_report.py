@@ -22,13 +22,31 @@ def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]
     tasks = [task["task"] for task in reports[0]["tasks"]]
     files = {} if config.json is None else {point.label: point_file(config.json, point).name for point in sweep.points}
     timings = {key: value for key, value in reports[0].get("timings", {}).items() if key not in OF_ONE}
+    points = [point.label for point in sweep.points]
     return {
-        "sweep": {"option": sweep.option, "points": [point.label for point in sweep.points], "reports": files},
+        "sweep": {
+            "option": sweep.option,
+            "points": points,
+            "reports": files,
+            "averages": _averages(points, reports),
+            "traces": {label: report.get("traces") or {} for label, report in zip(points, reports, strict=True)},
+        },
         "tasks": [{"task": task, "points": _curve(sweep, reports, number)} for number, task in enumerate(tasks)],
-        **{key: value for key, value in reports[0].items() if key not in ("tasks", "config", "traces")},
+        **{key: value for key, value in reports[0].items() if key not in ("tasks", "config", "traces", "protocol")},
+        "protocol": _without_averages(reports[0].get("protocol")),
         "config": config.plain(),
         "timings": {**timings, **config.not_deciding()},
     }
+
+
+def _averages(points: list[str], reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The protocol's own average at each point, by its label; empty without a protocol."""
+    found = zip(points, (report.get("protocol") for report in reports), strict=True)
+    return {label: protocol["average"] for label, protocol in found if protocol is not None}
+
+
+def _without_averages(protocol: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if protocol is None else {k: v for k, v in protocol.items() if k not in ("average", "groups")}
 
 
 def _curve(sweep: Sweep, reports: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:

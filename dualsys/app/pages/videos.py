@@ -1,7 +1,7 @@
 """Videos inside a page."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,20 +21,15 @@ class EmbeddedVideo:
     """Beside the name."""
 
 
-def embedded(files: Iterable[Path], captions: dict[str, str] | None = None) -> tuple[list[EmbeddedVideo], list[str]]:
-    """Videos, and the names of those that would be too much.
-
-    Args:
-        files: In the order they are shown in.
-        captions: By the file's name without its ending.
-    """
+def embedded(videos: Mapping[Path, str]) -> tuple[list[EmbeddedVideo], list[str]]:
+    """Videos with their captions, in order, and the names of those that would be too much."""
     shown, left_out, room_bytes = [], [], MAX_VIDEO_BYTES
-    for file in files:
+    for file, caption in videos.items():
         size_bytes = file.stat().st_size
         if size_bytes > room_bytes:
             left_out.append(f"{file.name} ({size_bytes / 1e6:.1f} MB)")
             continue
         room_bytes -= size_bytes
         data = base64.b64encode(file.read_bytes()).decode()
-        shown.append(EmbeddedVideo(name=file.stem, data=data, caption=(captions or {}).get(file.stem, "")))
+        shown.append(EmbeddedVideo(name=file.stem, data=data, caption=caption))
     return shown, left_out

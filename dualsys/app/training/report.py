@@ -31,7 +31,7 @@ def write_report(out: Path, videos: Path | None = None) -> Path:
     if not folder.folder.is_dir():
         raise CheckpointError(f"{out} has no training/: a page is of a training, in the folder that it wrote")
     records = folder.records()
-    shown, left_out = embedded(sorted((videos or folder.folder / "videos").glob("*.mp4")))
+    shown, left_out = embedded(dict.fromkeys(sorted((videos or folder.folder / "videos").glob("*.mp4")), ""))
     columns, validations = _validations(records)
     return write_page(
         folder.folder / "report.html",

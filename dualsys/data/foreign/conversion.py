@@ -15,7 +15,7 @@ from dualsys.data.begun import BegunRecording
 from dualsys.data.episode import CameraTrack, Episode
 from dualsys.data.foreign.action_scale import ActionScale, Scaling
 from dualsys.data.foreign.pictures import resized_pictures
-from dualsys.data.foreign.resampling import Resampling
+from dualsys.data.foreign.resampling import ActionsAre, KindOfActions, Resampling
 from dualsys.data.foreign.robot import derived_embodiment, read_embodiment
 from dualsys.data.foreign.source import ForeignEpisode, Source
 from dualsys.data.info import DatasetInfo, Provenance
@@ -36,6 +36,8 @@ class Conversion:
     """Rows a second that the source has; None takes what it says."""
     resample_hz: int | None = None
     """Rows a second that are made of them; None: the same."""
+    actions_are: ActionsAre = "as-known"
+    """What is made of actions at another rate."""
     action_scaling: Scaling = "none"
     """What of the actions goes to -1 and 1."""
     instruction: str = ""
@@ -73,14 +75,14 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
     fps = _fps(source, plan)
     _require_skipped_exist(source, plan)
     if plan.resample_hz not in (None, fps):
-        changes = source.action_representation != "joint"
-        plan = replace(plan, resampling=Resampling(source_fps=fps, fps=plan.resample_hz or fps, changes=changes))
+        kind = _kind_of_actions(source, plan)
+        plan = replace(plan, resampling=Resampling(source_fps=fps, fps=plan.resample_hz or fps, kind=kind))
         fps = plan.resample_hz or fps
     chosen = [index for index in range(len(source)) if index not in set(plan.skip)]
     if not chosen:
         raise DatasetError(f"{plan.path} has {len(source)} episodes, and none is left to import")
     if plan.action_scaling != "none":
-        gripper = source.action_representation != "joint"
+        gripper = _has_gripper(source, plan)
         scale = ActionScale.of(plan.action_scaling, _rows(source, plan, chosen), gripper=gripper)
         plan = replace(plan, scale=scale)
     spec = _embodiment(source, plan, chosen)
@@ -97,6 +99,23 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
                 writer.stage(_episode(source, plan, fps, index))
         progress(len(chosen), len(chosen))
         return writer.finish(chosen, origin)
+
+
+def _kind_of_actions(source: Source, plan: Conversion) -> KindOfActions:
+    if plan.actions_are != "as-known":
+        return plan.actions_are
+    if source.action_representation is None:
+        raise DatasetError(
+            f"{plan.path} ({source.format}) does not say whether its actions are positions or changes, which "
+            f"--resample-hz {plan.resample_hz} hangs on: --actions-are positions, changes, or changes-and-gripper"
+        )
+    return "positions" if source.action_representation == "joint" else "changes-and-gripper"
+
+
+def _has_gripper(source: Source, plan: Conversion) -> bool:
+    if plan.actions_are != "as-known":
+        return plan.actions_are == "changes-and-gripper"
+    return source.action_representation not in ("joint", None)
 
 
 def _fps(source: Source, plan: Conversion) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.data.foreign.mcap_messages import field_of, messages_of, schemas_of
-from dualsys.data.foreign.mcap_pictures import camera_name, is_picture, picture_of
+from dualsys.data.foreign.mcap_pictures import camera_name, is_in_colour, is_picture, picture_of
 from dualsys.data.foreign.source import ForeignEpisode, component_names, joined
 from dualsys.errors import DatasetError
 from dualsys.messages import FloatArray, ImageArray
@@ -69,7 +69,7 @@ class McapSource:
         states, actions = _TAPE if is_tape else _ROS
         self._states, self._actions = state_keys or states, action_keys or actions
         self._require_topics(path)
-        self._topics = {camera_name(topic): topic for topic, kind in self._schemas.items() if is_picture(kind)}
+        self._topics, left_out = self._cameras(files)
         self.cameras = tuple(sorted(self._topics))
         self._stretches = [stretch for file in files for stretch in (_starts(file) if is_tape else [_whole(file)])]
         if not self._stretches:
@@ -82,7 +82,11 @@ class McapSource:
             component_names({key.lstrip("/"): first[key].rows.shape[1:] for key in keys})
             for keys in (self._states, self._actions)
         )
-        self.notes: Mapping[str, Any] = {"state_keys": list(self._states), "action_keys": list(self._actions)}
+        self.notes: Mapping[str, Any] = {
+            "state_keys": list(self._states),
+            "action_keys": list(self._actions),
+            **({"topics_left_out": left_out} if left_out else {}),
+        }
 
     def __len__(self) -> int:
         return len(self._stretches)
@@ -112,6 +116,24 @@ class McapSource:
         if len({picture.shape for picture in pictures}) > 1:
             raise DatasetError(f"{path}: pictures of {topic} differ in size")
         return np.stack([pictures[row] for row in self._newest(np.array(stamps_s), grid_s, topic, index)])
+
+    def _cameras(self, files: Sequence[Path]) -> tuple[dict[str, str], list[str]]:
+        """Topics of pictures in colour by the camera's name, and those of others (depth).
+
+        Raises `DatasetError` where two topics are of one camera.
+        """
+        found: dict[str, str] = {}
+        others = []
+        for topic in sorted(topic for topic, kind in self._schemas.items() if is_picture(kind)):
+            first = next(messages_of(files[0], [topic]), None)
+            if first is not None and not is_in_colour(first.content):
+                others.append(topic)
+            elif found.setdefault(camera_name(topic), topic) != topic:
+                raise DatasetError(
+                    f"{files[0]}: {found[camera_name(topic)]} and {topic} are of one camera, {camera_name(topic)}; "
+                    "leave one of them out of the file: mcap filter"
+                )
+        return found, others
 
     def _require_topics(self, path: Path) -> None:
         there = ", ".join(sorted(self._schemas)) or "none"

@@ -22,6 +22,14 @@ def is_picture(schema: str) -> bool:
     return schema in (*_COMPRESSED, *_RAW)
 
 
+def is_in_colour(content: Any) -> bool:
+    """Whether a message is a picture that can be read: a raw one of depth can't."""
+    try:
+        return field_of(content, "encoding") in _CHANNELS
+    except KeyError:  # compressed ones have a format instead
+        return True
+
+
 def camera_name(topic: str) -> str:
     """`/head/image_raw/compressed` is `head`."""
     parts = [part for part in topic.strip("/").split("/") if part not in _PLAIN]

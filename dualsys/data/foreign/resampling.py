@@ -9,13 +9,18 @@ next. What lies behind the last row is not made up.
 """
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.data.foreign.source import ForeignEpisode
 from dualsys.messages import FloatArray, ImageArray
+
+KindOfActions = Literal["positions", "changes", "changes-and-gripper"]
+"""Where to be; by how much to move until the next row; that, and last what the gripper is to be."""
+ActionsAre = Literal["as-known", "positions", "changes", "changes-and-gripper"]
+"""What is said of a source's actions; `as-known`: what it says itself."""
 
 
 @final
@@ -25,15 +30,15 @@ class Resampling:
 
     source_fps: float
     fps: int
-    changes: bool
-    """Whether actions are changes, all but the last, which is a gripper's word; else they are positions."""
+    kind: KindOfActions
 
     def episode(self, episode: ForeignEpisode) -> ForeignEpisode:
         """Its rows at the new rate."""
         places = self._places(len(episode.states))
         actions = between(episode.actions, places)
-        if self.changes:
+        if self.kind != "positions":
             actions = changes_between(episode.actions, places, self.source_fps / self.fps)
+        if self.kind == "changes-and-gripper":
             actions[:, -1] = episode.actions[_newest(places), -1]
         return replace(episode, states=between(episode.states, places), actions=actions)
 

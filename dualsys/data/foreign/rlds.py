@@ -49,7 +49,6 @@ class RldsSource:
     """A version's folder; every split of it, in the order of names."""
 
     format = "rlds"
-    action_representation: Literal["end-effector"] = "end-effector"
 
     def __init__(self, path: Path, state_keys: tuple[str, ...] = (), action_keys: tuple[str, ...] = ()) -> None:
         """Read what the folder says, and where records lie. Raises `DatasetError` where it doesn't hold together."""
@@ -57,6 +56,8 @@ class RldsSource:
         self._columns = {name.removeprefix(STEPS): c for name, c in columns.items() if name.startswith(STEPS)}
         self.robot = str(_info(path).get("name") or path.resolve().parent.name)
         self._standard = standard_of(self.robot)
+        # Changes of a hand's place and a gripper, of those that are known; of others nobody knows.
+        self.action_representation: Literal["end-effector"] | None = "end-effector" if self._standard else None
         self._records = _records(path)
         self._files: dict[Path, TFRecordFile] = {}
         self._read: dict[int, dict[str, Values]] = {}

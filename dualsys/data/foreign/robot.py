@@ -37,7 +37,7 @@ def derived_embodiment(
         joints=joints,
         state_names=source.state_names,
         cameras=tuple(CameraSpec(name=key, height=h, width=w) for key, (h, w) in sorted(sizes.items())),
-        action_representation=source.action_representation,
+        action_representation=source.action_representation or "joint",
     )
 
 

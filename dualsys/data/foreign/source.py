@@ -54,8 +54,8 @@ class Source(Protocol):
         ...
 
     @property
-    def action_representation(self) -> Literal["joint", "delta", "end-effector"]:
-        """What an action is."""
+    def action_representation(self) -> Literal["joint", "delta", "end-effector"] | None:
+        """What an action is; None where the source does not say."""
         ...
 
     @property

@@ -207,7 +207,7 @@ def test_a_nested_value_of_a_file_is_named_as_its_flag(tmp_path: Path, capsys: p
     ("command", "metavar"),
     [
         ("run", "TASK"), ("demos", "TASK"), ("correct", "TASK"), ("eval", "SUITE_OR_TASK"),
-        ("data check", "DATASET ..."), ("data import", "SOURCE"), ("report", "OUT"),
+        ("data check", "DATASET ..."), ("data import", "SOURCE"), ("report", "OUT_OR_JSON ..."),
     ],
 )  # fmt: skip
 def test_help_says_what_a_command_is_about_and_not_its_type(

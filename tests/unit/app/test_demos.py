@@ -257,6 +257,7 @@ class Unlucky(Slider):
 def suite(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["sliders/slider", "sliders/unlucky"]
     monkeypatch.setattr("dualsys.app.demos.tasks_of", lambda asked: {"sliders": names}[asked])
+    monkeypatch.setattr("dualsys.app.demos.shown_tasks", tuple)  # no suite is registered that would know its robots
 
 
 def _of_suite(out: Path, episodes: int = 4, **options: Any) -> DemosConfig:

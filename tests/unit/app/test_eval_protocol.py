@@ -138,6 +138,9 @@ def test_deviations_are_named() -> None:
     assert deviations(config_of("humanoid/touch", "humanoid-claims", phrasing="held-out"), ["humanoid/touch"]) == [
         "instructions are phrased otherwise: held-out"
     ]
+    slower = config_of("humanoid/touch", "humanoid-claims", control_hz=25)
+    (told,) = deviations(slower, ["humanoid/touch"])
+    assert told.startswith("controlled at 25 Hz instead of the task's own rate")
     graded = config_of("metaworld", "metaworld-mt50-vla", group="hard")
     hard = list(protocol_called("metaworld-mt50-vla").groups["hard"])
     assert deviations(graded, hard) == []

@@ -117,6 +117,22 @@ def test_a_sweep_has_its_curves(tmp_path: Path) -> None:
     assert "Success against actor latency s" in page.words
 
 
+@pytest.mark.slow
+def test_a_sweep_by_a_protocol_tells_each_point_s_average_and_shows_its_films(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('title = "one"\nsource = "tests"\ntasks = ["humanoid/touch"]\nepisodes = 1\nfirst_seed = 8000\n')
+    page, result = tmp_path / "a.html", tmp_path / "a.json"
+    told = ["--protocol", str(mine), "--sweep", "actor-latency-s=0,0.1", "--planner", "null", "--actor", "hold"]
+    films = ["--video-dir", str(tmp_path / "films"), "--videos", "1"]
+    assert main(["eval", "humanoid/touch", *told, *films, "--json", str(result), "--page", str(page)]) == 0
+    sweep = json.loads(result.read_text())["sweep"]
+    assert list(sweep["averages"]) == ["0", "0.1"]
+    assert sweep["averages"]["0"]["episodes"] == 1
+    shown = Page(page.read_text())
+    assert sum(each.startswith("data:video") for each in shown.fetched) == 2
+    assert any("actor_latency_s 0.1: " in words for words in shown.words)
+
+
 def test_two_results_are_compared_in_pairs(report: dict[str, Any], tmp_path: Path) -> None:
     other = json.loads(json.dumps(report))
     task = other["tasks"][0]

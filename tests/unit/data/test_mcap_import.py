@@ -107,6 +107,8 @@ def write_ros2(path: Path) -> Path:
             rows[:, :36] = picture(t)[..., ::-1].reshape(8, 36)
             content = {"header": header, "height": 8, "width": 12, "encoding": "bgr8", "is_bigendian": 0, "step": 40}
             messages.append((t, "/head/image_raw", image, {**content, "data": rows.tobytes()}))
+            depth = {**content, "encoding": "16UC1", "step": 24, "data": bytes(8 * 24)}
+            messages.append((t, "/head/depth/image_raw", image, depth))
         for t, topic, schema, content in sorted(messages, key=lambda message: message[0]):
             stamp = round(t * 1e9) + 10**9
             writer.write_message(topic=topic, schema=schema, message=content, log_time=stamp, publish_time=stamp)
@@ -142,6 +144,12 @@ def test_several_files_are_several_episodes(tmp_path: Path) -> None:
     source = open_source(tmp_path, "auto", ("/robot.grip", "/robot.arm.position"), ("/commands.target",), 10)
     assert len(source) == 2
     assert source.state_names == ("robot.grip_0", "robot.arm.position_0", "robot.arm.position_1")
+
+
+def test_depth_is_left_out_and_said(tmp_path: Path) -> None:
+    source = open_source(write_ros2(tmp_path / "log.mcap"), "auto", (), ("/joint_commands.position",), 10)
+    assert source.cameras == ("head",)
+    assert source.notes["topics_left_out"] == ["/head/depth/image_raw"]
 
 
 @pytest.mark.parametrize(

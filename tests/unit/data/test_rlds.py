@@ -68,8 +68,21 @@ def run_import(source: Path, out: Path, *options: str) -> int:
     return main(["data", "import", str(source), "--out", str(out), *keys, *options])
 
 
+AT_10_HZ = ("--resample-hz", "10", "--actions-are", "changes-and-gripper")
+
+
+def test_what_actions_are_is_asked_for_where_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_import(WRITTEN, tmp_path / "out", "--resample-hz", "10") == 2
+    assert "does not say whether its actions are positions or changes" in capsys.readouterr().err
+    assert run_import(WRITTEN, tmp_path / "out", "--resample-hz", "10", "--actions-are", "positions") == 0
+    data = DemonstrationDataset.open(tmp_path / "out")
+    longest = int(np.argmax(data.episode_lengths))
+    rows = slice(data.episode_starts[longest], data.episode_starts[longest] + 15)
+    np.testing.assert_allclose(data.actions[rows], files.actions(0)[::2], atol=1e-6)
+
+
 def test_it_becomes_a_dataset_at_another_rate(tmp_path: Path) -> None:
-    assert run_import(WRITTEN, tmp_path / "out", "--resample-hz", "10", "--action-scaling", "bounds") == 0
+    assert run_import(WRITTEN, tmp_path / "out", *AT_10_HZ, "--action-scaling", "bounds") == 0
     data = DemonstrationDataset.open(tmp_path / "out")
     assert data.fps == 10
     assert sorted(data.episode_lengths.tolist()) == [12, 15]
@@ -250,7 +263,7 @@ def test_changes_add_up_to_the_same_at_any_rate(rows: int, source_fps: int, fps:
     t = np.arange(rows) / source_fps
     changes = rng.normal(size=(rows, 3)).astype(np.float32)
     episode = ForeignEpisode(states=np.stack([t, 2 - 3 * t], axis=1).astype(np.float32), actions=changes)
-    made = Resampling(source_fps=source_fps, fps=fps, changes=True).episode(episode)
+    made = Resampling(source_fps=source_fps, fps=fps, kind="changes-and-gripper").episode(episode)
     times = np.arange(len(made.states)) / fps
     np.testing.assert_allclose(made.states, np.stack([times, 2 - 3 * times], axis=1), atol=1e-5)
     # Up to the last new row's end, or the end of what there was.
@@ -260,7 +273,7 @@ def test_changes_add_up_to_the_same_at_any_rate(rows: int, source_fps: int, fps:
     np.testing.assert_allclose(np.cumsum(made.actions[:, :2], axis=0), np.stack(reached, axis=1), atol=1e-4)
     newest = np.floor(times * source_fps + 1e-6).astype(int)
     assert np.array_equal(made.actions[:, 2], changes[newest, 2])
-    held = Resampling(source_fps=source_fps, fps=fps, changes=False).pictures(
+    held = Resampling(source_fps=source_fps, fps=fps, kind="positions").pictures(
         np.arange(rows, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     )
     assert np.array_equal(held[:, 0, 0, 0], newest)

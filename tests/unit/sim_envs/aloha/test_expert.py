@@ -1,10 +1,13 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from dm_control.rl import control
 
+from dualsys.app.cli import main
 from dualsys.app.execution_noise import ExecutionNoise
+from dualsys.data import DemonstrationDataset
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.aloha.bimanual import BimanualTable
 from dualsys.sim_envs.aloha.expert import BimanualExpert
@@ -106,3 +109,13 @@ def test_a_solved_episode_earns_the_same_in_the_packages_task_to_the_bit(task: s
         assert environment.step(target)[1] == rewards[-1]
         assert np.array_equal(environment.physics_state(), physics.data.qpos)
     assert {0, 2, 4} <= set(rewards)
+
+
+@pytest.mark.slow
+def test_both_tasks_become_one_dataset(tmp_path: Path) -> None:
+    """What only the simulator knows has the same columns in both."""
+    assert main(["demos", "aloha", "--episodes", "1", "--noise-rad", "0", "--out", str(tmp_path / "data")]) == 0
+    data = DemonstrationDataset.open(tmp_path / "data")
+    assert len(data.episode_lengths) == 2
+    targets = data.extras["privileged.hand_targets"]
+    assert np.all(np.isfinite(targets))

@@ -81,11 +81,18 @@ def _require_effect(config: EvalConfig, option: str) -> None:
     """A curve that must be flat says nothing: raise `ConfigError` for what has no effect here."""
     if config.world == "frozen" and option != "execution_horizon":
         raise ConfigError(
-            f"--sweep {option}: in a frozen world nothing but execution-horizon has an effect. Leave --world frozen "
-            "out; --sweep-frozen-world has it as one more point"
+            f"--sweep {_dashed(option)}: in a frozen world nothing but execution-horizon has an effect. Leave --world "
+            "frozen out; --sweep-frozen-world has it as one more point"
         )
     if config.policy and option.startswith(("planner_", "link.")):
-        raise ConfigError(f"--sweep {option}: a --policy has no planner of ours; what it takes is actor-latency-s")
+        raise ConfigError(
+            f"--sweep {_dashed(option)}: a --policy has no planner of ours; what it takes is actor-latency-s"
+        )
+
+
+def _dashed(option: str) -> str:
+    """As it is written on the command line."""
+    return option.replace("_", "-")
 
 
 def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
@@ -98,7 +105,7 @@ def _point(plain: EvalConfig, option: str, text: str) -> SweepPoint:
     parsed = parse_values(type(whole), {inner: written}, where="--sweep")
     value = parsed[inner]
     if value is None:
-        raise ConfigError(f"--sweep {option}={text}: give a number, or what it is drawn from")
+        raise ConfigError(f"--sweep {_dashed(option)}={text}: give a number, or what it is drawn from")
     changed = {outer: _changed(whole, parsed, outer)} if outer else parsed
     config = _with_videos(replace(plain, **changed), text)  # refuses the value with the option's name
     return SweepPoint(label=text, value=value, place=distribution_of(value, series=inner).mean_s, config=config)

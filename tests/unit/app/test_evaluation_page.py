@@ -120,7 +120,9 @@ def test_a_sweep_has_its_curves(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_sweep_by_a_protocol_tells_each_point_s_average_and_shows_its_films(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
-    mine.write_text('title = "one"\nsource = "tests"\ntasks = ["humanoid/touch"]\nepisodes = 1\nfirst_seed = 8000\n')
+    facts = {"title": "one", "source": "tests", "tasks": ["humanoid/touch"], "success": "ever"}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**facts, "episodes": 1, "first_seed": 8000}.items()]
+    mine.write_text("\n".join(lines))
     page, result = tmp_path / "a.html", tmp_path / "a.json"
     told = ["--protocol", str(mine), "--sweep", "actor-latency-s=0,0.1", "--planner", "null", "--actor", "hold"]
     films = ["--video-dir", str(tmp_path / "films"), "--videos", "1"]

@@ -55,7 +55,7 @@ def test_distributions_links_and_rates_can_be_swept_over() -> None:
         ({"sweep": "seed=0,1"}, "unknown option 'seed'"),
         ({"sweep": "planner-latency-s=0,0"}, "a value twice"),
         ({"sweep": "planner-latency-s=0,normal:0.1,0.1"}, "stands a semicolon"),
-        ({"sweep": "camera-hz=null,10"}, "camera_hz=null: give a number"),
+        ({"sweep": "camera-hz=null,10"}, "camera-hz=null: give a number"),
         ({"sweep": "planner-latency-s=0,0.5", "world": "frozen"}, "nothing but execution-horizon has an effect"),
         ({"sweep": "link.subgoal-s=0,0.5", "policy": "ws://here:1"}, "a --policy has no planner of ours"),
         ({"sweep": "planner-hz=1,5", "policy": "ws://here:1"}, "a --policy has no planner of ours"),

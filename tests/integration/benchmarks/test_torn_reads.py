@@ -27,10 +27,12 @@ def test_what_is_mixed_from_two_payloads_is_seen_wherever_it_is_cut(
     assert pattern.matches(first, bytearray(one))
     cut = data.draw(st.integers(1, 8 * words - 1))
     mixed = one[:cut] + other[cut:]
-    # A cut within a word may leave what is the same in both.
+    # A cut within a word may leave what is the same in both; a whole word never is.
     assert pattern.matches(first, mixed) == (mixed == one)
+    assert pattern.matches(second, mixed) == (mixed == other)
     if first != second and cut <= 8 * (words - 1):
         assert not pattern.matches(first, mixed)
+    if first != second and cut >= 8:
         assert not pattern.matches(second, mixed)
 
 

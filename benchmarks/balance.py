@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.report import write_report
 from dualsys.app.execution_noise import ExecutionNoise
-from dualsys.app.intervals import paired_difference_interval, wilson_interval
+from dualsys.app.intervals import Pairs, paired_difference_interval, wilson_interval
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.humanoid.stand import HumanoidStand
 from dualsys.sim_envs.humanoid.stand_episode import ARMS
@@ -118,19 +118,16 @@ def _stands(environment: HumanoidStand, standing: Standing, act: Callable[[], Fl
 
 
 def _compared(stood: list[bool], reference: list[bool]) -> dict[str, Any]:
-    pairs = [sum(pair == wanted for pair in zip(stood, reference, strict=True)) for wanted in _OUTCOMES]
     count = len(stood)
     return {
         "successes": sum(stood),
         "episodes": count,
         "interval_95": wilson_interval(sum(stood), count),
         "difference": (sum(stood) - sum(reference)) / count,
-        "difference_95": paired_difference_interval(*pairs),
+        "difference_95": paired_difference_interval(*Pairs.of(stood, reference)),
         "stood": stood,
     }
 
-
-_OUTCOMES = ((True, True), (True, False), (False, True), (False, False))
 
 if __name__ == "__main__":
     main(tyro.cli(BalanceConfig))

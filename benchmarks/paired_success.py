@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.report import write_report
 from dualsys.app.evaluate import evaluate
 from dualsys.app.evaluation.config import NOT_DECIDING, EvalConfig
-from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
+from dualsys.app.intervals import Pairs, mcnemar_p, paired_difference_interval, wilson_interval
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 
@@ -138,11 +138,8 @@ def compare(first: dict[int, bool], second: dict[int, bool]) -> dict[str, Any]:
     """
     if first.keys() != second.keys():
         raise ValueError("both must have played the same seeds")
-    pairs = [(first[seed], second[seed]) for seed in first]
-    both, only_a, only_b, neither = (
-        pairs.count(kind) for kind in ((True,) * 2, (True, False), (False, True), (False,) * 2)
-    )
-    count = len(pairs)
+    count = len(first)
+    both, only_a, only_b, neither = Pairs.of(list(first.values()), [second[seed] for seed in first])
     return {
         "episodes": count,
         "a": _rate(both + only_a, count),

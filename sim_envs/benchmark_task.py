@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint, Unit
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray
-from dualsys.sim_envs.options import EnvironmentOptions, ImageTurn, refuse_options
+from dualsys.sim_envs.options import EnvironmentOptions, ImageTurn, refuse_options, require_instruction, require_rate
 
 NOT_HONOURED = {
     "phrasing": "it is told one sentence",
@@ -105,16 +103,8 @@ class Simulation(Protocol):
 def require_its_own(facts: TaskFacts, options: EnvironmentOptions) -> None:
     """Raise `ConfigError` for a choice that the benchmark doesn't leave."""
     refuse_options(facts.task, options, facts.not_honoured)
-    if options.instruction not in (None, facts.instruction):
-        raise ConfigError(
-            f"{facts.task} cannot be told {options.instruction!r}: it does one thing, {facts.instruction!r}; "
-            "leave the instruction out"
-        )
-    if options.control_hz is not None and not np.isclose(options.control_hz, facts.control_hz):
-        raise ConfigError(
-            f"{facts.task} is controlled at {facts.control_hz:g} Hz, not at {options.control_hz:g}: "
-            f"give that: --control-hz {facts.control_hz:g}"
-        )
+    require_instruction(facts.task, options.instruction, facts.instruction)
+    require_rate(facts.task, options.control_hz, facts.control_hz)
     for camera in options.cameras or ():
         if camera not in facts.cameras:
             raise ConfigError(unknown_name("camera", camera, facts.cameras))

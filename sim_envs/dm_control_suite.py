@@ -19,7 +19,7 @@ from dualsys.errors import ConfigError, SpecMismatch, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs import rendering
 from dualsys.sim_envs.images import LazyImages, turned
-from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
+from dualsys.sim_envs.options import EnvironmentOptions, refuse_options, require_instruction, require_rate
 from dualsys.sim_envs.spaces import observation_space
 
 PREFIX = "dm_control"
@@ -87,7 +87,7 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         self._untouched_seed: int | None = None
         self._state: FloatArray = np.zeros(0)
         self._load(options.seed)
-        self._check_rate(options.control_hz)
+        require_rate(f"{PREFIX}/{domain}-{task}", options.control_hz, 1 / self.control_dt_s)
         self._camera = self.camera_names[0]
         if options.cameras not in (None, (self._camera,)):
             raise ConfigError(f"{PREFIX}/{domain}-{task} is seen by {self._camera!r} alone; leave cameras out")
@@ -230,20 +230,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def _check_choices(self, options: EnvironmentOptions) -> None:
         name = f"{PREFIX}/{self._domain}-{self._task}"
-        if options.instruction not in (None, self.instruction):
-            raise ConfigError(
-                f"{name} cannot be told {options.instruction!r}: it does one thing, {self.instruction!r}; "
-                "leave the instruction out"
-            )
+        require_instruction(name, options.instruction, self.instruction)
         refuse_options(name, options, NOT_HONOURED)
-
-    def _check_rate(self, control_hz: float | None) -> None:
-        own_hz = 1 / self.control_dt_s
-        if control_hz is not None and not np.isclose(control_hz, own_hz):
-            raise ConfigError(
-                f"{PREFIX}/{self._domain}-{self._task} is controlled at {own_hz:g} Hz, not at {control_hz:g}: "
-                f"give that: --control-hz {own_hz:g}"
-            )
 
     def _describe(self) -> EmbodimentSpec:
         model = self._environment.physics.model.ptr

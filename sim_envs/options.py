@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
+
 from dualsys.errors import ConfigError
 
 ImageMode = Literal["observation", "on-demand"]
@@ -68,6 +70,20 @@ class EnvironmentOptions:
             raise ConfigError(f"episode_steps={self.episode_steps} must be at least 1; None: the task's own limit")
         if self.settle_steps < 0:
             raise ConfigError(f"settle_steps={self.settle_steps} must not be negative")
+
+
+def require_instruction(task: str, asked: str | None, own: str) -> None:
+    """Raise `ConfigError` where a task that is told one sentence is asked for with another."""
+    if asked not in (None, own):
+        raise ConfigError(f"{task} cannot be told {asked!r}: it does one thing, {own!r}; leave the instruction out")
+
+
+def require_rate(task: str, asked_hz: float | None, own_hz: float) -> None:
+    """Raise `ConfigError` where a task that has one rate is asked for at another."""
+    if asked_hz is not None and not np.isclose(asked_hz, own_hz):
+        raise ConfigError(
+            f"{task} is controlled at {own_hz:g} Hz, not at {asked_hz:g}: give that: --control-hz {own_hz:g}"
+        )
 
 
 def refuse_options(task: str, options: EnvironmentOptions, because: Mapping[str, str]) -> None:

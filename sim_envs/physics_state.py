@@ -1,4 +1,4 @@
-"""MuJoCo's whole state as one array, and back to the bit."""
+"""MuJoCo's state as one array and back: the whole to the bit, or what a picture is drawn from."""
 
 from typing import Any
 
@@ -15,6 +15,19 @@ def save_physics(model: Any, data: Any) -> FloatArray:
     state = np.empty(mujoco.mj_stateSize(model, whole))
     mujoco.mj_getState(model, data, state, whole)
     return state
+
+
+def guided_positions(data: Any) -> FloatArray:
+    """Positions, those of the guides (mocap bodies) that hands hang on included."""
+    return np.concatenate([data.qpos, data.mocap_pos.ravel(), data.mocap_quat.ravel()])
+
+
+def place_guided(model: Any, data: Any, positions: FloatArray) -> None:
+    """Put everything where another simulation's `guided_positions` have it; the poses of all bodies follow."""
+    parts = np.split(positions, np.cumsum([data.qpos.size, data.mocap_pos.size]))
+    data.qpos[:] = parts[0]
+    data.mocap_pos[:], data.mocap_quat[:] = parts[1].reshape(-1, 3), parts[2].reshape(-1, 4)
+    import_mujoco().mj_forward(model, data)
 
 
 def load_physics(model: Any, data: Any, state: FloatArray) -> None:

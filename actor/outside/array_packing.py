@@ -11,35 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from dualsys.actor.outside.extras import import_msgpack
+from dualsys.actor.outside.frame import packed, unpacked
 from dualsys.errors import PolicyError
 
-MAX_BYTES = 2**26
-"""Of a frame, either way: 64 MiB are twenty pictures of a megapixel."""
 _KINDS = "biuf"
 """Booleans and numbers. Objects would need pickle; text comes as text."""
 
 
 def pack(value: Any) -> bytes:
     """A frame. Raises `PolicyError` for what doesn't go on a wire."""
-    try:
-        packed: bytes = import_msgpack().packb(value, default=_from_array)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise PolicyError(f"what is to be sent doesn't go on the wire: {error}") from error
-    return packed
+    return packed(value, _from_array)
 
 
 def unpack(frame: bytes) -> Any:
     """What a frame holds. Raises `PolicyError`, whatever is in it; arrays of objects are refused."""
-    if len(frame) > MAX_BYTES:
-        raise PolicyError(f"a frame of {len(frame)} bytes is longer than the {MAX_BYTES} that are read")
-    try:
-        return import_msgpack().unpackb(frame, object_hook=_to_array)
-    except PolicyError:
-        raise
-    # Whatever a stranger's bytes make msgpack and numpy say; a mere ValueError where they are cut short.
-    except Exception as error:
-        raise PolicyError(f"a frame of {len(frame)} bytes is not msgpack as openpi packs it: {error}") from error
+    return unpacked(frame, _to_array, whose="openpi")
 
 
 def _from_array(value: Any) -> Any:

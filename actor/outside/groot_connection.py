@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, final
 
-from dualsys.actor.outside.array_packing import MAX_BYTES
 from dualsys.actor.outside.extras import import_zmq
+from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.actor.outside.npy_packing import pack, unpack
 from dualsys.errors import ConfigError, PolicyError
 

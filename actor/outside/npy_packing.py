@@ -12,29 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from dualsys.actor.outside.array_packing import MAX_BYTES
-from dualsys.actor.outside.extras import import_msgpack
-from dualsys.errors import PolicyError
+from dualsys.actor.outside.frame import packed, unpacked
 
 
 def pack(value: Any) -> bytes:
     """A frame. Raises `PolicyError` for what doesn't go on a wire."""
-    try:
-        packed: bytes = import_msgpack(groot=True).packb(value, default=_from_array)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise PolicyError(f"what is to be sent doesn't go on the wire: {error}") from error
-    return packed
+    return packed(value, _from_array, groot=True)
 
 
 def unpack(frame: bytes) -> Any:
     """What a frame holds; a modality's config as the mapping that it is. Raises `PolicyError`, whatever is in it."""
-    if len(frame) > MAX_BYTES:
-        raise PolicyError(f"a frame of {len(frame)} bytes is longer than the {MAX_BYTES} that are read")
-    try:
-        return import_msgpack(groot=True).unpackb(frame, object_hook=_to_array)
-    # Whatever a stranger's bytes make msgpack, numpy and json say.
-    except Exception as error:
-        raise PolicyError(f"a frame of {len(frame)} bytes is not msgpack as GR00T packs it: {error}") from error
+    return unpacked(frame, _to_array, whose="GR00T", groot=True)
 
 
 def _from_array(value: Any) -> Any:

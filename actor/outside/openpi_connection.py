@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, final
 
-from dualsys.actor.outside.array_packing import MAX_BYTES, pack, unpack
+from dualsys.actor.outside.array_packing import pack, unpack
 from dualsys.actor.outside.extras import import_websockets
+from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.errors import ConfigError, PolicyError
 
 

@@ -20,7 +20,6 @@ from dualsys.app.border import require_timing
 from dualsys.app.controller import Controller
 from dualsys.app.correction import CorrectionPlan
 from dualsys.app.correction_pool import CorrectionRound, failed_seeds, run_round
-from dualsys.app.demos import TRAINING_SEEDS
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.episodes import make_episode_parts
 from dualsys.app.intervals import wilson_interval
@@ -43,6 +42,7 @@ from dualsys.data.writer import DatasetWriter
 from dualsys.delays import Delay
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.protocols import Environment, Rewindable
+from dualsys.seeds import TRAINING_SEEDS
 from dualsys.settings import TimingConfig
 from dualsys.sim_envs.options import Randomization
 

@@ -19,11 +19,10 @@ from dualsys.data.info import DatasetInfo, Provenance
 from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
+from dualsys.seeds import TRAINING_SEEDS
 from dualsys.sim_envs.options import ImageTurn, Randomization
 from dualsys.sim_envs.perturbations import described, perturbations_of
 
-TRAINING_SEEDS = SEEDS_A_TASK
-"""Seeds from here on are for evaluations."""
 LEAST_SHARE = 0.02
 """Of attempts that succeed: below it an expert is broken, and more attempts are a waste."""
 LOOKED_AT_AFTER = 50

@@ -34,8 +34,7 @@ def main(config: EvalConfig) -> int:
     tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
     if not config.policy:
         require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
-    if config.sweep:
-        Sweep.of(config)
+    sweep = Sweep.of(config) if config.sweep else None
     require_outputs({"--json": config.json, "--page": config.page}, folders={"--video-dir": config.video_dir})
     for task, robot in left_out(config).items():
         who = config.policy or config.checkpoint
@@ -43,7 +42,10 @@ def main(config: EvalConfig) -> int:
     if config.protocol:
         Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
     journal = None if config.json is None else journal_of(config.json)
-    (_sweep if config.sweep else _evaluate)(config, journal)
+    if sweep is None:
+        _evaluate(config, journal)
+    else:
+        _sweep(config, sweep, journal)
     if journal is not None:
         journal.unlink(missing_ok=True)
     return 0
@@ -60,9 +62,8 @@ def _evaluate(config: EvalConfig, journal: Path | None) -> None:
         write_json(config.json, report, sort_keys=True)
 
 
-def _sweep(config: EvalConfig, journal: Path | None) -> None:
+def _sweep(config: EvalConfig, sweep: Sweep, journal: Path | None) -> None:
     """The same for every point of a sweep, and what they are together."""
-    sweep = Sweep.of(config)
     reports = evaluate_all([point.config for point in sweep.points], journal=journal, resume=config.resume)
     report = sweep_report(config, sweep, reports)
     Console().print(*sweep_tables(report), sep="\n")

@@ -20,6 +20,8 @@ def trained_eyes(task: str, *robots: EmbodimentSpec) -> dict[str, Any]:
 
     Of several trained robots the task's own counts.
     """
+    if not robots:  # no scene need be built to know
+        return {}
     name = _own(task).name
     trained = next((robot for robot in robots if robot.name == name), None)
     if trained is None or not trained.cameras:
@@ -32,6 +34,8 @@ def eyes_for(task: str, *robots: EmbodimentSpec) -> dict[str, Any]:
 
     Another robot, or a blind one, gets none either: what it is is for the checkpoint to say, not for a missing camera.
     """
+    if not robots:
+        return {}
     own = _own(task)
     if any(robot.name == own.name and robot.cameras == own.cameras for robot in robots):
         return {}

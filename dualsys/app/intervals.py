@@ -1,6 +1,8 @@
 """Uncertainty of success rates."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -21,6 +23,21 @@ def wilson_interval(successes: int, count: int, z: float = Z95) -> tuple[float, 
     centre = (rate + z * z / (2 * count)) / denominator
     half = z / denominator * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+class Pairs(NamedTuple):
+    """Two outcomes each of the same trials, counted."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+    @classmethod
+    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> Self:
+        """Outcomes of trials in the same order. Raises `ValueError` where one has more."""
+        found = list(zip(map(bool, first), map(bool, second), strict=True))
+        return cls(*(found.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
 
 
 def paired_difference_interval(

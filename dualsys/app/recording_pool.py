@@ -18,11 +18,12 @@ from dualsys.app.worker_pool import RECORDED_IS_KEPT, use_one_thread_each, worke
 from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
 from dualsys.protocols import Environment
+from dualsys.seeds import TRAINING_SEEDS
 from dualsys.sim_envs.options import ImageTurn, Randomization
 
 Workplace = tuple[Environment, Demonstrator]
-SEEDS_A_TASK = 8000
-"""Seeds from here on are for evaluations."""
+SEEDS_A_TASK = TRAINING_SEEDS
+"""Numbers that a task's attempts have room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

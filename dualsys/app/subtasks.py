@@ -21,6 +21,7 @@ from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import ConfigError
 from dualsys.files import write_json
+from dualsys.seeds import TRAINING_SEEDS
 from dualsys.stored_kinds import require_teachable
 
 TELLABLE = ("humanoid/sequence",)
@@ -61,8 +62,8 @@ class SubtasksConfig:
             raise ConfigError("--episodes must be at least 5; --word-steps, --sense-steps and --in-a-row at least 1")
         if self.sure is not None and not 0 <= self.sure <= 1:
             raise ConfigError(f"--sure must be between 0 and 1, got {self.sure}")
-        if self.seed < 0 or self.seed + self.episodes > 8000:
-            raise ConfigError("--seed and those that follow must be training seeds: 0 to 7999")
+        if self.seed < 0 or self.seed + self.episodes > TRAINING_SEEDS:
+            raise ConfigError(f"--seed and those that follow must be training seeds: 0 to {TRAINING_SEEDS - 1}")
 
 
 def main(config: SubtasksConfig) -> int:

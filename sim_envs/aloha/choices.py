@@ -5,7 +5,7 @@ import numpy as np
 from dualsys.embodiment import CameraSpec
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.aloha.scenes import Scene
-from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
+from dualsys.sim_envs.options import EnvironmentOptions, refuse_options, require_instruction
 
 NOT_HONOURED = {
     "phrasing": "it has no held-out phrasings, one sentence alone",
@@ -18,11 +18,7 @@ NOT_HONOURED = {
 def require_one_way(scene: Scene, options: EnvironmentOptions) -> None:
     """Raise `ConfigError` for other words or another look than the task has."""
     name = f"aloha/{scene.name}"
-    if options.instruction not in (None, scene.instruction):
-        raise ConfigError(
-            f"{name} cannot be told {options.instruction!r}: it does one thing, {scene.instruction!r}; "
-            "leave the instruction out"
-        )
+    require_instruction(name, options.instruction, scene.instruction)
     refuse_options(name, options, NOT_HONOURED)
 
 

@@ -11,8 +11,7 @@ from dualsys.messages import FloatArray
 from dualsys.sim_envs.benchmark_task import TaskFacts
 from dualsys.sim_envs.metaworld.sentences import SENTENCES
 from dualsys.sim_envs.options import ImageTurn
-from dualsys.sim_envs.physics_state import load_physics, save_physics
-from dualsys.sim_envs.rendering import import_mujoco
+from dualsys.sim_envs.physics_state import guided_positions, load_physics, place_guided, save_physics
 
 CONTROL_HZ = 80.0
 EPISODE_STEPS = 500
@@ -123,15 +122,11 @@ class Sawyer:
 
     def picture_state(self) -> FloatArray:
         """Positions, those of the hand's guide included."""
-        return np.concatenate([self.data.qpos, self.data.mocap_pos.ravel(), self.data.mocap_quat.ravel()])
+        return guided_positions(self.data)
 
     def mirror(self, picture_state: FloatArray) -> None:
         """Positions alone; the poses of all bodies follow."""
-        data = self.data
-        parts = np.split(picture_state, np.cumsum([data.qpos.size, data.mocap_pos.size]))
-        data.qpos[:] = parts[0]
-        data.mocap_pos[:], data.mocap_quat[:] = parts[1].reshape(-1, 3), parts[2].reshape(-1, 4)
-        import_mujoco().mj_forward(self.model, data)
+        place_guided(self.model, self.data, picture_state)
         present = self._environment._get_curr_obs_combined_no_goal()
         self._observation = np.concatenate([present, present, self._observation[-3:]])
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dualsys.app.intervals import mcnemar_p, paired_difference_interval
+from dualsys.app.intervals import Pairs, mcnemar_p, paired_difference_interval
 
 
 def paired(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,22 +16,14 @@ def paired(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         ValueError: the seeds differ.
     """
-    pairs = [
-        (one["success"], two["success"])
-        for one, two in zip(first["per_episode"], other["per_episode"], strict=True)
-        if _same(one["seed"], two["seed"])
-    ]
-    both, only_other, only_first, neither = (
-        pairs.count(each) for each in ((True, True), (False, True), (True, False), (False, False))
-    )
+    seeds, others = ([episode["seed"] for episode in each["per_episode"]] for each in (first, other))
+    for seed, beside in zip(seeds, others, strict=True):
+        if seed != beside:
+            raise ValueError(f"seed {seed} is beside seed {beside}: episodes must come in pairs")
+    solved, also = ([episode["success"] for episode in each["per_episode"]] for each in (other, first))
+    pairs = Pairs.of(solved, also)
     return {
-        "difference": (only_other - only_first) / len(pairs),
-        "ci95": list(paired_difference_interval(both, only_other, only_first, neither)),
-        "mcnemar_p": mcnemar_p(only_first, only_other),
+        "difference": (pairs.only_first - pairs.only_second) / len(solved),
+        "ci95": list(paired_difference_interval(*pairs)),
+        "mcnemar_p": mcnemar_p(pairs.only_second, pairs.only_first),
     }
-
-
-def _same(one: int, other: int) -> bool:
-    if one != other:
-        raise ValueError(f"seed {one} is beside seed {other}: episodes must come in pairs")
-    return True

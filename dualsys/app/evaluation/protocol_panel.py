@@ -9,9 +9,9 @@ from rich.text import Text
 
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.timing_words import timing_in_words
+from dualsys.seeds import TRAINING_SEEDS
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
-FIRST_UNTRAINED_SEED = 8000
 SUCCESS = {
     "ever": "solved at any moment",
     "at-end": "solved when the episode is over",
@@ -38,8 +38,8 @@ def protocol_panel(config: EvalConfig, tasks: Sequence[str], deviations: Sequenc
 def _rows(config: EvalConfig, protocol: EvaluationProtocol, tasks: Sequence[str]) -> list[tuple[str, str]]:
     last = config.seed + config.episodes - 1
     seeds = f"{config.seed} to {last}"
-    if config.seed < FIRST_UNTRAINED_SEED and not protocol.initial_states:
-        seeds += f" (seeds below {FIRST_UNTRAINED_SEED} are for training: no demonstrations from these)"
+    if config.seed < TRAINING_SEEDS and not protocol.initial_states:
+        seeds += f" (seeds below {TRAINING_SEEDS} are for training: no demonstrations from these)"
     return [
         ("source", protocol.source),
         ("tasks", f"{len(tasks)}: {_some(tasks)}"),

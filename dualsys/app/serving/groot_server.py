@@ -11,8 +11,8 @@ from typing import Any, final
 
 import numpy as np
 
-from dualsys.actor.outside.array_packing import MAX_BYTES
 from dualsys.actor.outside.extras import import_zmq
+from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.actor.outside.groot_keys import GrootKeys, GrootParts
 from dualsys.actor.outside.npy_packing import pack, unpack
 from dualsys.app.serving.served_policy import ServedPolicy

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from time import monotonic, perf_counter
 from typing import Any, final
 
-from dualsys.actor.outside.array_packing import MAX_BYTES, pack, unpack
+from dualsys.actor.outside.array_packing import pack, unpack
 from dualsys.actor.outside.extras import import_websockets
+from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.actor.outside.keys import PolicyKeys
 from dualsys.actor.outside.openpi_actor import OWN
 from dualsys.actor.outside.translation import Translation

@@ -77,6 +77,7 @@ class McapSource:
         self.fps = fps
         self.robot = ""
         self._read: dict[int, dict[str, _Stream]] = {}
+        self._grids: dict[int, FloatArray] = {}
         first = self._streams(0)
         self.state_names, self.action_names = (
             component_names({key.lstrip("/"): first[key].rows.shape[1:] for key in keys})
@@ -150,6 +151,12 @@ class McapSource:
                 )
 
     def _grid(self, index: int) -> FloatArray:
+        """Times of an episode's rows, for which each camera's first picture is looked up once."""
+        if index not in self._grids:
+            self._grids = {index: self._times(index)}
+        return self._grids[index]
+
+    def _times(self, index: int) -> FloatArray:
         """Times of the rows: from when everything has been there to when an action still follows."""
         if self.fps is None:
             raise DatasetError(f"{self._stretches[index].path} (mcap) does not say its rate; give it: --fps 50")

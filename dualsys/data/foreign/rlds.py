@@ -59,7 +59,6 @@ class RldsSource:
         # Changes of a hand's place and a gripper, of those that are known; of others nobody knows.
         self.action_representation: Literal["end-effector"] | None = "end-effector" if self._standard else None
         self._records = _records(path)
-        self._files: dict[Path, TFRecordFile] = {}
         self._read: dict[int, dict[str, Values]] = {}
         known = self._standard
         self._state = self._parts(state_keys or (known.state if known else ("observation/state",)), path)
@@ -114,13 +113,11 @@ class RldsSource:
         return decoded_pictures(blobs, f"{where}, {key}")[self._first :]
 
     def _example(self, index: int) -> tuple[dict[str, Values], str]:
-        path, number = self._records[index]
-        where = f"{path}: record {number}"
+        file, number = self._records[index]
+        where = f"{file.path}: record {number}"
         # Episodes come in order, and one is asked for once for its rows and once for each camera.
         if index not in self._read:
-            if path not in self._files:
-                self._files = {path: TFRecordFile(path)}
-            self._read = {index: read_example(self._files[path].record(number), where)}
+            self._read = {index: read_example(file.record(number), where)}
         return self._read[index], where
 
     def _parts(self, keys: Sequence[str], path: Path) -> tuple[_Part, ...]:
@@ -176,7 +173,7 @@ def _info(path: Path) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _records(path: Path) -> list[tuple[Path, int]]:
+def _records(path: Path) -> list[tuple[TFRecordFile, int]]:
     """File and number of each episode. Raises `DatasetError` where files are missing."""
     shards: dict[tuple[str, int], dict[int, Path]] = {}
     for file in sorted(path.iterdir()):
@@ -184,11 +181,13 @@ def _records(path: Path) -> list[tuple[Path, int]]:
             shards.setdefault((found["split"], int(found["count"])), {})[int(found["number"])] = file
     if not shards:
         raise DatasetError(f"{path} has no files *.tfrecord-00000-of-...; name the folder of one version of a dataset")
-    records: list[tuple[Path, int]] = []
+    records: list[tuple[TFRecordFile, int]] = []
     for (split, count), files in sorted(shards.items()):
         if lacking := sorted(set(range(count)) - set(files)):
             raise DatasetError(
                 f"{path}: split {split} has {len(files)} of {count} files, number {lacking[0]} is missing; copy it"
             )
-        records += [(files[number], row) for number in range(count) for row in range(len(TFRecordFile(files[number])))]
+        for number in range(count):
+            shard = TFRecordFile(files[number])
+            records += [(shard, row) for row in range(len(shard))]
     return records

@@ -27,7 +27,7 @@ class TFRecordFile:
 
     def __init__(self, path: Path) -> None:
         """Raises `DatasetError` where the file is damaged or cut short, `ExtraMissing` without google-crc32c."""
-        self._path = path
+        self.path = path
         self._places = list(_places(path))
 
     def __len__(self) -> int:
@@ -36,12 +36,12 @@ class TFRecordFile:
     def record(self, index: int) -> bytes:
         """Data of a record. Raises `DatasetError` where it isn't what its checksum says."""
         offset, length = self._places[index]
-        with _opened(self._path) as file:
+        with _opened(self.path) as file:
             file.seek(offset)
             data = file.read(length)
             (crc,) = _FOOTER.unpack(file.read(_FOOTER.size).ljust(_FOOTER.size, b"\0"))
         if masked_crc(data) != crc:
-            raise DatasetError(f"{self._path}: record {index} is damaged (checksum); copy the file again")
+            raise DatasetError(f"{self.path}: record {index} is damaged (checksum); copy the file again")
         return data
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualsys.actor.outside import array_packing, npy_packing
+from dualsys.actor.outside import array_packing, frame, npy_packing
 from dualsys.errors import PolicyError
 
 PACKINGS = pytest.mark.parametrize("packing", [array_packing, npy_packing])
@@ -107,7 +107,7 @@ def test_an_npy_that_claims_more_than_it_holds_is_refused() -> None:
 def test_what_cannot_be_sent_is_named(packing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PolicyError, match="wire"):
         packing.pack({"a": object()})
-    monkeypatch.setattr(packing, "MAX_BYTES", 10)
+    monkeypatch.setattr(frame, "MAX_BYTES", 10)
     with pytest.raises(PolicyError, match="longer than"):
         packing.unpack(b"\0" * 11)
 

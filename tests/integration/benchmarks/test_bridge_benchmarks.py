@@ -91,7 +91,10 @@ def test_a_reduced_run_reads_faster_from_the_mailbox_than_by_a_ray_call(tmp_path
     assert set(report["ray_call_over_mailbox"]) == {"0", "131072"}
     # The claim is 20; what a busy machine must show at the least.
     assert report["ray_call_over_mailbox"]["131072"]["new"] > 5
-    assert report["ray_call_over_mailbox"]["131072"]["nothing_new"] > 5
+    # Calls slower than subgoals come never find nothing new: one that found something stands for them then.
+    rows = {row["way"]: row for row in report["rows"] if row["bytes"] == 131_072}
+    call = rows[RAY_CALL]["nothing_us"]["p50"] or rows[RAY_CALL]["new_us"]["p50"]
+    assert call > 5 * rows[SHARED]["nothing_us"]["p50"]
 
 
 @pytest.mark.slow

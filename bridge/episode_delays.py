@@ -8,7 +8,7 @@ from typing import final
 from dualsys.delays import Distribution, distribution_of, draws, losses
 from dualsys.timing import TimingConfig
 
-_DELAYS = (
+DELAYS = (
     "planner_latency_s",
     "actor_latency_s",
     "camera_delay_s",
@@ -16,6 +16,7 @@ _DELAYS = (
     "link.observation_s",
     "link.subgoal_s",
 )
+"""Options of a timing that are delays."""
 
 
 @final
@@ -28,7 +29,7 @@ class DelaySource:
     def __init__(self, timing: TimingConfig) -> None:
         self.timing = timing
         self.distributions: dict[str, Distribution] = {
-            name: distribution_of(attrgetter(name)(timing), series=name.rpartition(".")[2]) for name in _DELAYS
+            name: distribution_of(attrgetter(name)(timing), series=name.rpartition(".")[2]) for name in DELAYS
         }
 
     def of_episode(self, seed: int) -> "EpisodeDelays":

@@ -146,13 +146,17 @@ class Checkpoint:
         a file is gone since the folder was opened.
         """
         entries = (self.manifest.planner, self.manifest.actor)
-        files = [self.folder / entry.weights for entry in entries if entry.weights is not None]
-        beside = (self.folder / STATISTICS, *sorted((self.folder / TOKENIZER).rglob("*")))
-        files += [path for path in beside if path.is_file()]
         digest = hashlib.sha256(json.dumps([entry.model_dump() for entry in entries], sort_keys=True).encode())
-        for path in files:
+        for path in self.deciding_files():
             digest.update(f"{path.relative_to(self.folder)} {_digest(path)}\n".encode())
         return digest.hexdigest()[:16]
+
+    def deciding_files(self) -> list[Path]:
+        """Weights of both modules, the statistics and the tokenizer, as far as there are such."""
+        entries = (self.manifest.planner, self.manifest.actor)
+        weights = [self.folder / entry.weights for entry in entries if entry.weights is not None]
+        beside = (self.folder / STATISTICS, *sorted((self.folder / TOKENIZER).rglob("*")))
+        return [*weights, *(path for path in beside if path.is_file())]
 
     def module_digest(self, entry: ModuleEntry) -> str:
         """Short hash of one module's configuration and weights.

@@ -28,6 +28,7 @@ from dualsys.messages import FloatArray
 _FORMS = (
     "a number of seconds, uniform:LOW,HIGH, normal:MEAN,STD, lognormal:MEAN,STD, trace:FILE or trace-in-order:FILE"
 )
+_TRACES = ("trace", "trace-in-order")
 _WORD = 0x64656C61
 """Sets the seeds of delays apart from those of the models' noise."""
 
@@ -182,10 +183,16 @@ def distribution_of(written: float | str, *, series: str = "") -> Distribution:
     kind, colon, rest = written.partition(":")
     if not colon:
         return Fixed(_seconds(_number(written, written)))
-    if kind in ("trace", "trace-in-order") and rest:
-        name, _, chosen = rest.partition("#")
-        return Measured(read_series(Path(name), chosen or series), in_order=kind == "trace-in-order")
+    if (file := trace_file(written)) is not None:
+        chosen = rest.partition("#")[2]
+        return Measured(read_series(file, chosen or series), in_order=kind == "trace-in-order")
     return _of_two(kind, rest, written)
+
+
+def trace_file(written: float | str) -> Path | None:
+    """The file that a delay is drawn from; None where it is no trace."""
+    kind, _, rest = str(written).partition(":")
+    return Path(rest.partition("#")[0]) if kind in _TRACES and rest else None
 
 
 def _of_two(kind: str, rest: str, written: str) -> Distribution:

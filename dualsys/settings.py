@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dualsys.bounds import NotNegative, Positive, Share
+from dualsys.bounds import ChosenHz, NotNegative, Positive, Share, UsualHz
 from dualsys.timing import TimingConfig as TimingConfig
 from dualsys.workspace_box import WorkspaceBox
 
@@ -135,7 +135,7 @@ class RecoveryConfig:
 class CoreConfig:
     """How the decision core asks for chunks, plays them, and what it does when something does not come."""
 
-    actor_hz: Positive = 10.0
+    actor_hz: ChosenHz = UsualHz(10.0)
     """Rate at which new chunks are asked for; one request is in flight at a time."""
     request_timeout_s: Positive = 1.0
     """A request unanswered for this long is given up, counted, and asked again."""

@@ -63,7 +63,7 @@ class GrootActor:
         """What the answers took."""
         self._seed: int | None = 0
         try:
-            modalities = self._modalities()
+            modalities = _modalities_at(self._connection)
             self._layout: Layout = keys.layout if keys.layout != "auto" else _layout_of(modalities)
             self._require_modalities(modalities)
             self._language = keys.language or next(iter(_names(modalities, "language")), _LANGUAGE[self._layout])
@@ -124,10 +124,6 @@ class GrootActor:
         """Hang up. Idempotent."""
         self._connection.close()
 
-    def _modalities(self) -> Mapping[str, Any]:
-        answer = self._connection.ask("get_modality_config")
-        return answer if isinstance(answer, Mapping) else {}
-
     def _require_modalities(self, modalities: Mapping[str, Any]) -> None:
         """Refuse, before the first question, what its policy would answer with an assertion."""
         parts = self._parts
@@ -156,6 +152,25 @@ class GrootActor:
         horizon = self.act(made_up, None).horizon
         self._seed = 0
         return horizon
+
+
+def facts_at(address: str) -> dict[str, Any]:
+    """What the server at an address tells of its policy: modalities, layout and horizon; None of what it doesn't.
+
+    Raises `PolicyError` where nobody answers.
+    """
+    connection = GrootConnection(address)
+    try:
+        modalities = _modalities_at(connection)
+    finally:
+        connection.close()
+    layout = _layout_of(modalities) if modalities else None
+    return {"layout": layout, "horizon": _moments(modalities, "action") or None, "modalities": dict(modalities)}
+
+
+def _modalities_at(connection: GrootConnection) -> Mapping[str, Any]:
+    answer = connection.ask("get_modality_config")
+    return answer if isinstance(answer, Mapping) else {}
 
 
 def _layout_of(modalities: Mapping[str, Any]) -> Layout:

@@ -23,7 +23,6 @@ from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import left_out, tasks_for
 from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
-from dualsys.errors import CheckpointError
 from dualsys.files import write_json
 from dualsys.sim_envs.perturbations import described, perturbations_of
 from dualsys.stored_kinds import require_kinds
@@ -99,21 +98,15 @@ def evaluate_all(
         resume: Go on with the episodes that it holds.
 
     Raises:
-        ConfigError: an unknown suite, task, planner, actor or policy; or the journal is of another evaluation.
+        ConfigError: an unknown suite, task, planner, actor or policy; the journal is of another evaluation; or a trace,
+            a protocol or keys were replaced under it.
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
         BridgeError: workers died too often, or Ray can't be had.
     """
-    before = Identity.of_all(configs)
-    played = play_evaluations(configs, before, journal=journal, resume=resume)
-    for config, was, now in zip(configs, before, Identity.of_all(configs), strict=True):
-        if (was.weights, was.policy) != (now.weights, now.policy):
-            raise CheckpointError(
-                f"{config.policy or config.checkpoint} was {was.weights} before the episodes and is {now.weights} "
-                "after them, so nobody knows which of the two was evaluated: a training writes there, or another "
-                "policy is served. Evaluate a copy of the folder"
-            )
+    identities = Identity.of_all(configs)
+    played = play_evaluations(configs, identities, journal=journal, resume=resume)
     reports = []
-    for index, (config, identity) in enumerate(zip(configs, before, strict=True)):
+    for index, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         tasks = [task_report(task, results) for task, results in played.results(index).items()]
         reports.append(
             {
@@ -124,7 +117,7 @@ def evaluate_all(
                 "perturbations": described(perturbations_of(config.perturb)),
                 "traces": identity.traces,
                 "controller_weights": identity.weights,
-                **({"policy": identity.policy} if config.policy else {}),
+                **({"policy": identity.policy, "policy_keys": identity.policy_keys} if config.policy else {}),
                 "device": identity.device,
                 "versions": identity.versions,
                 "timings": {**config.not_deciding(), **played.timings(index)},

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dualsys.actor.outside.groot_actor import GrootActor
+from dualsys.actor.outside.groot_actor import GrootActor, facts_at
+from dualsys.actor.outside.groot_keys import GrootKeys
+from dualsys.actor.outside.keys import PolicyKeys
 from dualsys.actor.outside.openpi_actor import OWN, OpenPIActor, served_robot
 from dualsys.actor.outside.openpi_connection import OpenPIConnection
 from dualsys.app.controller import Controller
@@ -21,14 +23,27 @@ def make_outside_actor(address: str, keys: str, environment: Environment) -> Ope
     Its rows are a control period apart, where its server says nothing else.
     """
     embodiment, control_dt_s = environment.embodiment, environment.control_dt_s
-    if address.startswith("tcp://"):
-        return GrootActor(address, embodiment, keys=keys or "groot", dt_s=control_dt_s)
-    return OpenPIActor(address, embodiment, keys=keys or "dualsys", dt_s=control_dt_s)
+    names = policy_names(address, keys)
+    if isinstance(names, GrootKeys):
+        return GrootActor(address, embodiment, keys=names, dt_s=control_dt_s)
+    return OpenPIActor(address, embodiment, keys=names, dt_s=control_dt_s)
+
+
+def policy_names(address: str, keys: str) -> PolicyKeys | GrootKeys:
+    """The names that `--policy-keys` are, read now; without them those of our own servers.
+
+    Raises `ConfigError` for what is neither shipped nor a file of them.
+    """
+    return GrootKeys.named(keys or "groot") if _is_groot(address) else PolicyKeys.named(keys or "dualsys")
+
+
+def _is_groot(address: str) -> bool:
+    return address.startswith("tcp://")
 
 
 def robots_at(address: str) -> tuple[EmbodimentSpec, ...]:
     """The robot that a controller of ours is served for at an address; of a stranger's policy none."""
-    robot = None if address.startswith("tcp://") else served_robot(about_at(address))
+    robot = None if _is_groot(address) else served_robot(about_at(address))
     return () if robot is None else (robot,)
 
 
@@ -42,8 +57,8 @@ def about_at(address: str) -> dict[str, Any]:
 
 
 def policy_facts(address: str) -> dict[str, Any]:
-    """What the server of a policy says of itself, as far as JSON holds it; GR00T's say nothing."""
-    says = {} if address.startswith("tcp://") else about_at(address)
+    """What the server of a policy says of itself, as far as JSON holds it."""
+    says = facts_at(address) if _is_groot(address) else about_at(address)
     facts: dict[str, Any] = json.loads(json.dumps(says, default=str))
     return facts
 

@@ -20,9 +20,8 @@ def protocol_names() -> tuple[str, ...]:
     return tuple(sorted(_shipped()))
 
 
-@cache
 def protocol_called(name_or_file: str) -> EvaluationProtocol:
-    """A shipped protocol by its name, or one of your own by its file, which ends in `.toml`.
+    """A shipped protocol by its name, or one of your own by its file, which ends in `.toml` and is read each time.
 
     Raises `ConfigError` for a name that is unknown, and for a file that can't be read or says what means nothing.
     """
@@ -30,7 +29,12 @@ def protocol_called(name_or_file: str) -> EvaluationProtocol:
         return _read(Path(name_or_file))
     if name_or_file not in _shipped():
         raise ConfigError(f"{unknown_name('protocol', name_or_file, _shipped())} Or a file of your own: FILE{SUFFIX}")
-    return _read(_shipped()[name_or_file])
+    return _shipped_one(name_or_file)
+
+
+@cache
+def _shipped_one(name: str) -> EvaluationProtocol:
+    return _read(_shipped()[name])
 
 
 @cache

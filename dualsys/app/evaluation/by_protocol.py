@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dualsys.bounds import UsualHz
 from dualsys.errors import ConfigError
 from dualsys.settings import CoreConfig
 from dualsys.sim_envs.protocols import EvaluationProtocol, protocol_called
@@ -63,7 +64,7 @@ def _core(asked: CoreConfig, protocol: EvaluationProtocol) -> CoreConfig:
     """With the protocol's rate of chunks, where it has one."""
     if protocol.chunk_hz is None or asked.actor_hz == protocol.chunk_hz:
         return asked
-    if asked.actor_hz != CoreConfig().actor_hz:
+    if not isinstance(asked.actor_hz, UsualHz):
         own = f"{protocol.chunk_hz:g}: a chunk every {protocol.execution_horizon} rows at {protocol.control_hz:g} Hz"
         raise _contradiction("--core.actor-hz", f"{asked.actor_hz:g}", own, protocol)
     return replace(asked, actor_hz=protocol.chunk_hz)

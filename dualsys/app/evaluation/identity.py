@@ -6,15 +6,17 @@ from typing import Any, Self
 
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.traces import traces_of
-from dualsys.app.outside_policy import policy_facts, served_weights
+from dualsys.app.flattened import flattened
+from dualsys.app.outside_policy import policy_facts, policy_names, served_weights
 from dualsys.app.versions import result_versions
 from dualsys.checkpoint import Checkpoint
+from dualsys.data.begun import differing_settings
 from dualsys.device import model_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Weights, versions, and what models run on."""
+    """Weights, versions, what models run on, and what stands in files that options name."""
 
     weights: str
     versions: dict[str, str]
@@ -22,21 +24,17 @@ class Identity:
     """`cpu` or `cuda`."""
     policy: dict[str, Any] = field(default_factory=dict)
     """What the server of a policy elsewhere says of itself; `weights` are those that it tells, if any."""
+    policy_keys: dict[str, Any] = field(default_factory=dict)
+    """Names that such a policy has for what it is sent and gives, whatever they were read from."""
     traces: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Digests of the measured delays that are drawn from, by option."""
+    protocol: dict[str, Any] | None = None
+    """The protocol as a whole; None where there is none."""
 
     @classmethod
     def of(cls, config: EvalConfig) -> Self:
-        """On this machine, now. Raises `CheckpointError` for a checkpoint that isn't here."""
-        versions = result_versions()
-        # A torch of that kind has no other; to import it would take as long as some episodes.
-        device = "cpu" if versions["torch"].endswith("+cpu") else model_device().type
-        traces = traces_of(config.timing(1.0))
-        if config.policy:
-            says = policy_facts(config.policy)
-            return cls(weights=served_weights(says), versions=versions, device=device, policy=says, traces=traces)
-        weights = Checkpoint.open(config.checkpoint).weights_digest()
-        return cls(weights=weights, versions=versions, device=device, traces=traces)
+        """On this machine, now; files are read anew. Raises `CheckpointError` for a checkpoint that isn't here."""
+        return cls._of_controller(config)._with_files_of(config)
 
     @classmethod
     def of_all(cls, configs: Sequence[EvalConfig]) -> list[Self]:
@@ -44,12 +42,33 @@ class Identity:
         known: dict[str, Self] = {}
         for config in configs:
             if (config.policy or config.checkpoint) not in known:
-                known[config.policy or config.checkpoint] = cls.of(config)
-        shared = [known[config.policy or config.checkpoint] for config in configs]
-        return [
-            replace(each, traces=traces_of(config.timing(1.0))) for each, config in zip(shared, configs, strict=True)
-        ]
+                known[config.policy or config.checkpoint] = cls._of_controller(config)
+        return [known[config.policy or config.checkpoint]._with_files_of(config) for config in configs]
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self)
+
+    def differing(self, other: "Identity") -> str:
+        """In what another is not the same, such as `weights 'a' (now 'b')`; empty: in nothing."""
+        return differing_settings(flattened(self.plain()), flattened(other.plain()))
+
+    @classmethod
+    def _of_controller(cls, config: EvalConfig) -> Self:
+        versions = result_versions()
+        # A torch of that kind has no other; to import it would take as long as some episodes.
+        device = "cpu" if versions["torch"].endswith("+cpu") else model_device().type
+        if config.policy:
+            says = policy_facts(config.policy)
+            return cls(weights=served_weights(says), versions=versions, device=device, policy=says)
+        return cls(weights=Checkpoint.open(config.checkpoint).weights_digest(), versions=versions, device=device)
+
+    def _with_files_of(self, config: EvalConfig) -> Self:
+        protocol = config.benchmark()
+        names = policy_names(config.policy, config.policy_keys) if config.policy else None
+        return replace(
+            self,
+            policy_keys={} if names is None else names.model_dump(mode="json"),
+            traces=traces_of(config.timing(1.0)),
+            protocol=None if protocol is None else protocol.model_dump(mode="json"),
+        )

@@ -18,6 +18,7 @@ from dualsys.files import read_json
 
 Report = dict[str, Any]
 _COUNTERS = ("chunks", "recoveries", "timing")
+_OTHERS = ("device", "policy", "policy_keys", "traces")
 
 
 def read_result(path: Path) -> Report:
@@ -67,7 +68,7 @@ def write_evaluation_page(
         left_out=left_out,
         configuration=list(flat(report["config"])),
         weights=report.get("controller_weights") or "",
-        others=list(flat({key: report[key] for key in ("device", "policy", "traces") if report.get(key)})),
+        others=list(flat({key: report[key] for key in _OTHERS if report.get(key)})),
         versions=list(flat(report["versions"])),
         played=list(flat(report.get("timings") or {})),
     )

@@ -12,8 +12,6 @@ from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.episodes import make_episode_parts, play_episode
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.job import EpisodeJob, Outcome, PlayedEpisode, Refusal
-from dualsys.app.flattened import flattened
-from dualsys.data.begun import differing_settings
 from dualsys.errors import BridgeError
 from dualsys.protocols import Rendered
 
@@ -74,7 +72,7 @@ class Player:
         if self._expected is None:
             return
         asked, here = self._expected[evaluation], Identity.of(self._configs[evaluation])
-        if differing := differing_settings(flattened(asked.plain()), flattened(here.plain())):
+        if differing := asked.differing(here):
             raise BridgeError(
                 f"the evaluation is of {differing} on the machine of a worker, {platform.node()}: install the same "
                 "there and copy the checkpoint, or leave that machine out of the cluster"

@@ -19,6 +19,7 @@ from dualsys.app.evaluation.process_crew import process_crew
 from dualsys.app.evaluation.progress import EvaluationProgress
 from dualsys.app.evaluation.ray_crew import ray_crew
 from dualsys.app.evaluation.tasks import tasks_for
+from dualsys.app.evaluation.watched import Watched
 
 
 def play_evaluations(
@@ -34,11 +35,13 @@ def play_evaluations(
 
     Raises:
         BridgeError: an episode kills whoever plays it, or Ray can't be had.
-        ConfigError: the journal is of something else, or there although nobody asked to go on.
+        ConfigError: the journal is of something else, or there although nobody asked to go on; or a file that decides
+            episodes was replaced meanwhile.
+        CheckpointError: the weights were.
         DualsysError: what an environment or a controller refuses.
     """
     started_s = time.monotonic()
-    jobs = _jobs(configs)
+    jobs, watched = _jobs(configs), Watched(configs, identities)
     with _opened(journal, configs, identities, resume=resume) as kept:
         before = {} if kept is None else {job: kept.played[job] for job in jobs if job in kept.played}
         missing = [job for job in jobs if job not in before]
@@ -53,11 +56,13 @@ def play_evaluations(
                 progress.note_death(death)
 
             for episode in play_all(crew, missing, max_retries=configs[0].max_retries, on_death=on_death):
+                watched.require_unchanged()
                 if kept is not None:
                     kept.add(episode)
                 played[episode.job] = episode
                 ends_s.append(time.monotonic() - started_s)
                 progress.note(episode)
+        watched.require_unchanged(closely=True)
     return Played(
         episodes=[played[job] for job in jobs],
         num_kept=len(before),
@@ -86,9 +91,10 @@ def _opened(
         "evaluations": [
             {
                 "config": config.plain(),
-                "protocol": protocol.model_dump(mode="json") if (protocol := config.benchmark()) else None,
+                "protocol": identity.protocol,
                 "controller_weights": identity.weights,
                 "policy": identity.policy,
+                "policy_keys": identity.policy_keys,
                 "device": identity.device,
                 "traces": identity.traces,
             }

@@ -75,6 +75,22 @@ def test_without_one_all_is_as_ever() -> None:
     assert scene_of(config, "humanoid/touch") == {}
 
 
+def test_a_rate_that_was_chosen_is_told_from_the_usual_one(tmp_path: Path) -> None:
+    """Though it is the same: on the command line, in a file, beside other options of the core."""
+    asked = ["libero", "--protocol", "openpi-libero"]
+    assert cli.parse_options("eval", [*asked, "--core.chunk-policy", "naive"]).core.actor_hz == 4.0
+    with pytest.raises(ConfigError, match=r"--core\.actor-hz 10 contradicts"):
+        cli.parse_options("eval", [*asked, "--core.actor-hz", "10"])
+    file = tmp_path / "options.toml"
+    file.write_text("[eval.core]\nactor_hz = 10.0")
+    with pytest.raises(ConfigError, match=r"--core\.actor-hz 10 contradicts"):
+        cli.parse_options("eval", [*asked, "--config", str(file)])
+    usual = cli.parse_options("eval", ["humanoid/touch"])
+    chosen = cli.parse_options("eval", ["humanoid/touch", "--core.actor-hz", "10"])
+    assert usual == chosen
+    assert json.dumps(usual.plain()) == json.dumps(chosen.plain())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -82,6 +98,7 @@ def test_without_one_all_is_as_ever() -> None:
         ({"seed": 8000}, "--seed 8000 contradicts the protocol openpi-libero, which has 7"),
         ({"control_hz": 50.0}, "--control-hz 50 contradicts the protocol openpi-libero, which has 20"),
         ({"core": CoreConfig(actor_hz=5.0)}, "--core.actor-hz 5 contradicts .* has 4: a chunk every 5 rows at 20 Hz"),
+        ({"core": CoreConfig(actor_hz=10.0)}, "--core.actor-hz 10 contradicts the protocol openpi-libero, which has 4"),
         ({"world": "frozen", "execution_horizon": 8}, "--execution-horizon 8 contradicts the protocol .* which has 5"),
         ({"group": "spacial"}, "unknown group of openpi-libero 'spacial'. Did you mean 'spatial'"),
         ({"protocol": "openpi"}, "unknown protocol 'openpi'. Did you mean 'openpi-libero'"),

@@ -1,0 +1,137 @@
+"""What a result is of: files that options name count by what stands in them, and one that is replaced is noticed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualsys.app.evaluate import evaluate, evaluate_all
+from dualsys.app.evaluation import episodes
+from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.identity import Identity
+from dualsys.app.outside_policy import policy_facts
+from dualsys.app.rollout import EpisodeResult, run_episode
+from dualsys.errors import ConfigError
+from tests.unit.actor.policy_servers import groot_server, openpi_server
+
+TASK = "dm_control/cartpole-balance"
+PROTOCOL = """
+title = "short"
+source = "these tests"
+tasks = ["dm_control/*"]
+unit = "task"
+episodes = 2
+first_seed = 8000
+horizon_steps = 5
+success = "return"
+"""
+KEYS = '[state]\n"{name}" = ":"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> EvalConfig:
+    protocol, trace = tmp_path / "short.toml", tmp_path / "delays.json"
+    protocol.write_text(PROTOCOL)
+    trace.write_text("[0.01, 0.02]")
+    return EvalConfig(
+        suite_or_task=TASK,
+        protocol=str(protocol),
+        planner="null",
+        actor="hold",
+        actor_latency_s=f"trace:{trace}",
+    )
+
+
+def interrupted(config: EvalConfig, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play one of its episodes, and no more."""
+    played: list[EpisodeResult] = []
+
+    def play_one(*parts: Any, **options: Any) -> EpisodeResult:
+        if played:
+            raise KeyboardInterrupt
+        played.append(run_episode(*parts, **options))
+        return played[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(episodes, "run_episode", play_one)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_all([config], journal=journal)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("short.toml", PROTOCOL.replace("= 5", "= 6"), r"protocol\.horizon_steps 5 \(now 6\)"),
+        ("delays.json", "[0.01, 0.03]", r"traces\.actor_latency_s\.digest .*\(now 'sha256:"),
+    ],
+    ids=["protocol", "trace"],
+)
+def test_a_file_that_was_replaced_since_is_no_file_to_go_on_with(
+    config: EvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, told: str
+) -> None:
+    journal = tmp_path / "one.partial.jsonl"
+    interrupted(config, journal, monkeypatch)
+    before = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ConfigError, match=f"was begun with .*{told}"):
+        evaluate_all([config], journal=journal, resume=True)
+    (tmp_path / file).write_text(before)
+    (report,) = evaluate_all([config], journal=journal, resume=True)
+    assert report["timings"]["episodes_kept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("short.toml", PROTOCOL.replace("= 5", "= 6"), "protocol.horizon_steps"),
+        ("delays.json", "[0.01, 0.03]", "traces.actor_latency_s.digest"),
+    ],
+    ids=["protocol", "trace"],
+)
+def test_a_file_that_is_replaced_meanwhile_ends_it_and_no_episode_of_that_is_kept(
+    config: EvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, told: str
+) -> None:
+    journal = tmp_path / "one.partial.jsonl"
+
+    def replace_meanwhile(environment: Any, controller: Any, seed: int, **options: Any) -> EpisodeResult:
+        if seed == 8001:
+            (tmp_path / file).write_text(text)
+        return run_episode(environment, controller, seed, **options)
+
+    monkeypatch.setattr(episodes, "run_episode", replace_meanwhile)
+    with pytest.raises(ConfigError, match=rf"cartpole-balance was begun with {told} .* while episodes were played"):
+        evaluate_all([config], journal=journal)
+    kept = [json.loads(line)["seed"] for line in journal.read_text().splitlines()[1:]]
+    assert kept == [8000]
+
+
+def test_a_protocol_that_was_edited_is_played_as_it_stands(config: EvalConfig, tmp_path: Path) -> None:
+    assert evaluate(config)["tasks"][0]["mean_duration_s"] == pytest.approx(0.05)
+    (tmp_path / "short.toml").write_text(PROTOCOL.replace("= 5", "= 8"))
+    report = evaluate(config)
+    assert report["tasks"][0]["mean_duration_s"] == pytest.approx(0.08)
+    assert report["protocol"]["definition"]["horizon_steps"] == 8
+
+
+def test_keys_of_a_policy_count_by_what_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(KEYS.format(name="one"))
+    with openpi_server(lambda message: None) as address:
+        config = EvalConfig(suite_or_task=TASK, policy=address, policy_keys=str(file))
+        was = Identity.of(config)
+        assert was.policy_keys["state"] == {"one": ":"}
+        file.write_text(KEYS.format(name="other"))
+        assert was.differing(Identity.of(config)) == "policy_keys.state.one ':' (now not told), " + (
+            "policy_keys.state.other not told (now ':')"
+        )
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], []])
+def test_of_a_groot_policy_is_known_what_its_server_tells(rows: list[int]) -> None:
+    modality = {"modality_keys": ["arm"], "delta_indices": rows}
+    with groot_server(lambda asked: {"action": modality} if asked["endpoint"] == "get_modality_config" else {}) as at:
+        told = policy_facts(at)
+        assert told == {"layout": "n1.6", "horizon": len(rows) or None, "modalities": {"action": modality}}
+    with groot_server(lambda asked: {}) as at:
+        assert policy_facts(at) == {"layout": None, "horizon": None, "modalities": {}}

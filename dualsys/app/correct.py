@@ -7,7 +7,7 @@ dualsys train --data data/pick data/pick-corrections --init outputs/v1 --out out
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +28,7 @@ from dualsys.app.recording import (
     CORRECTIONS_A_SEED,
     Demonstrator,
     RecordingSettings,
+    chosen_camera_hz,
     privileged_columns,
     require_camera_hz,
     require_noise_and_tail,
@@ -76,8 +77,8 @@ class CorrectConfig:
     """Simulated time from its start until its subgoal can be used."""
     actor_latency_s: Delay = 0.03
     """Simulated time from the actor's start until its chunk can be used."""
-    camera_hz: float = 10.0
-    """Frames a second of the recordings."""
+    camera_hz: float | None = None
+    """Frames a second of the recordings. None: 10, or the next more that divide the rows' rate."""
     noise_rad: float = 0.01
     """How far joints are pushed off the expert's path."""
     tail_s: float = 0.3
@@ -168,7 +169,9 @@ def correct(config: CorrectConfig, *, make: MakeParts = make_parts) -> int:
     columns, rows_hz = privileged_columns(environment), rows_hz_of(environment)
     controller.close()
     environment.close()
-    recording = RecordingSettings.at(rows_hz, camera_hz=config.camera_hz, tail_s=config.tail_s)
+    camera_hz = chosen_camera_hz(config.camera_hz, rows_hz, _say)
+    config = replace(config, camera_hz=camera_hz)
+    recording = RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=config.tail_s)
     if not can_go_back:
         raise ConfigError(
             f"{config.task} cannot be set back to an earlier moment, so nobody can take over there: its environment "

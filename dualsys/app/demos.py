@@ -9,7 +9,13 @@ import tyro
 
 from dualsys.app.demonstrated import Demonstrated
 from dualsys.app.evaluation.tasks import tasks_of
-from dualsys.app.recording import RecordingSettings, require_camera_hz, require_image_sides, require_noise_and_tail
+from dualsys.app.recording import (
+    RecordingSettings,
+    chosen_camera_hz,
+    require_camera_hz,
+    require_image_sides,
+    require_noise_and_tail,
+)
 from dualsys.app.recording_pool import SEEDS_A_TASK, Job, Ledger, MakeWorkplace, RunAttempts, WorkplaceConfig, recorders
 from dualsys.app.recording_progress import RecordingProgress
 from dualsys.app.workplace import make_workplace, shown_tasks
@@ -46,8 +52,9 @@ class DemosConfig:
     """Processes that record at once. The dataset is the same for any number."""
     resume: bool = False
     """Go on with a recording that was stopped, or make a finished one longer."""
-    camera_hz: float = 10.0
-    """Frames a second; rows come at the task's own rate (50 Hz of the humanoid suite) and show the newest frame."""
+    camera_hz: float | None = None
+    """Frames a second; rows come at the task's own rate (50 Hz of the humanoid suite) and show the newest frame. None:
+    10, or the next more that divide the rows' rate (12.5 of 25 Hz)."""
     noise_rad: float = 0.01
     """How far joints are pushed off the expert's path, so that the data shows the way back; 0: not at all. Of actions
     without a unit: that share of them."""
@@ -133,12 +140,14 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     tasks = (config.task,) if "/" in config.task else shown_tasks(tasks_of(config.task))
     workplaces = tuple(replace(config.workplace, task=task) for task in tasks)
     shown = Demonstrated.by(make, workplaces[0])
+    camera_hz = chosen_camera_hz(config.camera_hz, shown.rows_hz, RecordingProgress.say)
+    config = replace(config, camera_hz=camera_hz)
     job = Job(
         make=make,
         workplaces=workplaces,
         root=config.out,
         fps=shown.rows_hz,
-        settings=RecordingSettings.at(shown.rows_hz, camera_hz=config.camera_hz, tail_s=config.tail_s),
+        settings=RecordingSettings.at(shown.rows_hz, camera_hz=camera_hz, tail_s=config.tail_s),
     )
     fresh = _fresh(config, tasks, shown)
     writer = shown.writer(config.out)

@@ -1,7 +1,7 @@
 """One episode of an expert, recorded: what was observed, what the expert wanted, what the camera saw and when."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -16,7 +16,8 @@ from dualsys.protocols import Environment, Privileged
 
 MAX_TAIL_S = 30.0
 """Of a recording's end, after success."""
-_USUAL_CAMERA_HZ = 10
+USUAL_CAMERA_HZ = 10.0
+"""Frames a second where none are asked for and the rows' rate can be divided so."""
 _WHOLE = 1e-6
 """Share by which rounding may have moved a rate."""
 TARGET_POSITION = f"{PRIVILEGED}target_position"
@@ -75,16 +76,31 @@ def rows_per_frame(camera_hz: float, rows_hz: int) -> int:
     """Rows that show the same frame of a camera. Raises `ConfigError` for a rate that does not divide the rows'."""
     rows = rows_hz / camera_hz
     if rows < 1 or rows != round(rows):
-        usual = max(hz for hz in range(1, _USUAL_CAMERA_HZ + 1) if rows_hz % hz == 0)
+        usual = usual_camera_hz(rows_hz)
         raise ConfigError(
-            f"--camera-hz {camera_hz} does not divide the rows' {rows_hz} Hz; use {rows_hz} / n, such as {usual}"
+            f"--camera-hz {camera_hz} does not divide the rows' {rows_hz} Hz; use {rows_hz} / n, such as {usual:g}"
         )
     return round(rows)
 
 
-def require_camera_hz(camera_hz: float) -> None:
+def usual_camera_hz(rows_hz: int) -> float:
+    """Frames a second where none are asked for: 10, or the next more that divide the rows' rate; never more than it."""
+    return rows_hz / max(1, int(rows_hz // USUAL_CAMERA_HZ))
+
+
+def chosen_camera_hz(asked: float | None, rows_hz: int, say: Callable[[str], None]) -> float:
+    """Frames a second: those asked for, else the usual ones, which are told where they aren't 10."""
+    if asked is not None:
+        return asked
+    usual = usual_camera_hz(rows_hz)
+    if usual != USUAL_CAMERA_HZ:
+        say(f"{usual:g} frames a second: {USUAL_CAMERA_HZ:g} don't divide the rows' {rows_hz} Hz")
+    return usual
+
+
+def require_camera_hz(camera_hz: float | None) -> None:
     """Raise `ConfigError` for a rate of frames that is none. Whether it fits is known once there is an environment."""
-    if not 0 < camera_hz < math.inf:
+    if camera_hz is not None and not 0 < camera_hz < math.inf:
         raise ConfigError(f"--camera-hz {camera_hz} must be positive: frames a second, such as 10")
 
 

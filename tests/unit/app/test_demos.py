@@ -10,7 +10,13 @@ import pytest
 
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.execution_noise import ExecutionNoise
-from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings, record_episode
+from dualsys.app.recording import (
+    BLOCK_POSITIONS,
+    TARGET_POSITION,
+    RecordingSettings,
+    record_episode,
+    usual_camera_hz,
+)
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.data import DemonstrationDataset
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
@@ -208,6 +214,12 @@ class Fast(Slider):
     control_dt_s = 0.0125
 
 
+class Slow(Slider):
+    """Steps 25 times a second."""
+
+    control_dt_s = 0.04
+
+
 class Uneven(Slider):
     """Steps 62.5 times a second."""
 
@@ -219,9 +231,37 @@ def make_fast(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
     return slider, SliderExpert(slider, config.noise_rad)
 
 
+def make_slow(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
+    slider = Slow()
+    return slider, SliderExpert(slider, config.noise_rad)
+
+
 def make_uneven(config: WorkplaceConfig) -> tuple[Slider, SliderExpert]:
     slider = Uneven()
     return slider, SliderExpert(slider, config.noise_rad)
+
+
+def test_frames_come_at_a_rate_that_divides_the_rows_where_none_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = record_demonstrations(_config(tmp_path), make=make_slow)
+    assert "12.5 frames a second: 10 don't divide the rows' 25 Hz" in capsys.readouterr().err
+    assert info.dualsys is not None
+    assert info.dualsys.settings["camera_hz"] == 12.5
+    data = DemonstrationDataset.open(tmp_path)
+    shown = data.frame_of_row[: data.episode_lengths[0]]
+    assert (shown - shown[0]).tolist() == [row // 2 for row in range(len(shown))]
+    assert record_demonstrations(_config(tmp_path, resume=True), make=make_slow) == info
+    with pytest.raises(ConfigError, match=r"--camera-hz 10\.0 does not divide .* 25 Hz; use 25 / n, such as 12\.5$"):
+        record_demonstrations(_config(tmp_path / "asked", camera_hz=10.0), make=make_slow)
+
+
+@pytest.mark.parametrize(
+    ("rows_hz", "camera_hz"), [(1, 1), (9, 9), (10, 10), (19, 19), (20, 10), (25, 12.5), (33, 11), (50, 10), (80, 10)]
+)
+def test_the_usual_rate_of_frames_is_10_or_the_next_more_that_fits(rows_hz: int, camera_hz: float) -> None:
+    assert usual_camera_hz(rows_hz) == camera_hz
+    assert RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=0.0).rows_per_frame * camera_hz == rows_hz
 
 
 def test_rows_come_at_the_environment_s_own_rate(tmp_path: Path) -> None:

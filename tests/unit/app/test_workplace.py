@@ -8,7 +8,7 @@ import pytest
 
 from dualsys import registry, sim_envs
 from dualsys.app import cli
-from dualsys.app.recording import privileged_columns
+from dualsys.app.recording import RecordingSettings, privileged_columns, rows_hz_of, usual_camera_hz
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.app.workplace import expert_for, make_workplace, require_expert, shown_tasks
 from dualsys.errors import ConfigError
@@ -45,6 +45,31 @@ def test_a_third_party_s_expert_is_bound_to_its_environment_and_pushed() -> None
     targets = [demonstrator.act() for _ in range(50)]
     assert all((clean == 0).all() for clean, _ in targets)
     assert 0.02 < np.std([sent for _, sent in targets]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("task", "camera_hz"),
+    [
+        ("humanoid/touch", 10.0),
+        ("metaworld/push-v3", 10.0),
+        ("fetch/reach", 12.5),
+        ("aloha/transfer-cube", 10.0),
+        ("libero/object-0", 10.0),
+    ],
+)
+def test_every_suite_is_recorded_at_a_rate_of_frames_that_fits_it(task: str, camera_hz: float) -> None:
+    if task.startswith("libero/"):
+        pytest.importorskip("libero", reason="LIBERO's 1.3 GB are not installed")
+    environment, _ = make_workplace(WorkplaceConfig(task=task, noise_rad=0.0, image_size=16))
+    rows_hz = rows_hz_of(environment)
+    environment.close()
+    assert usual_camera_hz(rows_hz) == camera_hz
+    RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=0.3)
+
+
+def test_every_suite_with_an_expert_has_its_rate_of_frames_tested() -> None:
+    (marked,) = test_every_suite_is_recorded_at_a_rate_of_frames_that_fits_it.pytestmark  # type: ignore[attr-defined]
+    assert {task.partition("/")[0] for task, _ in marked.args[1]} >= set(registry.names("experts")) - {"mine"}
 
 
 def test_an_environment_that_tells_nothing_has_no_privileged_columns() -> None:

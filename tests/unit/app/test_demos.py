@@ -10,13 +10,7 @@ import pytest
 
 from dualsys.app.demos import DemosConfig, record_demonstrations
 from dualsys.app.execution_noise import ExecutionNoise
-from dualsys.app.recording import (
-    BLOCK_POSITIONS,
-    TARGET_POSITION,
-    RecordingSettings,
-    record_episode,
-    usual_camera_hz,
-)
+from dualsys.app.recording import BLOCK_POSITIONS, TARGET_POSITION, RecordingSettings, record_episode
 from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.data import DemonstrationDataset
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
@@ -254,14 +248,6 @@ def test_frames_come_at_a_rate_that_divides_the_rows_where_none_is_asked_for(
     assert record_demonstrations(_config(tmp_path, resume=True), make=make_slow) == info
     with pytest.raises(ConfigError, match=r"--camera-hz 10\.0 does not divide .* 25 Hz; use 25 / n, such as 12\.5$"):
         record_demonstrations(_config(tmp_path / "asked", camera_hz=10.0), make=make_slow)
-
-
-@pytest.mark.parametrize(
-    ("rows_hz", "camera_hz"), [(1, 1), (9, 9), (10, 10), (19, 19), (20, 10), (25, 12.5), (33, 11), (50, 10), (80, 10)]
-)
-def test_the_usual_rate_of_frames_is_10_or_the_next_more_that_fits(rows_hz: int, camera_hz: float) -> None:
-    assert usual_camera_hz(rows_hz) == camera_hz
-    assert RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=0.0).rows_per_frame * camera_hz == rows_hz
 
 
 def test_rows_come_at_the_environment_s_own_rate(tmp_path: Path) -> None:

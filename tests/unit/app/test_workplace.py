@@ -67,6 +67,14 @@ def test_every_suite_is_recorded_at_a_rate_of_frames_that_fits_it(task: str, cam
     RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=0.3)
 
 
+@pytest.mark.parametrize(
+    ("rows_hz", "camera_hz"), [(1, 1), (9, 9), (10, 10), (19, 19), (20, 10), (25, 12.5), (33, 11), (50, 10), (80, 10)]
+)
+def test_the_usual_rate_of_frames_is_10_or_the_next_more_that_fits(rows_hz: int, camera_hz: float) -> None:
+    assert usual_camera_hz(rows_hz) == camera_hz
+    assert RecordingSettings.at(rows_hz, camera_hz=camera_hz, tail_s=0.0).rows_per_frame * camera_hz == rows_hz
+
+
 def test_every_suite_with_an_expert_has_its_rate_of_frames_tested() -> None:
     (marked,) = test_every_suite_is_recorded_at_a_rate_of_frames_that_fits_it.pytestmark  # type: ignore[attr-defined]
     assert {task.partition("/")[0] for task, _ in marked.args[1]} >= set(registry.names("experts")) - {"mine"}

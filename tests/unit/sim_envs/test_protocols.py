@@ -110,6 +110,23 @@ def test_alohas_horizon_is_what_gym_aloha_registers() -> None:
         assert gymnasium.spec(f"gym_aloha/{name}").max_episode_steps == protocol.horizon_steps
 
 
+def test_fetchs_horizon_is_what_gymnasium_robotics_registers() -> None:
+    import gymnasium
+    import gymnasium_robotics
+
+    gymnasium.register_envs(gymnasium_robotics)
+    protocol = protocol_called("her-fetch")
+    for name in ("FetchReach-v4", "FetchPush-v4", "FetchSlide-v4", "FetchPickAndPlace-v4"):
+        assert gymnasium.spec(name).max_episode_steps == protocol.horizon_steps
+    assert set(protocol.tasks) == set(sim_envs.load_suite("fetch").tasks())
+    assert (protocol.success, protocol.stop_on_success) == ("at-end", False)
+
+
+def test_every_suite_has_a_protocol() -> None:
+    of_suites = {task.partition("/")[0] for name in NAMES for task in protocol_called(name).tasks}
+    assert of_suites == {"aloha", "dm_control", "fetch", "humanoid", "libero", "metaworld"}
+
+
 @pytest.mark.parametrize("name", LIBERO)
 def test_liberos_protocols_differ_where_their_sources_do(name: str) -> None:
     protocol = protocol_called(name)

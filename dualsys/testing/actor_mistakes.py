@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualsys.messages import FloatArray, LatentSubgoal, Observation
 from dualsys.testing.conditions import require
@@ -20,30 +21,44 @@ LEAK = 1e-3
 """What padding may change in a row, and as much again for each unit of a larger number: float32, not a leak."""
 _OPPOSITE = -0.5
 """Cosine of two ways from the start below which one goes back."""
+_BEHIND = "behind the others"
+_LENGTH = (
+    "the mask is taken for a length, or for a first and a last token: any of them may be left out, such as those of a "
+    "camera that is missing"
+)
 
 
 def check_mask(actor: Any, observation: Observation, name: str, seed: int) -> None:
-    """Tokens that a subgoal's mask leaves out must change nothing. Raises `NotConforming`."""
+    """Tokens that a subgoal's mask leaves out must change nothing, wherever they are. Raises `NotConforming`."""
     spec = actor.subgoal_spec
     if spec.num_tokens < 2:
         return
     rng = np.random.default_rng(seed)
-    counts = np.arange(spec.num_tokens) < (spec.num_tokens + 1) // 2
-    told = replace(spec.fake_subgoal(rng, stamp_s=observation.stamp_s - 0.1), mask=counts)
-    other = spec.fake_subgoal(rng, stamp_s=observation.stamp_s - 0.1)
-    rows = _rows(actor, observation, told, seed)
-    padded = _rows(actor, observation, _mixed(told, other, counts), seed)
-    if near(padded, rows, LEAK):
+    told, other = (spec.fake_subgoal(rng, stamp_s=observation.stamp_s - 0.1) for _ in range(2))
+    leaks, inverted = {}, True
+    for where, counts in _masks(spec.num_tokens).items():
+        masked = replace(told, mask=counts)
+        rows = _rows(actor, observation, masked, seed)
+        padded, valid = (_rows(actor, observation, _mixed(masked, other, kept), seed) for kept in (counts, ~counts))
+        if not near(padded, rows, LEAK):
+            leaks[where] = float(np.abs(padded - rows).max())
+        inverted &= where in leaks and near(valid, rows, LEAK)
+    if not leaks:
         return
-    valid = _rows(actor, observation, _mixed(told, other, ~counts), seed)
-    changed = f"by up to {np.abs(padded - rows).max():.2g}"
-    if near(valid, rows, LEAK):
-        require(False, f"{name}.act() reads a subgoal's mask the wrong way round: True is for tokens that count")
+    require(not inverted, f"{name}.act() reads a subgoal's mask the wrong way round: True is for tokens that count")
+    where, changed = next(iter(leaks.items()))
     require(
         False,
-        f"{name}.act() reads tokens that the subgoal's mask leaves out: padding leaks into its actions, {changed}; "
-        "the mask is ignored somewhere",
+        f"{name}.act() reads tokens that the subgoal's mask leaves out {where}: padding leaks into its actions, by up "
+        f"to {changed:.2g}; {'the mask is ignored somewhere' if where == _BEHIND else _LENGTH}",
     )
+
+
+def _masks(num_tokens: int) -> dict[str, NDArray[np.bool_]]:
+    """By where they leave tokens out: padding, what a missing camera leaves, and padding on the left."""
+    places, half = np.arange(num_tokens), (num_tokens + 1) // 2
+    masks = {_BEHIND: places < half, "between others": places % 2 == 0, "before the others": places >= half}
+    return masks if num_tokens > 2 else {key: masks[key] for key in (_BEHIND, "before the others")}
 
 
 def actor_mistake(example: ActorExample, found: FloatArray, tolerance: float) -> str | None:

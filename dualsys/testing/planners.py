@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
-from dualsys.errors import NotConforming
+from dualsys.errors import DualsysError, NotConforming
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.protocols import BatchPlanner, Planner
 from dualsys.testing.conditions import require, require_members, require_untouched, shown, snapshot
@@ -24,7 +24,7 @@ def check_planner(
     embodiment: EmbodimentSpec,
     *,
     instruction: str = "",
-    other_instruction: str = "",
+    other_instruction: str | None = None,
     seed: int = 0,
     examples: Sequence[PlannerExample] = (),
     tolerance: float = 1e-3,
@@ -35,7 +35,8 @@ def check_planner(
         planner: The planner; it is reset and run a few times.
         embodiment: Whose observations it is shown.
         instruction: Words it understands.
-        other_instruction: Others, shorter or longer: in a batch of both, one has padding, which must not show.
+        other_instruction: Others that it understands, shorter or longer: in a batch of both, one has padding, which
+            must not show. None: made of the first, half of its words. The same as the first: no batch of two lengths.
         seed: Of the observations and of the planner.
         examples: Recorded inputs with what a known implementation gave; where it isn't met, the message names the
             mistake if it is one of the usual ones (`dualsys.testing.planner_mistakes`).
@@ -70,14 +71,31 @@ def check_planner(
             require(_same(arrays, copies), f"{name}.plan() overwrote the arrays of an earlier subgoal")
         runs.append([copies for _, copies in run])
     if isinstance(planner, BatchPlanner):
-        others = [replace(seen[0], instruction=other_instruction)] if other_instruction else []
-        _check_batch(planner, [*seen, *others], spec, f"{name}.plan_batch()")
+        other = _other_length(planner, seen[0], other_instruction, name)
+        _check_batch(planner, [*seen, other], spec, f"{name}.plan_batch()")
     same = all(_same(a, b) for a, b in zip(*runs, strict=True))
     require(same, f"{name} gave other subgoals after reset(seed={seed}) on the same observations: not reproducible")
     for index, example in enumerate(examples):
         planner.reset(seed=seed)
         mistake = planner_mistake(planner, example, planner.plan(example.observation), tolerance)
         require(mistake is None, f"{name}.plan() doesn't give the subgoal of example {index}: {mistake}")
+
+
+def _other_length(planner: Any, seen: Observation, words: str | None, name: str) -> Observation:
+    """The observation with other words, of which it was tried that the planner understands them."""
+    if words is not None:
+        return replace(seen, instruction=words)
+    spoken = seen.instruction.split()
+    made = " ".join(spoken[: len(spoken) // 2] or [*spoken, *spoken] or ["go"])
+    other = replace(seen, instruction=made)
+    try:
+        planner.plan(other)
+    except (DualsysError, LookupError, ValueError) as error:
+        raise NotConforming(
+            f"{name}.plan() raised {type(error).__name__} ({error}) on {made!r}, which was made of the instruction "
+            f"{seen.instruction!r}. Give other_instruction: other words that it understands, or the same"
+        ) from error
+    return other
 
 
 def _check_batch(planner: Any, seen: list[Observation], spec: SubgoalSpec, where: str) -> None:

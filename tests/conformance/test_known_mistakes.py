@@ -11,12 +11,13 @@ import torch
 from dualsys.actor.joint_expert import JointExpert
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, SubgoalSpec
 from dualsys.errors import NotConforming
-from dualsys.messages import ActionChunk, LatentSubgoal, Observation
+from dualsys.messages import ActionChunk, ActionPrefix, LatentSubgoal, Observation
 from dualsys.planner.prefix_planner import PrefixPlanner
 from dualsys.planner.tokenization import train_tokenizer
-from dualsys.testing import ActorExample, PlannerExample, check_actor, check_planner, fake_embodiment
+from dualsys.testing import ActorExample, PlannerExample, PoseActor, check_actor, check_planner, fake_embodiment
 from tests.parity import pi_fixtures
 from tests.unit.actor.joint_parts import ARM, joint_actor
+from tests.unit.planner import test_families
 
 WORDS = "touch the red block"
 
@@ -133,7 +134,7 @@ class FeatureToy:
 
     def _subgoal(self, observation: Observation, width: int) -> LatentSubgoal:
         count = width if self.padded else len(observation.instruction)
-        tokens = np.outer(np.arange(1.0, 5.0), np.arange(9.0)) * self.factor / count
+        tokens = np.outer(np.arange(1.0, 5.0), np.arange(9.0)) * self.factor / (1 + count)
         return LatentSubgoal(tokens=tokens.astype(np.float32), observation_stamp_s=observation.stamp_s, producer="toy")
 
 
@@ -144,8 +145,34 @@ def test_features_that_are_scaled_and_padding_that_shows_are_named() -> None:
     check_planner(FeatureToy(), arm, instruction=WORDS, other_instruction="touch", examples=[example])
     with pytest.raises(NotConforming, match=r"3 times what is expected; the root of their width is 3: .* twice"):
         check_planner(FeatureToy(factor=3.0), arm, instruction=WORDS, examples=[example])
+    for words, other in ((WORDS, "touch"), (WORDS, None), ("touch", None), ("", None)):
+        with pytest.raises(NotConforming, match="is padding masked everywhere"):
+            check_planner(FeatureToy(padded=True), arm, instruction=words, other_instruction=other)
+    check_planner(FeatureToy(padded=True), arm, instruction=WORDS, other_instruction=WORDS)
+
+
+def test_a_planner_of_closed_words_is_asked_for_others_that_it_knows() -> None:
+    class Closed(FeatureToy):
+        def plan(self, observation: Observation) -> LatentSubgoal:
+            {WORDS: 0, "touch": 1}[observation.instruction]
+            return super().plan(observation)
+
+    check_planner(Closed(), fake_embodiment(2), instruction=WORDS, other_instruction="touch")
+    with pytest.raises(NotConforming, match=r"KeyError .* on 'touch the', which was made of .* Give other_instruction"):
+        check_planner(Closed(), fake_embodiment(2), instruction=WORDS)
+
+
+def test_a_vision_language_model_that_reads_its_padding_is_found_without_other_words() -> None:
+    made = test_families.make("paligemma")
+    backbone: Any = made.network.backbone
+    arguments = backbone._arguments
+
+    def all_count(pixels: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+        return {**arguments(pixels, words, mask), "attention_mask": torch.ones_like(mask)}
+
+    backbone._arguments = all_count
     with pytest.raises(NotConforming, match="is padding masked everywhere"):
-        check_planner(FeatureToy(padded=True), arm, instruction=WORDS, other_instruction="touch")
+        check_planner(made, robot(("head",), test_families.SIDE, 4), instruction=WORDS)
 
 
 @pytest.fixture(scope="module", params=["pi0", "pi05", "smolvla"])
@@ -201,6 +228,32 @@ def test_a_mask_that_is_ignored_or_inverted_is_named(
     made._arrays = Reading()  # type: ignore[assignment]
     with pytest.raises(NotConforming, match=message):
         check_actor(made)
+
+
+@pytest.mark.parametrize("family", ["pi0", "smolvla"])
+def test_a_mask_that_is_taken_for_a_length_is_named(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = JointExpert.remember
+
+    def first(expert: JointExpert, subgoal_BPK: torch.Tensor, mask_BK: torch.Tensor) -> Any:
+        ordered_BK, _ = mask_BK.sort(dim=-1, descending=True)
+        return whole(expert, subgoal_BPK, ordered_BK)
+
+    monkeypatch.setattr(JointExpert, "remember", first)
+    with pytest.raises(NotConforming, match=r"leaves out between others: .* taken for a length"):
+        check_actor(joint_actor(family))
+
+
+def test_a_mask_whose_first_token_is_taken_for_granted_is_named() -> None:
+    class Toy(PoseActor):
+        def act(
+            self, observation: Observation, subgoal: LatentSubgoal | None, prefix: ActionPrefix | None = None
+        ) -> ActionChunk:
+            chunk = super().act(observation, subgoal, prefix)
+            return chunk if subgoal is None else replace(chunk, rows=chunk.rows + float(subgoal.tokens[0, 0]))
+
+    toy = Toy(fake_embodiment(2), SubgoalSpec(num_tokens=4, dim=9), np.zeros(2))
+    with pytest.raises(NotConforming, match="leaves out before the others: padding leaks"):
+        check_actor(toy)
 
 
 class Reordered:

@@ -25,7 +25,7 @@ class StateConfig(BaseModel):
     scale: tuple[float, ...]
     """Of each state, physical, not 0."""
     padded: int = Field(default=32, gt=0)
-    """States that the model takes; a robot with fewer has zeros behind."""
+    """States that the model is told; a robot with fewer has zeros behind. In a prompt mostly the robot's own number."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -45,6 +45,8 @@ class ImportConfig:
     """Of GR00T's robots, the one that is driven."""
     rate_hz: float | None = None
     """Rows of action a second; no layout tells it. None: the family's usual."""
+    padded_state: bool = False
+    """Of pi0.5 that LeRobot before 0.5 trained: its prompt tells the state with zeros up to max_state_dim."""
     dry_run: bool = False
     """Check and report; read no weights and write nothing."""
     json: Path | None = None
@@ -77,6 +79,7 @@ def main(config: ImportConfig) -> int:
             statistics_prefix=config.statistics_prefix,
             tag=config.tag,
             rate_hz=config.rate_hz,
+            padded_state=config.padded_state,
         )
     )
     words = describe_tokenizer(plan, config.tokenizer)

@@ -57,6 +57,7 @@ class Wish:
     statistics_prefix: str = ""
     tag: str = ""
     rate_hz: float | None = None
+    padded_state: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def plan_import(wish: Wish) -> Plan:
 
 def _planned(published: Published, wish: Wish) -> Plan:
     require_sizes(published)
-    family = family_of(published, wish.layout, wish.tag)
+    family = family_of(published, wish.layout, wish.tag, padded_state=wish.padded_state)
     if wish.statistics is not None:
         told = read_statistics(wish.statistics, wish.statistics_prefix)
     else:

@@ -35,6 +35,8 @@ class PiFamily:
     published: Published
     version: PiVersion
     publisher: Literal["openpi", "lerobot"]
+    padded_state: bool = False
+    """Whether pi0.5's prompt tells the state with zeros up to the widest robot's, as LeRobot before 0.5 had it."""
 
     @property
     def layout(self) -> str:
@@ -122,7 +124,7 @@ class PiFamily:
             actor=actor,
             halves=halves,
             tied=tuple(sorted(name for name in names if _is_tied(name) and name not in halves.read)),
-            notes=self._notes(robot),
+            notes=self._notes(robot, planner.state),
         )
 
     @property
@@ -132,8 +134,8 @@ class PiFamily:
     def _state(self, statistics: ControllerStatistics, widest: int) -> StateConfig | None:
         if self.version == "pi0" or not self.published.get("discrete_state_input", True):
             return None
-        # openpi tells the robot's own numbers in the prompt, LeRobot those padded to the widest robot's.
-        padded = widest if self.publisher == "lerobot" else len(statistics.state.mean)
+        # The robot's own numbers, as openpi and LeRobot since 0.5; LeRobot 0.4 told zeros up to the widest robot's.
+        padded = widest if self.padded_state else len(statistics.state.mean)
         return StateConfig(offset=statistics.state.mean, scale=statistics.state.std, padded=padded)
 
     def _size(self, variant: str, section: str) -> GemmaSize:
@@ -155,10 +157,20 @@ class PiFamily:
             fix="Aloha's adapted joints can't be imported: nothing here would turn them back",
         )
 
-    def _notes(self, robot: Robot) -> tuple[str, ...]:
-        notes = [f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}"]
-        told = ["whether actions are relative to the state stands in openpi's code, not in the checkpoint: look there"]
-        return tuple((notes if robot.missing else []) + (told if self.publisher == "openpi" else []))
+    def _notes(self, robot: Robot, state: StateConfig | None) -> tuple[str, ...]:
+        found = []
+        if robot.missing:
+            found.append(f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}")
+        if self.publisher == "openpi":
+            found.append(
+                "whether actions are relative to the state stands in openpi's code, not in the checkpoint: look there"
+            )
+        elif state is not None and self.padded_state:
+            found.append(f"the prompt tells {state.padded} numbers of the state, with zeros behind, as LeRobot 0.4 did")
+        elif state is not None:
+            told = f"the prompt tells the {robot.states} numbers of the state alone, as LeRobot does since 0.5"
+            found.append(f"{told}; if 0.4 trained the weights: --padded-state")
+        return tuple(found)
 
 
 def _is_tied(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Which published layout a checkpoint is of: told by the names of its tensors, checked against its config.json."""
 
 from collections.abc import Collection
-from typing import get_args
+from typing import Literal, get_args
 
 from dualsys.app.importing.family import Family, Published
 from dualsys.app.importing.groot_family import GrootFamily
@@ -12,7 +12,7 @@ from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.layouts.pi import PREFIX, PiVersion, version_of
 from dualsys.app.importing.pi_family import PiFamily
 from dualsys.app.importing.smolvla_family import SmolVLAFamily
-from dualsys.errors import CheckpointError
+from dualsys.errors import CheckpointError, ConfigError
 
 _TYPES = {"pi0": "lerobot-pi0", "pi05": "lerobot-pi05", "smolvla": "lerobot-smolvla"}
 """LeRobot's word in config.json."""
@@ -26,18 +26,22 @@ _GROOT_MARKS: tuple[tuple[str, Version], ...] = (
 _TOLD = 3
 
 
-def family_of(published: Published, layout: Layout, tag: str) -> Family:
+def family_of(published: Published, layout: Layout, tag: str, *, padded_state: bool = False) -> Family:
     """The family that reads a checkpoint.
 
     Args:
         published: The checkpoint.
         layout: Forced, or `auto`.
         tag: Of GR00T's robots, which; empty: the only one.
+        padded_state: Of LeRobot's pi0.5, whether its prompt tells zeros up to the widest robot's state.
 
     Raises:
         CheckpointError: it is of no known layout, or config.json and tensors tell different ones.
+        ConfigError: a padded state is asked for of another layout.
     """
     chosen = recognized(published) if layout == "auto" else layout
+    if padded_state and chosen != "lerobot-pi05":
+        raise ConfigError(f"--padded-state is of LeRobot's pi0.5; this checkpoint is {chosen}: leave it out")
     if chosen.startswith("groot-"):
         version: Version = _groot_version(chosen)
         return GrootFamily(published=published, version=version, robot=find_groot_robot(published, tag, version))
@@ -48,7 +52,8 @@ def family_of(published: Published, layout: Layout, tag: str) -> Family:
     if chosen == "lerobot-smolvla":
         return SmolVLAFamily(published=published)
     pi: PiVersion = "pi05" if chosen.endswith("pi05") else "pi0"
-    return PiFamily(published=published, version=pi, publisher="openpi" if chosen.startswith("openpi") else "lerobot")
+    publisher: Literal["openpi", "lerobot"] = "openpi" if chosen.startswith("openpi") else "lerobot"
+    return PiFamily(published=published, version=pi, publisher=publisher, padded_state=padded_state)
 
 
 def recognized(published: Published) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from dualsys.app.controller import Controller
 from dualsys.app.episode_rules import EpisodeRules
 from dualsys.counters import CHUNK_COUNTS, RECOVERY_COUNTS, TIMING_COUNTS
+from dualsys.errors import ConfigError
 from dualsys.messages import Command
 from dualsys.protocols import Environment
 
@@ -59,6 +60,8 @@ def run_episode(
         options: Passed to the environment's `reset`.
         on_step: Called after each step with the command, for videos and records.
         rules: Where it starts, what counts as success, and whether that ends it.
+
+    Raises `ConfigError` where a reward is no finite number, or the rules don't go with the environment.
     """
     environment.reset(seed=seed, options=rules.start(environment, seed, options))
     controller.reset(seed=seed)
@@ -71,7 +74,7 @@ def run_episode(
         rules.require_end(environment, steps)
         command = controller.step(environment.observe())
         _, gained, terminated, truncated, info = environment.step(command.target)
-        reward += float(gained)
+        reward += _finite(gained, environment, seed, steps)
         limited += bool(command.limited)
         elapsed_s += environment.control_dt_s
         steps += 1
@@ -92,6 +95,16 @@ def run_episode(
         chunks=moved_since(before, after, CHUNK_COUNTS),
         timing=moved_since(late_before, controller.driver.counts, TIMING_COUNTS),
     )
+
+
+def _finite(gained: Any, environment: Environment, seed: int, step: int) -> float:
+    """A step's reward. Raises `ConfigError` for what is no finite number: nothing could be averaged over it."""
+    if not np.isfinite(reward := float(gained)):
+        raise ConfigError(
+            f"{environment.embodiment.name}: step {step} of the episode from seed {seed} gave the reward {reward}; the "
+            "simulation has come apart, or the task divides by nothing: mend the task, or evaluate seeds without this"
+        )
+    return reward
 
 
 def moved_since(before: Mapping[str, int], after: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:

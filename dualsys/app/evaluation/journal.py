@@ -119,12 +119,17 @@ def _keep_name(path: Path) -> None:
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_refuse)
     except ValueError as error:
         raise ConfigError(f"{path} is damaged in line {number} ({error}): delete it and evaluate again") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path} is damaged in line {number} ({value!r}): delete it and evaluate again")
     return value
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity, which are no JSON, and nothing that `add` writes."""
+    raise ValueError(f"{constant} is no number")
 
 
 def _require_same(path: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

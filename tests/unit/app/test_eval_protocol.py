@@ -263,6 +263,20 @@ def test_an_environment_that_does_not_keep_to_its_horizon_is_refused() -> None:
     assert result.duration_s == pytest.approx(6 * 0.02)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), np.float32("nan")])
+def test_a_reward_that_is_no_number_is_refused_with_where_it_came(odd: float) -> None:
+    class Odd(ReachEnvironment):
+        steps = 0
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, reward, terminated, truncated, info = super().step(action)
+            self.steps += 1
+            return observation, odd if self.steps == 3 else reward, terminated, truncated, info
+
+    with pytest.raises(ConfigError, match=rf"step 2 of the episode from seed 7 gave the reward {float(odd)}"):
+        run_episode(Odd(ROBOT, POSE), make_controller(), 7)
+
+
 def test_episodes_start_from_the_list_in_order_and_around() -> None:
     environment, starts = Blinking(), []
     for seed in range(7, 12):

@@ -151,3 +151,10 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
         file.write(line)
     with pytest.raises(ConfigError, match="is damaged in line 3"):
         kept(path)
+
+
+def test_a_number_that_json_does_not_know_is_damage(path: Path) -> None:
+    begin(path, 0, 1)
+    path.write_text(path.read_text().replace('"reward": 0.1', '"reward": NaN'))
+    with pytest.raises(ConfigError, match=r"is damaged in line 2 \(NaN is no number\)"):
+        kept(path)

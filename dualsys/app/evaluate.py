@@ -9,7 +9,7 @@ from rich.console import Console
 from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
-from dualsys.app.evaluation.films import film
+from dualsys.app.evaluation.films import film_all
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.journal import journal_of
 from dualsys.app.evaluation.page import write_evaluation_page
@@ -53,9 +53,10 @@ def main(config: EvalConfig) -> int:
 def _evaluate(config: EvalConfig, journal: Path | None) -> None:
     (report,) = evaluate_all([config], journal=journal, resume=config.resume)
     show(report)
-    videos = film(config, report) if config.video_dir is not None else {}
+    films = film_all([config], [report])
     if config.page is not None:
-        write_evaluation_page(report, config.page, videos)
+        write_evaluation_page(report, config.page, films.shown)
+    films.require_whole()  # what is in the journal stays there where one isn't
     if config.json is not None:  # last, and whole or not at all: where it is, all is done
         draw(report, config.json.with_suffix(".png"))
         write_json(config.json, report, sort_keys=True)
@@ -66,15 +67,14 @@ def _sweep(config: EvalConfig, sweep: Sweep, journal: Path | None) -> None:
     reports = evaluate_all([point.config for point in sweep.points], journal=journal, resume=config.resume)
     report = sweep_report(config, sweep, reports)
     Console().print(*sweep_tables(report), sep="\n")
-    videos: dict[Path, str] = {}
-    for point, each in zip(sweep.points, reports, strict=True):
-        if config.video_dir is not None:
-            videos |= film(point.config, each, label=f"{sweep.option} {point.label}")
-        if config.json is not None:
-            write_json(point_file(config.json, point), each, sort_keys=True)
+    labels = [f"{sweep.option} {point.label}" for point in sweep.points]
+    films = film_all([point.config for point in sweep.points], reports, labels)
     if config.page is not None:
-        write_evaluation_page(report, config.page, videos)
+        write_evaluation_page(report, config.page, films.shown)
+    films.require_whole()
     if config.json is not None:
+        for point, each in zip(sweep.points, reports, strict=True):
+            write_json(point_file(config.json, point), each, sort_keys=True)
         draw_sweep(report, config.json.with_suffix(".png"))
         write_json(config.json, report, sort_keys=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import final
 
-from dualsys.app.evaluation.job import EpisodeJob, Outcome
+from dualsys.app.evaluation.job import EpisodeJob, Outcome, Refusal
 from dualsys.app.evaluation.player import Player
 
 
@@ -20,21 +20,26 @@ def alone(make: Callable[[], Player]) -> Iterator["Alone"]:
 
 @final
 class Alone:
-    """Plays when it is asked what came of it. What goes wrong is raised where it does."""
+    """Plays when it is asked what came of it."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
         self._jobs: list[EpisodeJob] = []
 
     @property
-    def room(self) -> int:
-        """One, unless something is to be played."""
-        return 0 if self._jobs else 1
+    def idle(self) -> list[int]:
+        """The one, unless something is to be played."""
+        return [] if self._jobs else [0]
 
-    def give(self, job: EpisodeJob) -> None:
+    def give(self, job: EpisodeJob, worker: int) -> None:
         """What is played next."""
+        del worker
         self._jobs.append(job)
 
     def outcomes(self) -> list[Outcome]:
-        """Play it."""
-        return [self._player.play(self._jobs.pop())]
+        """Play it. What is raised says itself where that was."""
+        job = self._jobs.pop()
+        try:
+            return [self._player.play(job)]
+        except Exception as error:
+            return [Refusal(job=job, error=error)]

@@ -1,10 +1,11 @@
 """Workers that play episodes, and how episodes go to them until each has been played once."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn, Protocol
 
-from dualsys.app.evaluation.job import Death, EpisodeJob, Outcome, PlayedEpisode
+from dualsys.app.evaluation.job import Death, EpisodeJob, Outcome, PlayedEpisode, Refusal
+from dualsys.app.evaluation.waiting import WaitingEpisodes
 from dualsys.errors import BridgeError
 
 MOST_GIVEN_UP = 3
@@ -15,11 +16,11 @@ class Crew(Protocol):
     """Workers, wherever they are; one that dies is replaced."""
 
     @property
-    def room(self) -> int:
-        """Workers that wait for something to do."""
+    def idle(self) -> Sequence[int]:
+        """Workers that wait for something to do, by number; one that replaces another has its number."""
         ...
 
-    def give(self, job: EpisodeJob) -> None:
+    def give(self, job: EpisodeJob, worker: int) -> None:
         """Have one of those play an episode."""
         ...
 
@@ -28,10 +29,20 @@ class Crew(Protocol):
         ...
 
 
+def raised(refusal: Refusal) -> NoReturn:
+    """Raise what playing raised."""
+    raise refusal.error
+
+
 def play_all(
-    crew: Crew, jobs: Iterable[EpisodeJob], *, max_retries: int, on_death: Callable[[Death], None]
+    crew: Crew,
+    jobs: Iterable[EpisodeJob],
+    *,
+    max_retries: int,
+    on_death: Callable[[Death], None],
+    on_refusal: Callable[[Refusal], None] = raised,
 ) -> Iterator[PlayedEpisode]:
-    """Play every episode once, as workers have time; they come as they end.
+    """Play every episode once, as workers have time; they come as they end, those of a task from few workers.
 
     One whose worker dies is played again by another, before those that wait.
 
@@ -40,18 +51,19 @@ def play_all(
         jobs: What is played.
         max_retries: How often an episode is tried again.
         on_death: Told of each death.
+        on_refusal: Told of each episode that could not be played.
 
     Raises:
         BridgeError: an episode's workers died more often than that. The others have been played by then, unless
             `MOST_GIVEN_UP` of them end so.
         Exception: what playing raised.
     """
-    waiting, under_way = deque(jobs), 0
+    waiting, under_way = WaitingEpisodes(jobs), 0
     deaths: Counter[EpisodeJob] = Counter()
     given_up: list[Death] = []
     while (waiting or under_way) and len(given_up) < MOST_GIVEN_UP:
-        for _ in range(min(crew.room, len(waiting))):
-            crew.give(waiting.popleft())
+        for worker in crew.idle[: len(waiting)]:
+            crew.give(waiting.take(worker), worker)
             under_way += 1
         for outcome in crew.outcomes():
             under_way -= 1
@@ -61,11 +73,11 @@ def play_all(
                 on_death(outcome)
                 deaths[outcome.job] += 1
                 if deaths[outcome.job] <= max_retries:
-                    waiting.appendleft(outcome.job)
+                    waiting.put_back(outcome.job)
                 else:
                     given_up.append(outcome)
             else:
-                raise outcome.error
+                on_refusal(outcome)
     if given_up:
         raise BridgeError(_deadly(given_up, max_retries + 1))
 

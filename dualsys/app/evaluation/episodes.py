@@ -1,5 +1,6 @@
 """What an evaluation plays: environments, controllers, one episode."""
 
+from pathlib import Path
 from typing import Any
 
 from dualsys import sim_envs
@@ -11,6 +12,7 @@ from dualsys.app.outside_policy import outside_controller
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.bridge.parts import PartConfig
 from dualsys.clearance import clearance_of
+from dualsys.files import replacing
 from dualsys.protocols import Rendered
 
 
@@ -52,3 +54,13 @@ def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:
 def play_episode(config: EvalConfig, environment: Rendered, controller: Controller, seed: int) -> EpisodeResult:
     """One episode of an evaluation, with its parts. The same everywhere, whatever was played with them before."""
     return run_episode(environment, controller, seed, rules=config.rules())
+
+
+def film_of_episode(
+    config: EvalConfig, environment: Rendered, controller: Controller, seed: int, path: Path
+) -> EpisodeResult:
+    """The same before a camera. Raises `CannotWrite` where the video can't be; there is a whole one or none."""
+    from dualsys.app.film import film_episode
+
+    with replacing(path) as partial:
+        return film_episode(environment, controller, seed, partial, rules=config.rules())

@@ -1,8 +1,12 @@
 """What is asked of a worker of an evaluation, and what comes back."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from dualsys.app.rollout import EpisodeResult
+
+Scene = tuple[int, str]
+"""An evaluation's index and a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +17,13 @@ class EpisodeJob:
     """Index among the evaluations of the run, as where an option is swept."""
     task: str
     seed: int
+    film: Path | None = None
+    """File for a video of it."""
+
+    @property
+    def scene(self) -> Scene:
+        """What a worker needs to play it, and can play others with."""
+        return self.evaluation, self.task
 
     def __str__(self) -> str:
         """As messages name it."""

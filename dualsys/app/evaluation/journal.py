@@ -39,7 +39,8 @@ class Journal:
 
     def add(self, episode: PlayedEpisode) -> None:
         """Keep an episode. Raises `CannotWrite`, as on a full disk."""
-        line = {**asdict(episode.job), "wall_s": round(episode.wall_s, 3), "episode": asdict(episode.result)}
+        job = {"evaluation": episode.job.evaluation, "task": episode.job.task, "seed": episode.job.seed}
+        line = {**job, "wall_s": round(episode.wall_s, 3), "episode": asdict(episode.result)}
         with written_or_said(self._path):
             _append(self._file, line)
         self.played[episode.job] = episode

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.episodes import make_episode_parts, play_episode
+from dualsys.app.evaluation.episodes import film_of_episode, make_episode_parts, play_episode
 from dualsys.app.evaluation.identity import Identity
-from dualsys.app.evaluation.job import EpisodeJob, Outcome, PlayedEpisode, Refusal
+from dualsys.app.evaluation.job import EpisodeJob, Outcome, PlayedEpisode, Refusal, Scene
 from dualsys.errors import BridgeError
 from dualsys.protocols import Rendered
 
 KEPT_PARTS = 2
-"""Environments with their controllers that a player keeps: jobs come task by task, so it changes over once a task."""
+"""Environments with their controllers that a player keeps: its own task's, and that of one whose worker died."""
 
 
 class Player:
@@ -30,13 +30,16 @@ class Player:
             expected: What each of them is of, for a player on a machine that may have something else.
         """
         self._configs, self._expected = configs, expected
-        self._parts: OrderedDict[tuple[int, str], tuple[Rendered, Controller]] = OrderedDict()
+        self._parts: OrderedDict[Scene, tuple[Rendered, Controller]] = OrderedDict()
 
     def play(self, job: EpisodeJob) -> PlayedEpisode:
-        """Play an episode to its end."""
-        environment, controller = self._parts_of(job)
+        """Play an episode to its end, before a camera where it is to be filmed."""
+        parts, config = self._parts_of(job), self._configs[job.evaluation]
         started_s = time.monotonic()
-        result = play_episode(self._configs[job.evaluation], environment, controller, job.seed)
+        if job.film is None:
+            result = play_episode(config, *parts, job.seed)
+        else:
+            result = film_of_episode(config, *parts, job.seed, job.film)
         return PlayedEpisode(job=job, result=result, wall_s=time.monotonic() - started_s)
 
     def outcome(self, job: EpisodeJob) -> Outcome:
@@ -53,14 +56,13 @@ class Player:
             self._drop_oldest()
 
     def _parts_of(self, job: EpisodeJob) -> tuple[Rendered, Controller]:
-        key = (job.evaluation, job.task)
-        if key not in self._parts:
+        if job.scene not in self._parts:
             self._require_expected(job.evaluation)
             while len(self._parts) >= KEPT_PARTS:
                 self._drop_oldest()
-            self._parts[key] = make_episode_parts(self._configs[job.evaluation], job.task)
-        self._parts.move_to_end(key)
-        return self._parts[key]
+            self._parts[job.scene] = make_episode_parts(self._configs[job.evaluation], job.task)
+        self._parts.move_to_end(job.scene)
+        return self._parts[job.scene]
 
     def _drop_oldest(self) -> None:
         _, (environment, controller) = self._parts.popitem(last=False)

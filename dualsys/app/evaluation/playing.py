@@ -1,23 +1,19 @@
 """Several evaluations played by one crew: every episode once, whatever dies, and gone on with where it was stopped."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dualsys.app.evaluation.alone import alone
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.crew import Crew, play_all
+from dualsys.app.evaluation.crew import play_all
+from dualsys.app.evaluation.crews import crew_of
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.job import Death, EpisodeJob
 from dualsys.app.evaluation.journal import Journal, opened_journal
 from dualsys.app.evaluation.played import Played
-from dualsys.app.evaluation.player import Player
-from dualsys.app.evaluation.process_crew import process_crew
 from dualsys.app.evaluation.progress import EvaluationProgress
-from dualsys.app.evaluation.ray_crew import ray_crew
 from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.evaluation.watched import Watched
 
@@ -48,7 +44,7 @@ def play_evaluations(
         played, deaths, ends_s = dict(before), list[Death](), list[float]()
         with (
             EvaluationProgress(total=len(jobs), done=len(before)) as progress,
-            _crew(configs, identities, len(missing), progress.say) as crew,
+            crew_of(configs, len(missing), progress.say, identities) as crew,
         ):
 
             def on_death(death: Death) -> None:
@@ -103,15 +99,3 @@ def _opened(
         "versions": identities[0].versions,
     }
     return opened_journal(journal, facts, resume=resume)
-
-
-def _crew(
-    configs: Sequence[EvalConfig], identities: Sequence[Identity], num_jobs: int, say: Callable[[str], None]
-) -> AbstractContextManager[Crew]:
-    first = configs[0]
-    if num_jobs == 0 or (first.workers == 1 and first.launcher == "subprocess"):
-        return alone(partial(Player, configs))
-    workers = min(first.workers, num_jobs)
-    if first.launcher == "subprocess":
-        return process_crew(workers, partial(Player, configs))
-    return ray_crew(workers, partial(Player, configs, identities), address=first.ray_address, say=say)

@@ -49,34 +49,32 @@ class ProcessCrew:
 
     def __init__(self, workers: int, make: MakePlayer, leash: Connection, ctrl_c: CtrlC) -> None:
         self._size, self._make, self._leash, self._ctrl_c = workers, make, leash, ctrl_c
-        self._workers: list[_Worker] = []
+        self._workers: dict[int, _Worker] = {}
 
     @property
-    def room(self) -> int:
+    def idle(self) -> list[int]:
         """Workers that wait, or could be started."""
-        return self._size - sum(worker.job is not None for worker in self._workers)
+        return [each for each in range(self._size) if each not in self._workers or self._workers[each].job is None]
 
-    def give(self, job: EpisodeJob) -> None:
+    def give(self, job: EpisodeJob, worker: int) -> None:
         """Have one of those play an episode."""
-        worker = next((each for each in self._workers if each.job is None), None)
-        if worker is None:
-            worker = self._start()
-            self._workers.append(worker)
-        worker.job = job
+        if worker not in self._workers:
+            self._workers[worker] = self._start()
+        self._workers[worker].job = job
         with suppress(OSError):  # it has died as it waited: `outcomes` says so
-            worker.connection.send(job)
+            self._workers[worker].connection.send(job)
 
     def outcomes(self) -> list[Outcome]:
         """Wait for the next that end or die."""
-        ready = set(wait([each.connection for each in self._workers]))
-        found = [self._read(each) for each in self._workers if each.connection in ready]
+        ready = set(wait([each.connection for each in self._workers.values()]))
+        found = [self._read(*each) for each in list(self._workers.items()) if each[1].connection in ready]
         return [outcome for outcome in found if outcome is not None]
 
     def end(self) -> None:
         """Whatever they do."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.process.kill()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.process.join()
             worker.connection.close()
 
@@ -95,12 +93,12 @@ class ProcessCrew:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return _Worker(process, ours)
 
-    def _read(self, worker: _Worker) -> Outcome | None:
+    def _read(self, number: int, worker: _Worker) -> Outcome | None:
         """What a worker has to say; None where it died with nothing to do, and nothing is lost."""
         try:
             outcome = cast(Outcome, worker.connection.recv())
         except (EOFError, OSError):
-            self._workers = [each for each in self._workers if each is not worker]
+            del self._workers[number]
             worker.connection.close()
             worker.process.join()
             return None if worker.job is None else Death(job=worker.job, cause=_cause(worker.process.exitcode))

@@ -94,22 +94,23 @@ class RayCrew:
         self._ray, self._make, self._say = ray, make, say
         self._class = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(PlayerServer)
         self._place = Place.here()
-        self._starting: dict[Any, Any] = {}
-        self._idle: list[Any] = []
-        self._playing: dict[Any, tuple[Any, EpisodeJob]] = {}
+        self._servers: dict[int, Any] = {}
+        self._starting: dict[Any, int] = {}
+        self._idle: set[int] = set()
+        self._playing: dict[Any, tuple[int, EpisodeJob]] = {}
         self._failed_starts = 0
-        for _ in range(workers):
-            self._start()
+        for worker in range(workers):
+            self._start(worker)
 
     @property
-    def room(self) -> int:
+    def idle(self) -> list[int]:
         """Workers that run and wait."""
-        return len(self._idle)
+        return sorted(self._idle)
 
-    def give(self, job: EpisodeJob) -> None:
+    def give(self, job: EpisodeJob, worker: int) -> None:
         """Have one of those play an episode."""
-        worker = self._idle.pop()
-        self._playing[worker.outcome.remote(job)] = (worker, job)
+        self._idle.remove(worker)
+        self._playing[self._servers[worker].outcome.remote(job)] = (worker, job)
 
     def outcomes(self) -> list[Outcome]:
         """Wait for the next that end, die, or have started."""
@@ -125,9 +126,9 @@ class RayCrew:
                 outcomes.append(self._take_played(call))
         return outcomes
 
-    def _start(self) -> None:
-        worker = self._class.remote(self._make, self._place)
-        self._starting[worker.ready.remote()] = worker
+    def _start(self, worker: int) -> None:
+        self._servers[worker] = self._class.remote(self._make, self._place)
+        self._starting[self._servers[worker].ready.remote()] = worker
 
     def _take_started(self, call: Any) -> None:
         worker = self._starting.pop(call)
@@ -140,18 +141,18 @@ class RayCrew:
                     f"{self._failed_starts} workers in a row could not be started on the Ray cluster: "
                     f"{first_words(error)}; {_WITHOUT} does without Ray"
                 ) from error
-            self._start()
+            self._start(worker)
         else:
             self._failed_starts = 0
-            self._idle.append(worker)
+            self._idle.add(worker)
 
     def _take_played(self, call: Any) -> Outcome:
         worker, job = self._playing.pop(call)
         try:
             outcome: Outcome = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            self._ray.kill(worker)  # where it is the node that is gone, or what came back
-            self._start()
+            self._ray.kill(self._servers[worker])  # where it is the node that is gone, or what came back
+            self._start(worker)
             return Death(job=job, cause=first_words(error))
-        self._idle.append(worker)
+        self._idle.add(worker)
         return outcome

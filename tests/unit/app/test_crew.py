@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,20 @@ class Scripted:
 
     def __init__(self, size: int, deaths: dict[int, int]) -> None:
         self._size, self._deaths = size, dict(deaths)
-        self._busy: list[EpisodeJob] = []
+        self._busy: dict[int, EpisodeJob] = {}
         self.given: list[int] = []
 
     @property
-    def room(self) -> int:
-        return self._size - len(self._busy)
+    def idle(self) -> list[int]:
+        return [each for each in range(self._size) if each not in self._busy]
 
-    def give(self, job: EpisodeJob) -> None:
-        assert self.room > 0
+    def give(self, job: EpisodeJob, worker: int) -> None:
+        assert worker in self.idle
         self.given.append(job.seed)
-        self._busy.append(job)
+        self._busy[worker] = job
 
     def outcomes(self) -> list[Outcome]:
-        each = self._busy.pop(0)
+        each = self._busy.pop(next(iter(self._busy)))
         if self._deaths.get(each.seed, 0):
             self._deaths[each.seed] -= 1
             return [Death(job=each, cause="killed")]
@@ -69,6 +70,39 @@ def play(crew: Crew, seeds: range, *, max_retries: int = 2) -> tuple[list[int], 
     jobs = map(job, seeds)
     ended = list(play_all(crew, jobs, max_retries=max_retries, on_death=lambda death: deaths.append(death.job.seed)))
     return [each.result.seed for each in ended], deaths
+
+
+class Recorded(Scripted):
+    """Notes the tasks that each worker was given, and plays the episodes of one worker faster than those of others."""
+
+    def __init__(self, size: int, deaths: dict[int, int], fast: int) -> None:
+        super().__init__(size, deaths)
+        self.tasks: dict[int, list[str]] = {each: [] for each in range(size)}
+        self._fast = fast
+
+    def give(self, job: EpisodeJob, worker: int) -> None:
+        super().give(job, worker)
+        self.tasks[worker].append(job.task)
+
+    def outcomes(self) -> list[Outcome]:
+        self._busy = dict(sorted(self._busy.items(), key=lambda each: each[0] != self._fast))
+        return super().outcomes()
+
+
+@pytest.mark.parametrize("fast", [0, 1, 2])
+@pytest.mark.parametrize("deaths", [{}, {3: 2, 11: 1}])
+def test_a_worker_keeps_to_its_task_and_then_goes_where_most_is_left(fast: int, deaths: dict[int, int]) -> None:
+    """A scene is built where a task is taken up, which takes longer than many an episode."""
+    count = {"a/few": 2, "a/many": 12, "a/some": 5, "b/many": 12}
+    jobs = [EpisodeJob(evaluation=0, task=task, seed=seed) for task, seeds in count.items() for seed in range(seeds)]
+    crew = Recorded(3, deaths, fast)
+    ended = [each.job for each in play_all(crew, jobs, max_retries=2, on_death=lambda death: None)]
+    assert sorted(ended, key=jobs.index) == jobs, "each once"
+    assert [tasks[0] for tasks in crew.tasks.values()] == ["a/many", "b/many", "a/many"]
+    if not deaths:
+        changes = [sum(one != other for one, other in pairwise(tasks)) for tasks in crew.tasks.values()]
+        assert sum(changes) <= 4, crew.tasks
+        assert all(len(list(groupby(tasks))) == len(set(tasks)) for tasks in crew.tasks.values()), "none comes back"
 
 
 def test_an_episode_whose_worker_dies_is_played_again_before_those_that_wait() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from dualsys.app.evaluation.films import caption_of, film_name
 from dualsys.app.evaluation.paired import paired
 from dualsys.app.evaluation.picture import success_figure
+from dualsys.app.evaluation.returns import counts_returns, in_words
 from dualsys.app.evaluation.sweep_report import sweep_figure
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.pages.page import drawing, flat, write_page
@@ -62,7 +63,8 @@ def write_evaluation_page(
         before="" if before is None else _lead(before),
         counters=[] if swept else list(_counters(report)),
         protocol=report.get("protocol"),
-        by_return=(report.get("protocol") or {}).get("definition", {}).get("success") == "return",
+        by_return=counts_returns(report),
+        in_words=in_words,
         perturbations=[(each["kind"], _in_line(each)) for each in report.get("perturbations") or []],
         videos=shown,
         left_out=left_out,

@@ -8,6 +8,7 @@ from rich.table import Table
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.paired import paired
 from dualsys.app.evaluation.played import OF_ONE
+from dualsys.app.evaluation.returns import counts_returns, in_words, mean_return
 from dualsys.app.evaluation.sweep import Sweep, point_file
 
 
@@ -58,29 +59,39 @@ def _curve(sweep: Sweep, reports: list[dict[str, Any]], number: int) -> list[dic
         task = report["tasks"][number]
         said = {"label": point.label, "value": point.value, "place": point.place}
         points.append({**said, **{key: task[key] for key in kept}, "against_first": paired(first, task)})
+        if counts_returns(report):
+            points[-1]["return"] = mean_return(task) | {"against_first": mean_return(task, first)}
     return points
 
 
 def sweep_tables(report: dict[str, Any]) -> list[Table]:
     """A table for each task, with a line for each point."""
-    return [_table(report["sweep"]["option"], task) for task in report["tasks"]]
+    by_return = counts_returns(report)
+    return [_table(report["sweep"]["option"], task, by_return=by_return) for task in report["tasks"]]
 
 
-def _table(option: str, task: dict[str, Any]) -> Table:
-    table = Table(title=f"{task['task']}: success against {option}")
-    for name in (option.rpartition("_")[2], "%", "95 %", "of", "time", "against the first"):
+def _table(option: str, task: dict[str, Any], *, by_return: bool) -> Table:
+    table = Table(title=f"{task['task']}: {'return' if by_return else 'success'} against {option}")
+    for name in (option.rpartition("_")[2], "mean" if by_return else "%", "95 %", "of", "time", "against the first"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, point in enumerate(task["points"]):
-        low, high = point["ci95"]
-        table.add_row(
-            point["label"],
-            f"{100 * point['success']:.1f}",
-            f"{100 * low:.1f}-{100 * high:.1f}",
-            f"{point['successes']}/{point['episodes']}",
-            f"{point['mean_duration_s']:.2f} s",
-            _difference(point["against_first"]) if number else "",
-        )
+        found, of, difference = _returned(point) if by_return else _succeeded(point)
+        time = f"{point['mean_duration_s']:.2f} s"
+        table.add_row(point["label"], *found, of, time, difference if number else "")
     return table
+
+
+def _returned(point: dict[str, Any]) -> tuple[tuple[str, str], str, str]:
+    """Mean return and its interval, of how many episodes, and against the first point."""
+    more, ends = in_words(point["return"]["against_first"], sign="+")
+    return in_words(point["return"]), str(point["episodes"]), f"{more} ({ends})" if ends else more
+
+
+def _succeeded(point: dict[str, Any]) -> tuple[tuple[str, str], str, str]:
+    """The same of successes."""
+    low, high = point["ci95"]
+    found = f"{100 * point['success']:.1f}", f"{100 * low:.1f}-{100 * high:.1f}"
+    return found, f"{point['successes']}/{point['episodes']}", _difference(point["against_first"])
 
 
 def _difference(found: dict[str, Any]) -> str:
@@ -94,28 +105,42 @@ def draw_sweep(report: dict[str, Any], path: Path) -> None:
 
 
 def sweep_figure(report: dict[str, Any]) -> Any:
-    """Success against what was swept, with intervals; the frozen world as a line across."""
+    """Success, or the return, against what was swept, with intervals; the frozen world as a line across."""
     from matplotlib.figure import Figure
 
+    by_return = counts_returns(report)
     figure = Figure(figsize=(10, 4.0), layout="constrained")
     axis, times = figure.subplots(1, 2)
     for number, task in enumerate(report["tasks"]):
         colour = f"C{number % 10}"
         placed = [point for point in task["points"] if point["place"] is not None]
         placed.sort(key=lambda point: point["place"])
-        rates = [100 * point["success"] for point in placed]
+        heights = [_height(point, by_return=by_return) for point in placed]
+        rates = [middle for middle, _, _ in heights]
         errors = [
-            [max(0.0, rate - 100 * point["ci95"][0]) for rate, point in zip(rates, placed, strict=True)],
-            [max(0.0, 100 * point["ci95"][1] - rate) for rate, point in zip(rates, placed, strict=True)],
+            [max(0.0, middle - low) for middle, low, _ in heights],
+            [max(0.0, high - middle) for middle, _, high in heights],
         ]
         places = [point["place"] for point in placed]
         axis.errorbar(places, rates, yerr=errors, marker="o", ms=4, capsize=3, color=colour, label=task["task"])
         times.plot(places, [point["mean_duration_s"] for point in placed], marker="o", ms=4, color=colour)
         for point in (each for each in task["points"] if each["place"] is None):
-            axis.axhline(100 * point["success"], color=colour, ls="--", lw=1, label=f"{task['task']}, {point['label']}")
+            height, _, _ = _height(point, by_return=by_return)
+            axis.axhline(height, color=colour, ls="--", lw=1, label=f"{task['task']}, {point['label']}")
             times.axhline(point["mean_duration_s"], color=colour, ls="--", lw=1)
         times.set(xlabel=report["sweep"]["option"], ylabel="mean time of an episode (s)")
-    axis.set(xlabel=report["sweep"]["option"], ylabel="success (%), 95 % Wilson interval", ylim=(-2, 102))
+    axis.set(xlabel=report["sweep"]["option"], ylabel="mean return, 95 % interval")
+    if not by_return:
+        axis.set(ylabel="success (%), 95 % Wilson interval", ylim=(-2, 102))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     return figure
+
+
+def _height(point: dict[str, Any], *, by_return: bool) -> tuple[float, float, float]:
+    """What a point is worth, and the ends of its interval."""
+    if not by_return:
+        return 100 * point["success"], 100 * point["ci95"][0], 100 * point["ci95"][1]
+    mean = point["return"]["mean"]
+    low, high = point["return"]["ci95"] or (mean, mean)
+    return mean, low, high

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dualsys.app.evaluation.averages import averages_table
+from dualsys.app.evaluation.returns import counts_returns, in_words, mean_return
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.refused_chunks import none_accepted, refused_chunks
 
@@ -15,7 +16,7 @@ def show(report: dict[str, Any]) -> None:
     console = Console()
     console.print(result_table(report))
     if protocol := report.get("protocol"):
-        if len(report["tasks"]) > 1 or protocol["definition"]["success"] == "return":
+        if len(report["tasks"]) > 1:
             console.print(averages_table(protocol))
         if protocol["deviations"]:
             said = f"not the protocol: {'; '.join(protocol['deviations'])}"
@@ -39,15 +40,16 @@ def result_table(report: dict[str, Any]) -> Table:
     recovers = config["core"]["recovery"]["enabled"]
     refused = [refused_chunks(task["chunks"]) for task in report["tasks"]]
     more = (["recoveries"] if recovers else []) + (["chunks refused"] if any(refused) else [])
-    for name in ("task", "success", "95 % interval", "episodes", "mean time", *more):
+    by_return = counts_returns(report)
+    for name in ("task", "mean return" if by_return else "success", "95 % interval", "episodes", "mean time", *more):
         table.add_column(name, justify="left" if name == "task" else "right")
     for task, reasons in zip(report["tasks"], refused, strict=True):
         low, high = task["ci95"]
+        succeeded = f"{100 * task['success']:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %"
         table.add_row(
             task["task"],
-            f"{100 * task['success']:.1f} %",
-            f"{100 * low:.1f} to {100 * high:.1f} %",
-            f"{task['successes']}/{task['episodes']}",
+            *(in_words(mean_return(task)) if by_return else succeeded),
+            str(task["episodes"]) if by_return else f"{task['successes']}/{task['episodes']}",
             f"{task['mean_duration_s']:.2f} s",
             *([str(task["recoveries"]["recoveries"])] if recovers else []),
             *([", ".join(f"{name} {count}" for name, count in reasons.items()) or "0"] if any(refused) else []),

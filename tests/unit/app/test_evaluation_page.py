@@ -14,7 +14,10 @@ from dualsys.app.cli import main
 from dualsys.app.evaluate import evaluate
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.page import write_evaluation_page
+from dualsys.app.evaluation.picture import success_figure
+from dualsys.app.evaluation.table import result_table
 from dualsys.errors import ConfigError
+from dualsys.sim_envs.protocols import protocol_called
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 IDLE = ["--planner", "null", "--actor", "hold", "--episodes", "2"]
@@ -104,6 +107,20 @@ def test_eval_writes_it_with_videos_that_play(tmp_path: Path) -> None:
     assert main(["report", str(tmp_path / "a.json"), "--videos", str(tmp_path / "films")]) == 0
     again = Page((tmp_path / "a.html").read_text())
     assert again.words == page.words
+
+
+def test_where_returns_count_a_page_tells_them(report: dict[str, Any], tmp_path: Path) -> None:
+    returns = [episode["reward"] for episode in report["tasks"][0]["per_episode"]]
+    average = {"mean_return": 1.0, "successes": 0, "episodes": 2, "tasks": 1}
+    definition = protocol_called("dm_control-benchmarking").model_dump(mode="json")
+    by_return = {**report, "protocol": {"definition": definition, "deviations": [], "average": average, "groups": {}}}
+    axis, _ = success_figure(by_return).axes
+    assert axis.get_xlabel() == "mean return, 95 % interval"
+    assert axis.patches[0].get_width() == pytest.approx(sum(returns) / 2)
+    table = result_table(by_return)
+    assert [str(column.header) for column in table.columns[1:3]] == ["mean return", "95 % interval"]
+    assert list(table.columns[1].cells) == [f"{sum(returns) / 2:.1f}"]
+    assert "Return" in written(by_return, tmp_path).words
 
 
 def test_a_sweep_has_its_curves(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualsys.app.intervals import mcnemar_p, paired_difference_interval, wilson_interval
+from dualsys.app.intervals import mcnemar_p, mean_interval, paired_difference_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,16 @@ def test_mcnemar_takes_many_pairs() -> None:
     assert 0 < mcnemar_p(600, 800) < 1e-6
     with pytest.raises(ValueError, match="no counts"):
         mcnemar_p(-1, 2)
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+    """Of 30 values of a skewed distribution, a little less often."""
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(150):
+        low, high = mean_interval(rng.exponential(1.0, size=30).tolist()) or (0.0, 0.0)
+        covered += low <= 1.0 <= high
+    assert 0.88 <= covered / 150 <= 0.96
+    assert mean_interval([2.0]) is None
+    assert mean_interval([2.0, 2.0]) == [2.0, 2.0]
+    assert mean_interval([1.0, 2.0, 4.0]) == mean_interval([1.0, 2.0, 4.0])

@@ -8,11 +8,13 @@ import pytest
 
 from dualsys.app.evaluate import main
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.page import write_evaluation_page
 from dualsys.app.evaluation.sweep import Sweep
-from dualsys.app.evaluation.sweep_report import sweep_report, sweep_tables
+from dualsys.app.evaluation.sweep_report import sweep_figure, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import result_table
 from dualsys.app.intervals import wilson_interval
 from dualsys.errors import ConfigError
+from dualsys.sim_envs.protocols import protocol_called
 from dualsys.timing import LinkConfig
 
 
@@ -110,6 +112,47 @@ def test_points_are_compared_pair_by_pair() -> None:
     assert report["versions"] == {"python": "3"}
     assert [table.row_count for table in sweep_tables(report)] == [2]
     assert (report["timings"]["wall_s"], report["timings"]["workers"]) == (2.0, 2)
+
+
+def test_where_a_protocol_counts_returns_so_does_its_sweep(tmp_path: Path) -> None:
+    asked = EvalConfig(
+        suite_or_task="dm_control/walker-walk",
+        protocol="dm_control-benchmarking",
+        sweep="actor-latency-s=0,0.5",
+        sweep_frozen_world=True,
+    )
+    points = [_report([False] * 3) for _ in range(3)]
+    for number, point in enumerate(points):
+        average = {"mean_return": 300.0 - 50.0 * number, "successes": 0, "episodes": 3}
+        definition = protocol_called(asked.protocol).model_dump(mode="json")
+        point["protocol"] = {"definition": definition, "average": average, "deviations": []}
+        task = point["tasks"][0]
+        for episode, reward in zip(task["per_episode"], (100.0, 300.0, 500.0), strict=True):
+            episode["reward"] = reward - 50.0 * number
+        task["mean_reward"] = 300.0 - 50.0 * number
+    report = sweep_report(asked, Sweep.of(asked), points)
+    first, second, _ = (point["return"] for point in report["tasks"][0]["points"])
+    assert first["mean"] == 300.0
+    assert 100.0 <= first["ci95"][0] < 300.0 < first["ci95"][1] <= 500.0
+    assert second["against_first"] == {"mean": -50.0, "ci95": [-50.0, -50.0]}, "episode by episode"
+    (table,) = sweep_tables(report)
+    cells = [list(column.cells) for column in table.columns]
+    assert "return against actor_latency_s" in str(table.title)
+    assert cells[1] == ["300.0", "250.0", "200.0"]
+    assert cells[5] == ["", "-50.0 (-50.0 to -50.0)", "-100.0 (-100.0 to -100.0)"]
+    figure = sweep_figure(report)
+    curve, times = figure.axes
+    assert curve.get_ylabel() == "mean return, 95 % interval"
+    assert list(curve.lines[0].get_ydata()) == [300.0, 250.0]
+    assert [list(line.get_ydata()) for line in curve.lines if line.get_linestyle() == "--"] == [[200.0, 200.0]]
+    assert times.get_ylabel().startswith("mean time")
+    page = write_evaluation_page(report, tmp_path / "page.html").read_text()
+    assert "<h2>Return against actor latency s" in page
+    assert "-50.0 (-50.0 to -50.0)" in page
+    old = json.loads(json.dumps(report))
+    for point in old["tasks"][0]["points"]:
+        del point["return"]
+    assert "success against" in str(sweep_tables(old)[0].title), "of before they were told"
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ class LatencyTrace(BaseModel):
     source: dict[str, Any] = {}
     """What ran while it was measured."""
     machine: dict[str, Any] = {}
+    """Empty where nobody knows."""
     versions: dict[str, Any] = {}
 
     def write(self, path: Path) -> None:

@@ -6,10 +6,18 @@ from typing import final
 import numpy as np
 
 from dualsys.embodiment import SubgoalSpec
+from dualsys.protocols import Actor
 
 NO_SUBGOAL = SubgoalSpec(num_tokens=1, dim=1, schema_id="outside/1")
 """Such a policy plans for itself: whatever subgoal there is, it isn't told of it."""
 _KEPT = 10_000
+
+
+def asked_horizon(actor: Actor) -> int:
+    """Rows of an actor's chunks where nobody tells: of its answer to an observation made up, which warms it up, too."""
+    horizon = len(actor.act(actor.embodiment.fake_observation(np.random.default_rng(0)), None).rows)
+    actor.reset()  # the first episode has still to begin
+    return horizon
 
 
 @final

@@ -11,9 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-import numpy as np
-
-from dualsys.actor.outside.answers import NO_SUBGOAL, RoundTrips
+from dualsys.actor.outside.answers import NO_SUBGOAL, RoundTrips, asked_horizon
 from dualsys.actor.outside.groot_connection import GrootConnection
 from dualsys.actor.outside.groot_keys import GrootKeys, GrootParts, Layout
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -67,7 +65,7 @@ class GrootActor:
             self._layout: Layout = keys.layout if keys.layout != "auto" else _layout_of(modalities)
             self._require_modalities(modalities)
             self._language = keys.language or next(iter(_names(modalities, "language")), _LANGUAGE[self._layout])
-            self._horizon = _moments(modalities, "action") or self._told_horizon()
+            self._horizon = _moments(modalities, "action") or asked_horizon(self)
         except Exception:
             self._connection.close()
             raise
@@ -146,12 +144,6 @@ class GrootActor:
                 raise ConfigError(
                     f"the policy at {self._connection.address} wants {history} moments of {modality}; one is sent"
                 )
-
-    def _told_horizon(self) -> int:
-        made_up = self.embodiment.fake_observation(np.random.default_rng(0))
-        horizon = self.act(made_up, None).horizon
-        self._seed = 0
-        return horizon
 
 
 def facts_at(address: str) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-import numpy as np
 from pydantic import ValidationError
 
-from dualsys.actor.outside.answers import NO_SUBGOAL, RoundTrips
+from dualsys.actor.outside.answers import NO_SUBGOAL, RoundTrips, asked_horizon
 from dualsys.actor.outside.keys import PolicyKeys
 from dualsys.actor.outside.openpi_connection import OpenPIConnection
 from dualsys.actor.outside.translation import Translation
@@ -138,12 +137,7 @@ class OpenPIActor:
 
     def _told_horizon(self) -> int:
         said = self._own().get("horizon")
-        if isinstance(said, int) and said > 0:
-            return said
-        made_up = self._embodiment.fake_observation(np.random.default_rng(0))
-        horizon = self.act(made_up, None).horizon
-        self._seed = 0
-        return horizon
+        return said if isinstance(said, int) and said > 0 else asked_horizon(self)
 
     def _own(self) -> Mapping[str, Any]:
         own = self._connection.metadata.get(OWN, {})

@@ -20,7 +20,7 @@ from dualsys.app.evaluation.report import task_report
 from dualsys.app.evaluation.sweep import Sweep, point_file
 from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import show
-from dualsys.app.evaluation.tasks import left_out, tasks_for
+from dualsys.app.evaluation.tasks import ChosenTasks, choose_tasks
 from dualsys.app.outputs import require_outputs
 from dualsys.checkpoint import Checkpoint
 from dualsys.files import write_json
@@ -30,28 +30,28 @@ from dualsys.stored_kinds import require_kinds
 
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
-    tasks = tasks_for(config)  # refused before the work, not after it, and before a file is made
+    chosen = choose_tasks(config)  # refused before the work, not after it, and before a file is made
     if not config.policy:
         require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
     sweep = Sweep.of(config) if config.sweep else None
     require_outputs({"--json": config.json, "--page": config.page}, folders={"--video-dir": config.video_dir})
-    for task, robot in left_out(config).items():
+    for task, robot in chosen.left_out.items():
         who = config.policy or config.checkpoint
         Console().print(f"left out: {task} is done with {robot}, which {who} doesn't drive")
     if config.protocol:
-        Console().print(protocol_panel(config, tasks, deviations(config, tasks)))
+        Console().print(protocol_panel(config, chosen.names, deviations(config, chosen.names)))
     journal = None if config.json is None else journal_of(config.json)
     if sweep is None:
-        _evaluate(config, journal)
+        _evaluate(config, chosen, journal)
     else:
-        _sweep(config, sweep, journal)
+        _sweep(config, sweep, chosen, journal)
     if journal is not None:
         journal.unlink(missing_ok=True)
     return 0
 
 
-def _evaluate(config: EvalConfig, journal: Path | None) -> None:
-    (report,) = evaluate_all([config], journal=journal, resume=config.resume)
+def _evaluate(config: EvalConfig, chosen: ChosenTasks, journal: Path | None) -> None:
+    (report,) = evaluate_all([config], chosen=[chosen], journal=journal, resume=config.resume)
     show(report)
     films = film_all([config], [report])
     if config.page is not None:
@@ -62,13 +62,14 @@ def _evaluate(config: EvalConfig, journal: Path | None) -> None:
         write_json(config.json, report, sort_keys=True)
 
 
-def _sweep(config: EvalConfig, sweep: Sweep, journal: Path | None) -> None:
+def _sweep(config: EvalConfig, sweep: Sweep, chosen: ChosenTasks, journal: Path | None) -> None:
     """The same for every point of a sweep, and what they are together."""
-    reports = evaluate_all([point.config for point in sweep.points], journal=journal, resume=config.resume)
+    configs = [point.config for point in sweep.points]
+    reports = evaluate_all(configs, chosen=[chosen] * len(configs), journal=journal, resume=config.resume)
     report = sweep_report(config, sweep, reports)
     Console().print(*sweep_tables(report), sep="\n")
     labels = [f"{sweep.option} {point.label}" for point in sweep.points]
-    films = film_all([point.config for point in sweep.points], reports, labels)
+    films = film_all(configs, reports, labels)
     if config.page is not None:
         write_evaluation_page(report, config.page, films.shown)
     films.require_whole()
@@ -86,7 +87,11 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
 
 def evaluate_all(
-    configs: Sequence[EvalConfig], *, journal: Path | None = None, resume: bool = False
+    configs: Sequence[EvalConfig],
+    *,
+    chosen: Sequence[ChosenTasks] | None = None,
+    journal: Path | None = None,
+    resume: bool = False,
 ) -> list[dict[str, Any]]:
     """Run the episodes of several evaluations with the same workers; returns a report of each.
 
@@ -94,6 +99,7 @@ def evaluate_all(
 
     Args:
         configs: The evaluations; who plays them is as the first one says.
+        chosen: Tasks of each, where they are known.
         journal: File that keeps episodes until the reports are written; whoever writes them removes it.
         resume: Go on with the episodes that it holds.
 
@@ -103,17 +109,20 @@ def evaluate_all(
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
         BridgeError: workers died too often, or Ray can't be had.
     """
+    chosen = [choose_tasks(config) for config in configs] if chosen is None else chosen
     identities = Identity.of_all(configs)
-    played = play_evaluations(configs, identities, journal=journal, resume=resume)
+    played = play_evaluations(
+        configs, identities, [tasks.names for tasks in chosen], journal=journal, resume=resume
+    )
     reports = []
-    for index, (config, identity) in enumerate(zip(configs, identities, strict=True)):
+    for index, (config, identity, about) in enumerate(zip(configs, identities, chosen, strict=True)):
         tasks = [task_report(task, results) for task, results in played.results(index).items()]
         reports.append(
             {
                 "tasks": tasks,
                 "protocol": protocol_report(config, tasks),
                 "config": config.plain(),
-                **({"left_out": others} if (others := left_out(config)) else {}),
+                **({"left_out": dict(about.left_out)} if about.left_out else {}),
                 "perturbations": described(perturbations_of(config.perturb)),
                 "traces": identity.traces,
                 "controller_weights": identity.weights,

@@ -15,7 +15,6 @@ from dualsys.app.measured_log import series_of
 from dualsys.app.outputs import require_outputs
 from dualsys.app.run import run
 from dualsys.app.run_config import RunConfig
-from dualsys.app.this_machine import this_machine
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.latency_trace import LatencyTrace
 from dualsys.settings import ActorBackend, Precision
@@ -75,6 +74,9 @@ def main(config: MeasureConfig) -> int:
     trace.write(config.out)
     console = Console()
     console.print(summary_table(trace))
+    if not trace.machine:
+        said = f"on which machine isn't known: {config.from_log} doesn't say, as logs of before, or of others, don't"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     said = f"{config.out}; dualsys eval TASK --planner-latency-s trace:{config.out}"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -91,7 +93,7 @@ def measured_run(config: MeasureConfig) -> LatencyTrace:
         report = run(RunConfig(log=log, **options))
         if report["not_written"]:
             raise DatasetError(f"nothing was measured: {'; '.join(report['not_written'])}")
-        return trace_of(read_log(log), where="the run's log", machine=this_machine())
+        return trace_of(read_log(log), where="the run's log")
 
 
 def measured_log(log: Path) -> LatencyTrace:
@@ -100,10 +102,10 @@ def measured_log(log: Path) -> LatencyTrace:
         lines = read_log(log)
     except OSError as error:
         raise ConfigError(f"--from-log {log} cannot be read: {error.strerror}") from error
-    return trace_of(lines, where=str(log), machine={})  # a log doesn't say which it was
+    return trace_of(lines, where=str(log))
 
 
-def trace_of(lines: list[dict[str, Any]], *, where: str, machine: dict[str, Any]) -> LatencyTrace:
+def trace_of(lines: list[dict[str, Any]], *, where: str) -> LatencyTrace:
     """The trace of a log's lines. Raises `ConfigError` for a run on the virtual clock, or one that tells nothing."""
     header: Mapping[str, Any] = next((line for line in lines if line.get("kind") == "header"), {})
     source = dict(header.get("config", {}))
@@ -116,7 +118,7 @@ def trace_of(lines: list[dict[str, Any]], *, where: str, machine: dict[str, Any]
     return LatencyTrace(
         samples=samples,
         source={name: source[name] for name in told if name in source},
-        machine=machine,
+        machine=dict(header.get("machine", {})),
         versions=dict(header.get("versions", {})),
     )
 

@@ -18,6 +18,7 @@ from dualsys.app.run_inline import run_inline
 from dualsys.app.run_live import LiveTable, print_report
 from dualsys.app.run_log import log_folder, merge_logs
 from dualsys.app.run_video import film_poses
+from dualsys.app.this_machine import this_machine
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
@@ -169,7 +170,8 @@ def _run_on_the_wall_clock(
             result.report["interrupted"] = is_over()
         not_written = []
         if config.log is not None and folder is not None:
-            not_written += _said(config.log, partial(merge_logs, folder, header=header))
+            measured_on = {**header, "machine": this_machine()}
+            not_written += _said(config.log, partial(merge_logs, folder, header=measured_on))
     if config.video is not None:
         not_written += _said(config.video, partial(film_poses, environment, result, fps=VIDEO_HZ))
     return {**result.report, "not_written": not_written}

@@ -14,18 +14,23 @@ from dualsys.app.evaluation.job import Death, EpisodeJob
 from dualsys.app.evaluation.journal import Journal, opened_journal
 from dualsys.app.evaluation.played import Played
 from dualsys.app.evaluation.progress import EvaluationProgress
-from dualsys.app.evaluation.tasks import tasks_for
 from dualsys.app.evaluation.watched import Watched
 
 
 def play_evaluations(
-    configs: Sequence[EvalConfig], identities: Sequence[Identity], *, journal: Path | None = None, resume: bool = False
+    configs: Sequence[EvalConfig],
+    identities: Sequence[Identity],
+    tasks: Sequence[Sequence[str]],
+    *,
+    journal: Path | None = None,
+    resume: bool = False,
 ) -> Played:
     """Play all episodes of several evaluations, with progress on the terminal.
 
     Args:
         configs: The evaluations. Who plays, and how often is tried again, is as the first one says.
         identities: What each is of.
+        tasks: Of each.
         journal: File that keeps episodes until the result is written.
         resume: Go on with the episodes that it holds.
 
@@ -37,7 +42,7 @@ def play_evaluations(
         DualsysError: what an environment or a controller refuses.
     """
     started_s = time.monotonic()
-    jobs, watched = _jobs(configs), Watched(configs, identities)
+    jobs, watched = _jobs(configs, tasks), Watched(configs, identities)
     with _opened(journal, configs, identities, resume=resume) as kept:
         before = {} if kept is None else {job: kept.played[job] for job in jobs if job in kept.played}
         missing = [job for job in jobs if job not in before]
@@ -68,12 +73,11 @@ def play_evaluations(
     )
 
 
-def _jobs(configs: Sequence[EvalConfig]) -> list[EpisodeJob]:
-    """Task by task, so that a worker seldom changes its scene."""
+def _jobs(configs: Sequence[EvalConfig], tasks: Sequence[Sequence[str]]) -> list[EpisodeJob]:
     return [
         EpisodeJob(evaluation=index, task=task, seed=seed)
-        for index, config in enumerate(configs)
-        for task in tasks_for(config)
+        for index, (config, own) in enumerate(zip(configs, tasks, strict=True))
+        for task in own
         for seed in range(config.seed, config.seed + config.episodes)
     ]
 

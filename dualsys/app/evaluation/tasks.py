@@ -1,5 +1,7 @@
 """Which tasks an evaluation is about."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dualsys import sim_envs
@@ -9,15 +11,24 @@ from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 
-def tasks_for(config: EvalConfig) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenTasks:
+    """What an evaluation is about, and what of what was asked for it isn't."""
+
+    names: tuple[str, ...]
+    left_out: Mapping[str, str]
+    """Tasks that nobody was trained for, and the robots that they are done with."""
+
+
+def choose_tasks(config: EvalConfig) -> ChosenTasks:
     """Its tasks: of a protocol only those that it has, or that its group has; of a suite those of the trained robots.
 
     Raises `ConfigError` where none is left, or a name is unknown. One task that is asked for by its name stays, whoever
     is to do it: the checkpoint says then what it is for.
     """
     asked = _asked_for(config)
-    others = left_out(config)
-    tasks = [task for task in asked if task not in others]
+    others = _left_out(config, asked)
+    tasks = tuple(task for task in asked if task not in others)
     if not tasks:
         known = sorted({robot.name for robot in trained_robots(config)})
         theirs = sorted(set(others.values()))
@@ -26,18 +37,17 @@ def tasks_for(config: EvalConfig) -> list[str]:
             f"{config.suite_or_task}: none of its {len(asked)} tasks is done with {' or '.join(known)}, which "
             f"{config.policy or config.checkpoint} drives, but with {shown}; use a checkpoint of one of those"
         )
-    return tasks
+    return ChosenTasks(names=tasks, left_out=others)
 
 
-def left_out(config: EvalConfig) -> dict[str, str]:
-    """Tasks of the suite asked for that nobody was trained for, and the robots that they are done with.
+def _left_out(config: EvalConfig, asked: Sequence[str]) -> dict[str, str]:
+    """Tasks that nobody was trained for, and the robots that they are done with.
 
     Only suites that say which robot a task is done with have such: nothing is built to find out. A planner and an actor
     that are no checkpoint's do any.
     """
     if config.planner and config.actor and not config.policy:
         return {}
-    asked = _asked_for(config)
     robots = {task: robot for task in asked if (robot := sim_envs.robot_of(task)) is not None}
     if config.suite_or_task in asked or not robots:
         return {}

@@ -11,13 +11,14 @@ import pytest
 from dualsys.app import cli
 from dualsys.app.controller import Controller
 from dualsys.app.episode_rules import EpisodeRules
-from dualsys.app.evaluate import evaluate
+from dualsys.app.evaluate import evaluate, main
+from dualsys.app.evaluation import tasks as evaluation_tasks
 from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.scene import scene_of
 from dualsys.app.evaluation.sweep import Sweep
-from dualsys.app.evaluation.tasks import left_out, tasks_for
+from dualsys.app.evaluation.tasks import choose_tasks
 from dualsys.app.rollout import run_episode
 from dualsys.embodiment import SubgoalSpec
 from dualsys.errors import ConfigError
@@ -48,6 +49,10 @@ def tiny(folder: Path) -> str:
 
 def config_of(task: str, protocol: str, **options: Any) -> EvalConfig:
     return EvalConfig(suite_or_task=task, protocol=protocol, **options)
+
+
+def tasks_for(config: EvalConfig) -> list[str]:
+    return list(choose_tasks(config).names)
 
 
 def test_it_sets_what_nobody_chose() -> None:
@@ -131,14 +136,30 @@ def test_a_pattern_and_a_group_choose_tasks(tmp_path: Path) -> None:
 
 def test_what_a_checkpoint_does_not_drive_is_left_out_of_a_suite_or_the_suite_refused() -> None:
     mixed = config_of("humanoid", "")
-    assert left_out(mixed) == {"humanoid/stand": "unitree-g1"}
+    assert choose_tasks(mixed).left_out == {"humanoid/stand": "unitree-g1"}
     assert "humanoid/stand" not in tasks_for(mixed)
     assert len(tasks_for(mixed)) == 7
     assert "humanoid/stand" in tasks_for(replace(mixed, planner="null", actor="hold"))
     alone = replace(mixed, suite_or_task="humanoid/stand")
-    assert (left_out(alone), tasks_for(alone)) == ({}, ["humanoid/stand"]), "its checkpoint says what it is for"
+    assert choose_tasks(alone).left_out == {}, "its checkpoint says what it is for"
+    assert tasks_for(alone) == ["humanoid/stand"]
     with pytest.raises(ConfigError, match=r"none of its 51 tasks is done with unitree-g1-upper, which humanoid-table"):
         tasks_for(config_of("dm_control", ""))
+
+
+def test_tasks_are_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy elsewhere is asked for its robot there, and each point of a sweep is of the same tasks."""
+    asked = []
+    look_up = evaluation_tasks.tasks_of
+
+    def noted(suite_or_task: str) -> list[str]:
+        asked.append(suite_or_task)
+        return look_up(suite_or_task)
+
+    monkeypatch.setattr(evaluation_tasks, "tasks_of", noted)
+    options: dict[str, Any] = {"planner": "null", "actor": "hold", "sweep": "actor-latency-s=0,0.1"}
+    assert main(config_of("dm_control/cartpole-balance*", tiny(tmp_path), episodes=1, **options)) == 0
+    assert asked == ["dm_control/cartpole-balance*"]
 
 
 def test_protocols_of_the_humanoid_suite_have_the_tasks_they_had() -> None:

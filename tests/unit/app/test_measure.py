@@ -27,7 +27,12 @@ def lines(**header: Any) -> list[dict[str, Any]]:
         for index, (at, late) in enumerate(zip(grid, LATE_S, strict=True))
     ]
     return [
-        {"kind": "header", "config": {"control_hz": 500.0, "mode": "processes", **header}, "versions": {"python": "3"}},
+        {
+            "kind": "header",
+            "config": {"control_hz": 500.0, "mode": "processes", **header},
+            "versions": {"python": "3"},
+            "machine": {"processor": "slow"},
+        },
         {"kind": "subgoal", "observation_stamp_s": 8.0, "began_stamp_s": 8.1, "emitted_stamp_s": 9.5},
         {"kind": "episode", "stamp_s": 10.0},
         {"kind": "subgoal", "observation_stamp_s": 10.0, "began_stamp_s": 10.05, "emitted_stamp_s": 10.15},
@@ -80,7 +85,16 @@ def test_the_trace_is_what_an_evaluation_draws_from(tmp_path: Path) -> None:
     written = json.loads(out.read_text())
     assert written["source"] == {"mode": "processes", "control_hz": 500.0}
     assert written["versions"] == {"python": "3"}
-    assert written["machine"] == {}, "a log doesn't say which it was"
+    assert written["machine"] == {"processor": "slow"}
+
+
+def test_a_log_without_its_machine_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = lines()
+    del old[0]["machine"]
+    log, out = write(tmp_path / "run.jsonl", old), tmp_path / "delays.json"
+    assert cli.main(["measure", "--from-log", str(log), "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["machine"] == {}
+    assert f"on which machine isn't known: {log} doesn't say" in capsys.readouterr().out
 
 
 def test_what_tells_nothing_is_refused(tmp_path: Path) -> None:

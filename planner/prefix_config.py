@@ -4,6 +4,7 @@ option              pi0           pi0.5            SmolVLA
 family              paligemma     paligemma        smolvlm
 num_layers          18 of 18      18 of 18         16 of 32
 prompt              words         pi0.5's          words
+tidy                openpi's      always           never
 state               the actor's   in the prompt    a token of the prefix
 words               scaled in the embedding        scaled by the root of the width, as images are
 """
@@ -74,6 +75,9 @@ class PrefixPlannerConfig(BaseModel):
     """`words`: the instruction and a newline. `words-and-state`: pi0.5's, with the state in 256 bins."""
     begin: bool = True
     """Whether the prompt begins with the tokenizer's token for that."""
+    tidy: bool = True
+    """Whether words of such a prompt lose blanks around them, have no `_` and no newline within, and are followed by a
+    newline that is a token of its own, as openpi's; LeRobot's pi0 takes them as they are. Without `begin`: never."""
     max_text_tokens: int = Field(default=48, gt=0)
     """Tokens of the prompt: cut at this many, padded to as many."""
     state: StateConfig | None = None

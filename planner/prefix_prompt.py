@@ -30,19 +30,18 @@ def prompt_text(instruction: str, state: FloatArray | None, config: PrefixPlanne
     `words`: the instruction and a newline. `words-and-state`: pi0.5's, `Task: ..., State: 128 127 ...;` and `Action:`.
     """
     if config.prompt == "words":
-        words = instruction.strip().replace("_", " ").replace("\n", " ") if config.begin else instruction
+        words = _tidied(instruction) if _tidies(config) else instruction
         return words if words.endswith("\n") else f"{words}\n"
     if state is None:
         raise ValueError("this prompt tells the state and needs it")
-    words = instruction.strip().replace("_", " ").replace("\n", " ")
     told = " ".join(map(str, state_bins(state)))
-    return f"Task: {words}, State: {told};\nAction: "
+    return f"Task: {_tidied(instruction)}, State: {told};\nAction: "
 
 
 def prompt_tokens(text: str, tokenizer: PreTrainedTokenizerBase, config: PrefixPlannerConfig) -> list[int]:
-    """Tokens of a text, cut at the most there may be. A newline behind words is a token of its own in pi0's prompt."""
+    """Tokens of a text, cut at the most there may be. The newline behind tidied words is a token of its own."""
     parts = [text]
-    if config.begin and config.prompt == "words":
+    if config.prompt == "words" and _tidies(config):
         parts = [text[:-1], "\n"]
     tokens: list[int] = [int(tokenizer.bos_token_id)] if config.begin else []
     for part in parts:
@@ -54,3 +53,11 @@ def padded_prompts(rows: Sequence[Sequence[int]], length: int) -> tuple[list[lis
     """Tokens with zeros behind, and which of them count."""
     tokens = [[*row, *[0] * (length - len(row))] for row in rows]
     return tokens, [[index < len(row) for index in range(length)] for row in rows]
+
+
+def _tidies(config: PrefixPlannerConfig) -> bool:
+    return config.begin and config.tidy
+
+
+def _tidied(instruction: str) -> str:
+    return instruction.strip().replace("_", " ").replace("\n", " ")

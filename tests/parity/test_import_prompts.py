@@ -36,7 +36,15 @@ def notes(folder: Path, *, padded: bool = False) -> str:
 def test_pi05_is_told_the_robots_own_numbers_as_by_lerobot_and_openpi(tmp_path: Path) -> None:
     lerobot = lerobot_folder(tmp_path / "lerobot", "lerobot_pi05")
     assert prompt(lerobot) == PI05
+    assert prompt(openpi_folder(tmp_path / "openpi", "lerobot_pi05")) == PI05
     assert "the 8 numbers of the state alone" in notes(lerobot)
+
+
+def test_pi0s_words_are_openpis_or_lerobots(tmp_path: Path) -> None:
+    lerobot = lerobot_folder(tmp_path / "lerobot", "lerobot_pi0")
+    assert prompt(lerobot) == "  pick_up\nthe red_cube \n"  # of `Pi0NewLineProcessor`
+    openpi = openpi_folder(tmp_path / "openpi", "lerobot_pi0")
+    assert prompt(openpi) == "pick up the red cube\n"  # of `PaligemmaTokenizer.tokenize`
 
 
 def test_pi05_of_an_older_lerobot_is_told_zeros_behind_where_asked(tmp_path: Path) -> None:

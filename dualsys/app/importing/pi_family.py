@@ -101,6 +101,7 @@ class PiFamily:
             optional_cameras=robot.missing,
             state=self._state(statistics, states),
             max_text_tokens=self._lerobot.max_text_tokens(text) if self.publisher == "lerobot" else text,
+            tidy=self.publisher == "openpi",
             schema_id=f"{self.version}/1",
         )
         steps = published.get("num_inference_steps", published.get("num_steps", published.get("steps", 10)))

@@ -11,6 +11,7 @@ import numpy as np
 
 from dualsys.app.run import make_environment, system_config
 from dualsys.app.run_config import RunConfig
+from dualsys.app.run_parts import checkpoint_parts
 from dualsys.bridge.assembly import make_senses
 from dualsys.bridge.boxes import EPISODE, STATE, SharedBoxes, camera_boxes, status_box, subgoal_box
 from dualsys.bridge.frames import WIRE_VERSION
@@ -51,7 +52,7 @@ def record_scenes(task: str, checkpoint: str, count: int) -> tuple[list[list[Obs
                 for _ in range(5):
                     environment.step(environment.embodiment.position_in(state))
             scenes.append(looks)
-        config = system_config(options, Checkpoint.open(checkpoint), log=None)
+        config = system_config(options, checkpoint_parts(options, Checkpoint.open(checkpoint)), log=None)
         return scenes, config.model_copy(update={"subgoal_capacity": 2**17})
     finally:
         environment.close()

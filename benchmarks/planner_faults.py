@@ -26,6 +26,7 @@ from benchmarks.report import RESULTS, exit_unless, write_report
 from dualsys.app.run import make_environment, system_config
 from dualsys.app.run_config import RunConfig
 from dualsys.app.run_live import LiveTable
+from dualsys.app.run_parts import checkpoint_parts
 from dualsys.checkpoint import Checkpoint
 from dualsys.settings import PlannerLifeConfig
 from dualsys.telemetry import read_log
@@ -121,7 +122,7 @@ def _run(config: PlannerFaultsConfig, number: int, standbys: int, kinds: list[Fa
     logs = Path(tempfile.mkdtemp(prefix="planner-faults."))
     try:
         with LiveTable(options.seconds) as table:
-            system = system_config(options, checkpoint, log=logs)
+            system = system_config(options, checkpoint_parts(options, checkpoint), log=logs)
             return run_session(system, launcher=config.launcher, kinds=kinds, window_s=config.seconds, show=table.show)
     finally:
         shutil.rmtree(logs)

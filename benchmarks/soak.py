@@ -30,6 +30,7 @@ from benchmarks.soak_virtual import VirtualSoak
 from dualsys.app.run import make_environment, system_config
 from dualsys.app.run_config import RunConfig
 from dualsys.app.run_live import LiveTable
+from dualsys.app.run_parts import checkpoint_parts
 from dualsys.checkpoint import Checkpoint
 from dualsys.settings import PlannerLifeConfig
 
@@ -110,7 +111,7 @@ def _full_stack(config: SoakConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="soak.") as folder, LiveTable(options.seconds) as live:
         recorded = replace(options, record=Path(folder) / "soak.mcap")
         return run_full_stack(
-            system_config(recorded, checkpoint, log=Path(folder)),
+            system_config(recorded, checkpoint_parts(recorded, checkpoint), log=Path(folder)),
             Path(folder),
             launcher=config.launcher,
             fault_every_s=config.fault_every_s,

@@ -1,6 +1,7 @@
 """A policy of another program in place of a checkpoint: `--policy ADDRESS`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,17 @@ def make_outside_actor(address: str, keys: str, environment: Environment) -> Ope
 
     Its rows are a control period apart, where its server says nothing else.
     """
-    embodiment, control_dt_s = environment.embodiment, environment.control_dt_s
-    names = policy_names(address, keys)
+    return policy_actor(address, keys, environment.embodiment, environment.control_dt_s)
+
+
+def policy_actor(
+    address: str, keys: str, embodiment: Mapping[str, Any] | EmbodimentSpec, dt_s: float
+) -> OpenPIActor | GrootActor:
+    """The same from plain values, in whatever process."""
+    robot, names = EmbodimentSpec.model_validate(embodiment), policy_names(address, keys)
     if isinstance(names, GrootKeys):
-        return GrootActor(address, embodiment, keys=names, dt_s=control_dt_s)
-    return OpenPIActor(address, embodiment, keys=names, dt_s=control_dt_s)
+        return GrootActor(address, robot, keys=names, dt_s=dt_s)
+    return OpenPIActor(address, robot, keys=names, dt_s=dt_s)
 
 
 def policy_names(address: str, keys: str) -> PolicyKeys | GrootKeys:

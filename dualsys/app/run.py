@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dualsys.app.run_config import RunConfig as RunConfig
 from dualsys.app.run_inline import run_inline
 from dualsys.app.run_live import LiveTable, print_report
 from dualsys.app.run_log import log_folder, merge_logs
+from dualsys.app.run_parts import RunParts, parts_for, trained_robots
 from dualsys.app.run_video import film_poses
 from dualsys.app.this_machine import this_machine
 from dualsys.app.versions import result_versions
@@ -30,11 +31,10 @@ from dualsys.bridge.system import PlannerPlace, SystemConfig
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_reel import TapeReel
 from dualsys.bridge.threads import run_threads
-from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.clearance import clearance_of
+from dualsys.closing import Closing
 from dualsys.errors import CannotWrite
 from dualsys.files import write_json
-from dualsys.stored_kinds import require_kinds
 from dualsys.tape import TapeHead
 
 _LOGGER = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         ConfigError: an unknown task, planner, actor or policy, a rate that the task can't be run at, or an output that
             can't be written.
         CheckpointError: the checkpoint is missing, damaged, or for another robot.
+        PolicyError: nobody answers at the policy's address.
         BridgeError: shared memory, a process or Ray can't be set up.
     """
     if config.ray_address is not None and (config.mode, config.launcher) == ("processes", "ray"):
@@ -68,24 +69,23 @@ def run(config: RunConfig) -> dict[str, Any]:
     try:
         require_control_rate(environment, config.control_hz)
         clearance_of(environment, config.safety)  # refused here, before anything is started
-        checkpoint = Checkpoint.open(config.checkpoint, embodiment=environment.embodiment)
-        require_kinds(checkpoint, planner=config.planner, actor=config.actor)
+        parts = parts_for(config, environment)
         require_outputs(
             {"--video": config.video, "--log": config.log, "--record": config.record, "--json": config.json},
             folders={"--flight-recorder": config.flight_recorder},
         )
         header = {"config": config.plain(), "versions": result_versions()}
         if config.mode == "inline":
-            head = system_config(config, checkpoint, log=None).tape_head()
+            head = system_config(config, parts, log=None).tape_head()
             with (
                 LiveTable(config.seconds) as table,
                 tape_deck(config, head, header) as deck,
                 first_press_noted() as is_over,
             ):
-                report = run_inline(config, environment, checkpoint, header, table.show, deck, is_over)
+                report = run_inline(config, environment, parts, header, table.show, deck, is_over)
                 report |= {"interrupted": is_over(), "not_written": []}
         else:
-            report = _run_on_the_wall_clock(config, environment, checkpoint, header)
+            report = _run_on_the_wall_clock(config, environment, parts, header)
         return {**report, **header}
     finally:
         environment.close()
@@ -103,30 +103,21 @@ def _environment_options(config: RunConfig) -> dict[str, Any]:
         "control_hz": config.control_hz,
         "images": "on-demand",
         "instruction": config.instruction,
-        **eyes_for(config.task, *Checkpoint.open(config.checkpoint).robots),
+        **eyes_for(config.task, *trained_robots(config)),
     }
 
 
-def system_config(config: RunConfig, checkpoint: Checkpoint, *, log: Path | None) -> SystemConfig:
+def system_config(config: RunConfig, parts: RunParts, *, log: Path | None) -> SystemConfig:
     """The configuration of all threads or processes of a run."""
     return SystemConfig(
         tape_bytes=_TAPE_BYTES if config.record is not None or config.flight_recorder is not None else 0,
         environment=PartConfig(name=_ENVIRONMENT, options=_environment_options(config)),
-        planner=PartConfig(
-            name=config.planner,
-            checkpoint=portable_checkpoint(config.checkpoint),
-            precision=config.planner_precision,
-        ),
+        planner=parts.planner,
         planner_place=_planner_place(config),
-        actor=PartConfig(
-            name=config.actor,
-            checkpoint=checkpoint.folder,
-            backend=config.actor_backend,
-            precision=config.actor_precision,
-        ),
-        embodiment=checkpoint.manifest.embodiment,
-        subgoal=checkpoint.manifest.subgoal,
-        core=config.core,
+        actor=parts.actor,
+        embodiment=parts.embodiment,
+        subgoal=parts.subgoal,
+        core=config.decided_core(),
         safety=config.safety,
         realtime=config.realtime,
         seed=config.seed,
@@ -157,10 +148,10 @@ def _planner_place(config: RunConfig) -> PlannerPlace | None:
 
 
 def _run_on_the_wall_clock(
-    config: RunConfig, environment: Any, checkpoint: Checkpoint, header: Mapping[str, Any]
+    config: RunConfig, environment: Any, parts: RunParts, header: Mapping[str, Any]
 ) -> dict[str, Any]:
     with log_folder(config.log) as folder:
-        system = system_config(config, checkpoint, log=folder)
+        system = system_config(config, parts, log=folder)
         with (
             LiveTable(config.seconds) as table,
             tape_deck(config, system.tape_head(), header) as deck,
@@ -221,10 +212,11 @@ def _drive(
             deck=deck,
             is_over=is_over,
         )
-    actor = build_actor(system.actor, system.embodiment, system.subgoal)
-    planner = build_planner(system.planner, system.subgoal)
-    if deck is None:
-        return run_threads(system, planner, actor, on_progress=table.show, is_over=is_over)
-    with RunFolder(run_id) as folder:
-        system = system.model_copy(update={"folder": folder.path})
+    with ExitStack() as stack:
+        actor = build_actor(system.actor, system.embodiment, system.subgoal)
+        if isinstance(actor, Closing):
+            stack.callback(actor.close)
+        planner = build_planner(system.planner, system.subgoal)
+        if deck is not None:
+            system = system.model_copy(update={"folder": stack.enter_context(RunFolder(run_id)).path})
         return run_threads(system, planner, actor, on_progress=table.show, deck=deck, is_over=is_over)

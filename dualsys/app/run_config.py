@@ -1,12 +1,12 @@
 """Options of `dualsys run`."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from dualsys.app.border import require_image_actions, require_parts, require_timing
+from dualsys.app.border import require_image_actions, require_parts, require_policy, require_timing
 from dualsys.app.run_modes import Mode, require_read
 from dualsys.bridge.placement import placement
 from dualsys.delays import Delay
@@ -49,6 +49,12 @@ class RunConfig:
     """What to do, in words; overrides the episodes' own, and with it what counts as success."""
     checkpoint: str = "humanoid-table"
     """Shipped name or folder."""
+    policy: str = ""
+    """Address of a policy's server to run instead of a checkpoint: `ws://HOST:PORT` (openpi's protocol) or
+    `tcp://HOST:PORT` (GR00T's)."""
+    policy_keys: str = ""
+    """Names that the policy has for states, cameras and words: shipped (`dualsys`, `libero`, `droid`, `aloha`, `groot`)
+    or a TOML file; without it `dualsys` or `groot`."""
     planner: str = ""
     """Registered planner, or `package.module:attribute`, to use instead of the checkpoint's."""
     actor: str = ""
@@ -125,6 +131,7 @@ class RunConfig:
         require_timing(self.timing)
         require_image_actions(self.image)
         require_parts(planner=self.planner, actor=self.actor, core=self.core)
+        require_policy(self.policy, keys=self.policy_keys, parts=self._parts())
         for flag, value in (("--seconds", self.seconds), ("--camera-hz", self.camera_hz)):
             if not value > 0:
                 raise ConfigError(f"{flag} {value:g} must be above 0")
@@ -143,6 +150,15 @@ class RunConfig:
             )
         self._check_record()
         require_read(self)
+
+    def _parts(self) -> dict[str, bool]:
+        """Options of a checkpoint's parts, and whether they were given."""
+        names = ("planner", "actor", "actor_backend", "actor_precision", "planner_precision", "planner_hz")
+        others = ("planner_latency_s", "planner_node", "planner_server", "planner_standbys", "link")
+        standard = {each.name: each.default for each in fields(self)} | {"link": LinkConfig()}
+        return {
+            f"--{name.replace('_', '-')}": bool(getattr(self, name) != standard[name]) for name in (*names, *others)
+        }
 
     def _check_record(self) -> None:
         if not self.record_part_mb >= 0 or self.record_keep < 0 or self.record_keep == 1:
@@ -186,6 +202,10 @@ class RunConfig:
             link=self.link,
             control_hz=self.control_hz,
         )
+
+    def decided_core(self) -> CoreConfig:
+        """What the decision core is told: with a policy of another program nobody waits for a planner."""
+        return replace(self.core, first_subgoal_wait_s=0.0) if self.policy else self.core
 
     def plain(self) -> dict[str, Any]:
         """The options as JSON holds them."""

@@ -9,11 +9,12 @@ from typing import Any
 from dualsys.app.controller import Controller
 from dualsys.app.film import VideoWriter
 from dualsys.app.run_config import VIDEO_HZ, RunConfig
-from dualsys.bridge.parts import PartConfig
+from dualsys.app.run_parts import RunParts
+from dualsys.bridge.parts import build_actor, build_planner
+from dualsys.bridge.process_life import use_one_torch_thread
 from dualsys.bridge.progress import IsOver, OnProgress, Progress, never
 from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tick_measures import TickMeasures
-from dualsys.checkpoint import Checkpoint
 from dualsys.clearance import clearance_of
 from dualsys.clock import Grid, Ticker
 from dualsys.counters import TIMING_COUNTS
@@ -29,7 +30,7 @@ _OUTPUTS = frozenset({"video", "log", "json", "record", "flight_recorder"})
 def run_inline(
     config: RunConfig,
     environment: Rendered,
-    checkpoint: Checkpoint,
+    parts: RunParts,
     header: Mapping[str, Any],
     on_progress: OnProgress,
     deck: TapeDeck | None = None,
@@ -40,14 +41,14 @@ def run_inline(
     Args:
         config: The run.
         environment: The robot, made with images on demand.
-        checkpoint: Both systems.
+        parts: Both systems.
         header: Config and versions for the log.
         on_progress: Called now and then.
         deck: Gets everything that a replay needs.
         is_over: Asked at each tick.
     """
     with ExitStack() as stack:
-        controller = stack.enter_context(_make_controller(config, checkpoint, environment, deck))
+        controller = stack.enter_context(_make_controller(config, parts, environment, deck))
         log = controller.log
         video = stack.enter_context(VideoWriter(config.video, fps=VIDEO_HZ)) if config.video is not None else None
         if log is not None:
@@ -62,13 +63,15 @@ def run_inline(
         return report if deck is None else report | {"tape": deck.report()}
 
 
-def _make_controller(config: RunConfig, checkpoint: Checkpoint, environment: Any, tape: Tape | None) -> Controller:
-    return Controller.from_checkpoint(
-        checkpoint.folder,
-        planner=PartConfig(name=config.planner, precision=config.planner_precision),
-        actor=PartConfig(name=config.actor, backend=config.actor_backend, precision=config.actor_precision),
+def _make_controller(config: RunConfig, parts: RunParts, environment: Any, tape: Tape | None) -> Controller:
+    actor = build_actor(parts.actor, parts.embodiment, parts.subgoal)
+    planner = build_planner(parts.planner, actor.subgoal_spec)
+    use_one_torch_thread()
+    return Controller(
+        planner,
+        actor,
         timing=config.timing(),
-        core=config.core,
+        core=config.decided_core(),
         safety=config.safety,
         log=config.log,
         tape=tape,

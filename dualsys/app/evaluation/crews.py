@@ -8,9 +8,10 @@ from dualsys.app.evaluation.alone import alone
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.crew import Crew
 from dualsys.app.evaluation.identity import Identity
+from dualsys.app.evaluation.job import Death, EpisodeJob, Outcome
 from dualsys.app.evaluation.player import Player
-from dualsys.app.evaluation.process_crew import process_crew
 from dualsys.app.evaluation.ray_crew import ray_crew
+from dualsys.app.process_crew import process_crew
 
 
 def crew_of(
@@ -32,5 +33,10 @@ def crew_of(
         return alone(partial(Player, configs))
     workers = min(first.workers, num_jobs)
     if first.launcher == "subprocess":
-        return process_crew(workers, partial(Player, configs))
+        return process_crew(workers, partial(Player, configs), lost=death_of)
     return ray_crew(workers, partial(Player, configs, identities), address=first.ray_address, say=say)
+
+
+def death_of(job: EpisodeJob, cause: str) -> Outcome:
+    """What comes of an episode whose process has died."""
+    return Death(job=job, cause=cause)

@@ -6,8 +6,8 @@ from typing import Any
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.idle import idle_controller, is_idle
 from dualsys.app.evaluation.scene import scene_of
+from dualsys.app.idle import NOTHING, hold_actor, is_idle, null_planner
 from dualsys.app.outside_policy import outside_controller
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.bridge.parts import PartConfig
@@ -37,11 +37,19 @@ def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:
         return outside_controller(
             config.policy, config.policy_keys, environment, timing=timing, core=config.core, safety=config.safety
         )
-    if is_idle(config, environment):
-        return idle_controller(config, environment)
+    robot = environment.embodiment
+    if is_idle(planner=config.planner, actor=config.actor, checkpoint=config.checkpoint, robot=robot.name):
+        return Controller(
+            null_planner(NOTHING),
+            hold_actor(robot, environment.control_dt_s),
+            timing=timing,
+            core=config.core,
+            safety=config.safety,
+            clearance=clearance_of(environment, config.safety),
+        )
     return Controller.from_checkpoint(
         config.checkpoint,
-        embodiment=environment.embodiment,
+        embodiment=robot,
         planner=PartConfig(name=config.planner, precision=config.planner_precision),
         actor=PartConfig(name=config.actor, backend=config.actor_backend, precision=config.actor_precision),
         timing=timing,

@@ -82,7 +82,7 @@ SUITE = Suite()
 '''
 EXPECTED = {
     "blank": ("failed", "render() gave a blank picture"),
-    "dies": ("failed", "its process died (exit status 7)"),
+    "dies": ("failed", "its process died (it exited with 7)"),
     "fine": ("ok", ""),
     "hangs": ("failed", "it did not come to an end in time: --timeout-s"),
     "lazy-expert": ("failed", "its expert solved none of the seeds 0 to 1"),

@@ -17,10 +17,11 @@ import pytest
 from dualsys.app.evaluation.alone import alone
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.crew import Crew, play_all
+from dualsys.app.evaluation.crews import death_of
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.job import Death, EpisodeJob, Outcome, PlayedEpisode, Refusal
 from dualsys.app.evaluation.player import Player
-from dualsys.app.evaluation.process_crew import process_crew
+from dualsys.app.process_crew import LATE, process_crew
 from dualsys.app.rollout import EpisodeResult
 from dualsys.errors import BridgeError, ConfigError
 
@@ -160,7 +161,7 @@ def met(folder: Path, seed: int) -> list[str]:
 
 
 def test_a_killed_process_costs_its_episode_one_try_and_nothing_else(tmp_path: Path) -> None:
-    with process_crew(2, faulty(tmp_path, {2: "die"})) as crew:
+    with process_crew(2, faulty(tmp_path, {2: "die"}), lost=death_of) as crew:
         ended, deaths = play(crew, range(8))
     assert sorted(ended) == list(range(8))
     assert deaths == [2]
@@ -171,16 +172,30 @@ def test_a_killed_process_costs_its_episode_one_try_and_nothing_else(tmp_path: P
 
 @pytest.mark.parametrize(("way", "cause"), [("kill", "killed by SIGKILL: out of memory"), ("exit", "exited with 5")])
 def test_how_workers_ended_is_told(tmp_path: Path, way: str, cause: str) -> None:
-    with process_crew(1, faulty(tmp_path, {1: way})) as crew, pytest.raises(BridgeError, match=f"seed 1 .*{cause}"):
+    told = pytest.raises(BridgeError, match=f"seed 1 .*{cause}")
+    with process_crew(1, faulty(tmp_path, {1: way}), lost=death_of) as crew, told:
         play(crew, range(3), max_retries=1)
     assert [len(met(tmp_path, seed)) for seed in range(3)] == [1, 2, 1]
+
+
+def test_one_that_hangs_is_given_up_and_another_takes_its_place(tmp_path: Path) -> None:
+    """Time to come up does not count, nor time that others have waited."""
+    with process_crew(2, faulty(tmp_path, {1: "sleep"}), lost=death_of, timeout_s=2.0) as crew:
+        deaths: list[Death] = []
+        ended: list[int] = []
+        with pytest.raises(BridgeError, match=LATE):
+            ended.extend(
+                each.job.seed for each in play_all(crew, map(job, range(4)), max_retries=0, on_death=deaths.append)
+            )
+    assert [(death.job.seed, death.cause) for death in deaths] == [(1, LATE)]
+    assert [len(met(tmp_path, seed)) for seed in range(4)] == [1, 1, 1, 1]
 
 
 def test_what_a_worker_refuses_is_raised_and_ends_the_others(tmp_path: Path) -> None:
     started_s = time.monotonic()
     with (
         pytest.raises(ConfigError, match=r"^no such planner$"),
-        process_crew(2, faulty(tmp_path, {0: "sleep", 1: "raise"})) as crew,
+        process_crew(2, faulty(tmp_path, {0: "sleep", 1: "raise"}), lost=death_of) as crew,
     ):
         play(crew, range(4))
     assert time.monotonic() - started_s < 120
@@ -240,10 +255,11 @@ def test_alone_nobody_else_plays(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from dualsys.app.evaluation.process_crew import process_crew
+from dualsys.app.evaluation.crews import death_of
+from dualsys.app.process_crew import process_crew
 from tests.unit.app.test_crew import faulty, play
 if __name__ == "__main__":
-    with process_crew(2, faulty(Path(sys.argv[1]), {0: "sleep", 1: "sleep"})) as crew:
+    with process_crew(2, faulty(Path(sys.argv[1]), {0: "sleep", 1: "sleep"}), lost=death_of) as crew:
         play(crew, range(2))
 """
 

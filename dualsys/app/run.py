@@ -17,9 +17,10 @@ from dualsys.app.run_config import RunConfig as RunConfig
 from dualsys.app.run_inline import run_inline
 from dualsys.app.run_live import LiveTable, print_report
 from dualsys.app.run_log import log_folder, merge_logs
-from dualsys.app.run_parts import RunParts, parts_for, trained_robots
+from dualsys.app.run_parts import RunParts, parts_for
 from dualsys.app.run_video import film_poses
 from dualsys.app.this_machine import this_machine
+from dualsys.app.trained_robots import trained_robots
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.bridge.processes import RunResult, run_processes
@@ -103,7 +104,7 @@ def _environment_options(config: RunConfig) -> dict[str, Any]:
         "control_hz": config.control_hz,
         "images": "on-demand",
         "instruction": config.instruction,
-        **eyes_for(config.task, *trained_robots(config)),
+        **eyes_for(config.task, *trained_robots(config.policy, config.checkpoint)),
     }
 
 

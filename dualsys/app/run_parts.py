@@ -7,7 +7,6 @@ from typing import Any
 from dualsys import sim_envs
 from dualsys.actor.outside.answers import NO_SUBGOAL
 from dualsys.app.idle import NOTHING, hold_part, is_idle, null_part, unread_part
-from dualsys.app.outside_policy import robots_at
 from dualsys.app.run_config import RunConfig
 from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
@@ -25,11 +24,6 @@ class RunParts:
     actor: PartConfig
     embodiment: EmbodimentSpec
     subgoal: SubgoalSpec
-
-
-def trained_robots(config: RunConfig) -> tuple[EmbodimentSpec, ...]:
-    """A checkpoint's robots, or the one that a controller of ours is served for; of a stranger's policy none."""
-    return robots_at(config.policy) if config.policy else Checkpoint.open(config.checkpoint).robots
 
 
 def parts_for(config: RunConfig, environment: Any) -> RunParts:

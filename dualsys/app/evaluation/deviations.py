@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.robots import trained_robots
 from dualsys.app.evaluation.tasks import tasks_of_protocol
 from dualsys.app.eyes import trained_eyes
+from dualsys.app.trained_robots import trained_robots
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 
@@ -47,7 +47,7 @@ def _of_eyes(config: EvalConfig, protocol: EvaluationProtocol, task: str) -> str
     """A controller sees with the cameras it was trained with. A suite's tasks have one robot: the first tells."""
     if protocol.cameras is None and protocol.image_size is None:
         return ""
-    eyes = trained_eyes(task, *trained_robots(config))
+    eyes = trained_eyes(task, *trained_robots(config.policy, config.checkpoint))
     asked = {"cameras": protocol.cameras, "image_size": protocol.image_size}
     if all(asked[name] in (None, value) for name, value in eyes.items()):
         return ""

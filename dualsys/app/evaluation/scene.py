@@ -3,8 +3,8 @@
 from typing import Any
 
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.robots import trained_robots
 from dualsys.app.eyes import eyes_for, trained_eyes
+from dualsys.app.trained_robots import trained_robots
 
 
 def scene_of(config: EvalConfig, task: str) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def scene_of(config: EvalConfig, task: str) -> dict[str, Any]:
 
     A trained controller gets the cameras it was trained with, whatever the protocol says of images: `deviations` tells.
     """
-    robots = trained_robots(config)
+    robots = trained_robots(config.policy, config.checkpoint)
     protocol = config.benchmark()
     if protocol is None:
         return eyes_for(task, *robots)

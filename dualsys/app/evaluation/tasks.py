@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from dualsys import sim_envs
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.robots import trained_robots
+from dualsys.app.trained_robots import trained_robots
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
@@ -30,7 +30,7 @@ def choose_tasks(config: EvalConfig) -> ChosenTasks:
     others = _left_out(config, asked)
     tasks = tuple(task for task in asked if task not in others)
     if not tasks:
-        known = sorted({robot.name for robot in trained_robots(config)})
+        known = sorted({robot.name for robot in trained_robots(config.policy, config.checkpoint)})
         theirs = sorted(set(others.values()))
         shown = ", ".join(theirs[:5]) + (" ..." if len(theirs) > 5 else "")
         raise ConfigError(
@@ -51,7 +51,7 @@ def _left_out(config: EvalConfig, asked: Sequence[str]) -> dict[str, str]:
     robots = {task: robot for task in asked if (robot := sim_envs.robot_of(task)) is not None}
     if config.suite_or_task in asked or not robots:
         return {}
-    trained = {robot.name for robot in trained_robots(config)}
+    trained = {robot.name for robot in trained_robots(config.policy, config.checkpoint)}
     return {task: robot for task, robot in robots.items() if trained and robot not in trained}
 
 

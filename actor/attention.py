@@ -56,7 +56,7 @@ def attend(
                 mask = mask.clamp(min=torch.finfo(q_BNTH.dtype).min).to(q_BNTH.dtype)
             if q_BNTH.shape[1] == k_BMSH.shape[1]:
                 return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask)
-            if q_BNTH.device.type == "cpu" and (mask is None or mask.shape[-2] == 1):
+            if q_BNTH.device.type == "cpu":
                 return _folded(q_BNTH, k_BMSH, v_BMSH, mask)
             return F.scaled_dot_product_attention(q_BNTH, k_BMSH, v_BMSH, attn_mask=mask, enable_gqa=True)
         case "flash":
@@ -78,8 +78,10 @@ def require_backend(backend: AttentionBackend) -> None:
 
 
 def _folded(q_BNTH: Tensor, k_BMSH: Tensor, v_BMSH: Tensor, mask: Tensor | None) -> Tensor:
-    """Heads that share keys as further queries of one head, which a processor reads keys once for; masks over keys."""
+    """Heads that share keys as further queries of one head, which a processor reads keys once for."""
     heads, length = q_BNTH.shape[1:3]
+    if mask is not None and mask.shape[-2] > 1:
+        mask = mask.repeat(1, 1, heads // k_BMSH.shape[1], 1)
     q_BMGH = rearrange(q_BNTH, "b (m g) t h -> b m (g t) h", m=k_BMSH.shape[1])
     out_BMGH = F.scaled_dot_product_attention(q_BMGH, k_BMSH, v_BMSH, attn_mask=mask)
     return rearrange(out_BMGH, "b m (g t) h -> b (m g) t h", g=heads // k_BMSH.shape[1], t=length)

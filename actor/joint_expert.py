@@ -130,8 +130,8 @@ class JointExpert(nn.Module):
             layers=kept,
             joint_mask=self._mask(joint_mask, kept, index_A),
             cross_mask=cross_mask,
-            joint_rotation=self._rotation(length_B[:, None] + index_A),
-            cross_rotation=self._rotation(index_A[None]),
+            joint_rotation=self.rotation(length_B[:, None] + index_A),
+            cross_rotation=self.rotation(index_A[None]),
         )
 
     def tell(self, t_B: Tensor) -> Tensor:
@@ -161,15 +161,22 @@ class JointExpert(nn.Module):
         """
         if prefix_BA is not None:
             raise ValueError("this expert has not learned to continue a prefix")
-        x_BAD = self.rows(x_BAU, told_BE).to(self._inside)
-        modulations, last = self._modulations(told_BE)
+        return self.velocity(self.through_layers(self.rows(x_BAU, told_BE).to(self._inside), told_BE, begun), told_BE)
+
+    def through_layers(self, x_BTD: Tensor, told_BE: Tensor, begun: Begun) -> Tensor:
+        """Tokens behind the last layer."""
+        modulations, _ = self._modulations(told_BE)
         for layer, kept, modulation in zip(self.decoder_layers(), begun.layers, modulations, strict=True):
             joint = layer.attention.joint
             mask, rotation = (
                 (begun.joint_mask, begun.joint_rotation) if joint else (begun.cross_mask, begun.cross_rotation)
             )
-            x_BAD, _ = layer(x_BAD, kept, rotation, mask, modulation)
-        normed_BAD, _ = self.norm_out(x_BAD, last)
+            x_BTD, _ = layer(x_BTD, kept, rotation, mask, modulation)
+        return x_BTD
+
+    def velocity(self, x_BAD: Tensor, told_BE: Tensor) -> Tensor:
+        """`(B, A, U)`, of rows behind the last layer."""
+        normed_BAD, _ = self.norm_out(x_BAD, self._modulations(told_BE)[1])
         velocity_BAU: Tensor = self.action_out(normed_BAD.to(self.action_out.weight.dtype))
         return -velocity_BAU if self.config.time_direction == "to-noise" else velocity_BAU
 
@@ -203,8 +210,8 @@ class JointExpert(nn.Module):
         self, token_B1D: Tensor, memory: PrefixMemory, mask: Tensor | None
     ) -> tuple[tuple[KeysValues, ...], Tensor | None]:
         """What rows read of prefix and state, and its mask: the state through all layers, seeing the prefix alone."""
-        rotation = self._rotation(memory.length_B[:, None])
-        start = self._rotation(torch.zeros_like(memory.length_B)[:, None])
+        rotation = self.rotation(memory.length_B[:, None])
+        start = self.rotation(torch.zeros_like(memory.length_B)[:, None])
         own_mask = None if mask is None else F.pad(mask, (0, 1))
         layers = []
         for layer, kept in zip(self.decoder_layers(), memory.layers, strict=True):
@@ -239,7 +246,8 @@ class JointExpert(nn.Module):
         layers = ((layer.norm_attention, layer.norm_feed_forward) for layer in self.decoder_layers())
         return [*(norm for pair in layers for norm in pair), self.norm_out]
 
-    def _rotation(self, positions_BT: Tensor) -> Rotation:
+    def rotation(self, positions_BT: Tensor) -> Rotation:
+        """Of keys and queries at these positions."""
         return Rotation.of(positions_BT, self.config.prefix.head_dim, self.config.rope_base)
 
     def decoder_layers(self) -> list[JointLayer]:

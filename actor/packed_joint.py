@@ -96,14 +96,16 @@ class PackedAttention(PrefixAttention):
         self, x_BTD: Tensor, kept: KeysValues, rotation: Rotation, mask: Tensor | None
     ) -> tuple[Tensor, KeysValues | None]:
         """As the plain one. A single head of keys serves all queries as they lie, without turning rows and heads."""
-        if self.heads > 1 or mask is not None:
+        if self.heads > 1:
             return super().forward(x_BTD, kept, rotation, mask)
         all_BTGH = rearrange(self.to_qkv(x_BTD), "b t (g h) -> b t g h", h=self.head_dim)
         cos_BT1H, sin_BT1H = (each.transpose(1, 2) for each in rotation)
         q_BTNH, k_BT1H = (_turned(all_BTGH[:, :, which], cos_BT1H, sin_BT1H) for which in (slice(-2), slice(-2, -1)))
         own = KeysValues(k_BT1H.transpose(1, 2), all_BTGH[:, :, -1:].transpose(1, 2))
         read = self.beside(kept, own)
-        out_B1QH = attend(rearrange(q_BTNH, "b t n h -> b 1 (t n) h"), *read, None, self.backend)
+        if mask is not None and mask.shape[-2] > 1:
+            mask = mask.repeat_interleave(q_BTNH.shape[2], dim=-2)
+        out_B1QH = attend(rearrange(q_BTNH, "b t n h -> b 1 (t n) h"), *read, mask, self.backend)
         out: Tensor = self.to_out(rearrange(out_B1QH, "b 1 (t n) h -> b t (n h)", t=x_BTD.shape[1]))
         return out, own
 
@@ -118,12 +120,20 @@ class PackedAttention(PrefixAttention):
         """What is kept, and the rows' behind it: in the same place for each flow step of a chunk."""
         rows = own.keys.shape[2]
         room = self._room
-        if room is None or self._kept is not kept or room.keys.shape[2] != kept.keys.shape[2] + rows:
+        if room is None or not self._lies_in_front(kept) or room.keys.shape[2] != kept.keys.shape[2] + rows:
             self._kept, self._room = kept, super().beside(kept, own)
             return self._room
         for place, new in zip(room, own, strict=True):
             place[:, :, -rows:] = new
         return room
+
+    def in_front(self, rows: int) -> KeysValues:
+        """What was read last but for so many rows, where it lies: to be read again without a copy."""
+        assert self._room is not None
+        return KeysValues(self._room.keys[:, :, :-rows], self._room.values[:, :, :-rows])
+
+    def _lies_in_front(self, kept: KeysValues) -> bool:
+        return self._kept is kept or (self._room is not None and kept.keys.data_ptr() == self._room.keys.data_ptr())
 
 
 def _turned(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dualsys.actor.category_layers import Category, CategoryLinear
+from dualsys.actor.huge_pages import lie_in_huge_pages
+from dualsys.actor.joint_expert import JointExpert
 from dualsys.actor.joint_layers import GatedFeedForward, JointLayer, PrefixAttention, RMSNorm
+from dualsys.actor.packed_expert import PackedJointExpert
 from dualsys.actor.packed_joint import PackedAttention, PackedFeedForward, PackedLayer, PackedRMSNorm
 from dualsys.actor.packed_linear import PackedLinear
 from dualsys.errors import ConfigError
@@ -49,6 +52,9 @@ def packed(expert: Expert, *, rows: int, category: int = 0) -> Expert:
     shared = {id(weight): weight for each in linears for weight in each.parameters()}
     made = copy.deepcopy(module, cast("dict[int, Any]", shared))
     _pack_inside(made, rows, category)
+    lie_in_huge_pages(each.block for each in made.modules() if isinstance(each, PackedLinear))
+    if isinstance(made, JointExpert):
+        made = PackedJointExpert(made)
     # Only now: before, the packed layers' weights were the expert's own.
     return cast(Expert, made.requires_grad_(False).eval())
 

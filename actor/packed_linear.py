@@ -28,6 +28,11 @@ class PackedLinear(nn.Module):
         """With the weights of now."""
         return cls(linear.weight, linear.bias, rows=rows)
 
+    @property
+    def block(self) -> tuple[int, int]:
+        """Address of the weights, and their size in bytes."""
+        return torch.ops.mkldnn.data_ptr(self.weight), torch.ops.mkldnn._nbytes(self.weight)
+
     def forward(self, x: Tensor) -> Tensor:
         """`(..., I)` to `(..., O)`."""
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")

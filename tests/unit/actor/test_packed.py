@@ -52,6 +52,18 @@ def test_subgoals_of_any_length_come_and_go(name: str) -> None:
             np.testing.assert_allclose(ours, plain, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_kept_subgoals_serve_chunks_in_turn(name: str) -> None:
+    """A state is read in a chunk's first step, behind the subgoal's keys: no other chunk's may be met there."""
+    expert = joint_actor(name).expert
+    packs, eager = build_sampler(expert, "packed"), build_sampler(expert, "eager")
+    kept = [(remembered(packs, expert, seed=seed), remembered(eager, expert, seed=seed)) for seed in (0, 1)]
+    for turn, seed in ((0, 2), (1, 2), (1, 3), (0, 3), (0, 2)):
+        now = moment_of(expert, seed=seed)
+        ours, plain = (each.sample(memory, now) for each, memory in zip((packs, eager), kept[turn], strict=True))
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 50])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_is_the_plain_one(rows: int, bias: bool) -> None:
@@ -108,15 +120,25 @@ def test_guided_chunks_are_sampled_by_eager_and_are_the_same() -> None:
 
 def drawn(sampler: Sampler, expert: Any, *, seed: int = 0, real: int | None = None) -> Array:
     """Rows of a moment after a subgoal of which `real` tokens count, all unless told."""
-    rng = np.random.default_rng(seed)
+    return sampler.sample(remembered(sampler, expert, seed=seed, real=real), moment_of(expert, seed=seed))
 
-    def normal(*shape: int) -> Array:
-        return rng.standard_normal(shape).astype(np.float32)
 
-    tokens = normal(*expert.subgoal_shape)
-    moment = Moment(normal(expert.config.horizon, expert.num_actions), normal(expert.num_states), 0.1)
+def remembered(sampler: Sampler, expert: Any, *, seed: int, real: int | None = None) -> Any:
+    """A subgoal."""
+    tokens = np.random.default_rng(seed).standard_normal(expert.subgoal_shape).astype(np.float32)
     length = tokens.shape[-2]
-    return sampler.sample(sampler.remember(tokens, np.arange(length) < (length if real is None else real)), moment)
+    return sampler.remember(tokens, np.arange(length) < (length if real is None else real))
+
+
+def moment_of(expert: Any, *, seed: int) -> Moment:
+    """Noise and a state."""
+    rng = np.random.default_rng(seed)
+    noise, state = (rng.standard_normal(shape).astype(np.float32) for shape in _shapes(expert))
+    return Moment(noise, state, 0.1)
+
+
+def _shapes(expert: Any) -> list[tuple[int, ...]]:
+    return [(expert.config.horizon, expert.num_actions), (expert.num_states,)]
 
 
 def test_an_actor_takes_it_by_name() -> None:

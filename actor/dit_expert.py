@@ -78,7 +78,8 @@ class DiTExpert(nn.Module):
         data_BAU = held(actions_BAU, is_real_BA)
         if kept := self.config.kept_rows:
             data_BAU = torch.cat([data_BAU[:, :kept], torch.zeros_like(data_BAU[:, kept:])], dim=1)
-        t_B = flow_times(self.config, draws.level_N)
+        # Counted in buckets as a float32 time is, whose thousandfold is rounded: 0.57 is in bucket 570.
+        t_B = flow_times(self.config, draws.level_N).to(draws.noise_NAU.dtype)
         features = self._features(condition.subgoal_BKC, condition.mask_BK)
         robot = self.config.robot if condition.robot_B is None else condition.robot_B
         noisy_BAU = interpolate(draws.noise_NAU, data_BAU, t_B)

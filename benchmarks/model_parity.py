@@ -6,7 +6,8 @@ Takes any folder of fixtures: NAME.json (sizes), NAME.weights.safetensors (in th
 (inputs and the peer's outputs). Every output that is kept there is made by ours in float32 with eager attention and
 compared: within 1e-5, and a tenth of that for each unit of a larger number, float32's own error there; which of them
 are beyond 1e-5 as it stands is told, too. SDPA is held to eager in the same way, within 1e-4. An output that ours
-doesn't make, or a fixture of unknown kind, fails too.
+doesn't make, a fixture of unknown kind and one that can't be read or run fail too; the others are compared all the
+same.
 
 It starts itself again with the processor's kernels that the peers' outputs were made with, AVX2: wider ones sum in
 another order. Set one of ATEN_CPU_CAPABILITY, MKL_CBWR and DNNL_MAX_CPU_ISA to compare on others.
@@ -77,14 +78,16 @@ def main(config: ModelParityConfig) -> None:
     torch.set_num_threads(1)  # more of them sum in another order
     console = Console()
     names = fixture_names(config.fixtures)
-    unknown = {name: kind for name in names if (kind := kind_of(name, config.fixtures)) not in KINDS}
-    rows = [row for name in names if name not in unknown for row in compare(name, config.fixtures)]
+    unknown, broken, rows = compare_all(names, config.fixtures)
     print_table(console, rows)
     for name, kind in unknown.items():
         console.print(f"{name}: kind {kind!r} is none of {', '.join(KINDS)}", markup=False)
+    for name, why in broken.items():
+        console.print(f"{name}: not compared, {why}", markup=False)
     verdict: dict[str, bool | None] = {
         "there are fixtures": bool(rows),
         "every fixture is of a known kind": not unknown,
+        "every fixture is read and run": not broken,
         "every output within 1e-5 and 1e-6 a unit of its peer's": all(row.holds for row in rows if row.bound == BOUND),
         "SDPA within 1e-4 and 1e-5 a unit of eager": all(row.holds for row in rows if row.bound == BETWEEN_ENGINES),
     }
@@ -94,6 +97,7 @@ def main(config: ModelParityConfig) -> None:
     )
     figures = {
         "fixtures": len(names),
+        "not_compared": broken,
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "beyond_the_bound_as_it_stands": beyond,
         "results": [asdict(row) for row in rows],
@@ -106,6 +110,22 @@ def main(config: ModelParityConfig) -> None:
 def fixture_names(folder: Path) -> list[str]:
     """Fixtures of a folder, by name."""
     return sorted(path.stem for path in folder.glob("*.json") if (folder / f"{path.stem}.io.safetensors").is_file())
+
+
+def compare_all(names: Iterable[str], folder: Path) -> tuple[dict[str, str], dict[str, str], list[Comparison]]:
+    """By name the kinds that are unknown and what kept others from being compared; and every comparison of the rest."""
+    unknown: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    rows: list[Comparison] = []
+    for name in names:
+        try:
+            if (kind := kind_of(name, folder)) in KINDS:
+                rows += list(compare(name, folder))
+            else:
+                unknown[name] = kind
+        except Exception as error:  # whatever it is: one fixture mustn't take the others' figures with it
+            broken[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return unknown, broken, rows
 
 
 def compare(name: str, folder: Path) -> Iterable[Comparison]:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,11 +16,11 @@ from dualsys.app.importing.layouts.groot import Version, split_groot
 from dualsys.app.importing.layouts.groot_config import groot_actor_config, groot_backbone_config
 from dualsys.app.importing.rules import require_fit
 from dualsys.planner.feature_backbones import build_backbone
+from tests.parity.fixture_folder import OWN, folder_of, names_of
 
 HERE = Path(__file__).parent
-FOLDER = Path(os.environ.get("DUALSYS_FIXTURES", HERE / "fixtures"))
-"""Another folder of the same form may be named, for fixtures that aren't kept here."""
 VERSIONS: tuple[Version, ...] = ("n1_5", "n1_7")
+NAMES = names_of(*(f"groot_{version}" for version in VERSIONS))
 BOUND = 1e-5
 """In float32 with eager attention."""
 BETWEEN_BACKENDS = 1e-4
@@ -46,13 +45,14 @@ class Fixture(NamedTuple):
 
 
 def load(version: Version) -> Fixture:
-    return load_named(f"lerobot_groot_{version}", FOLDER)
+    """Our own of a version."""
+    return load_named(f"lerobot_groot_{version}", OWN)
 
 
 @cache
-def load_named(name: str, folder: Path) -> Fixture:
+def load_named(name: str, folder: Path | None = None) -> Fixture:
     """A fixture of either version in any folder."""
-    base = folder / name
+    base = (folder or folder_of(name)) / name
     config = json.loads(Path(f"{base}.json").read_text())
     version: Version = config["policy"].removeprefix("groot_")
     io = load_file(f"{base}.io.safetensors")

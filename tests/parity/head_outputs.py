@@ -1,7 +1,6 @@
 """ACT's and Diffusion Policy's networks with a fixture's weights, and what they give under the peer's names."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,15 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dualsys.app.importing.layouts.heads import act_network, diffusion_unet
+from tests.parity.fixture_folder import folder_of, names_of
 
-FOLDER = Path(os.environ.get("DUALSYS_FIXTURES", Path(__file__).parent / "fixtures"))
-"""Another folder of the same form may be named, for fixtures that aren't kept here."""
-POLICIES = ("act", "diffusion unet")
-NAMES = tuple(
-    path.stem
-    for path in sorted(FOLDER.glob("*.json"))
-    if json.loads(path.read_text(encoding="utf-8")).get("policy") in POLICIES
-)
+NAMES = names_of("act", "diffusion unet")
 
 
 class Fixture(NamedTuple):
@@ -30,8 +23,9 @@ class Fixture(NamedTuple):
     out: dict[str, Tensor]
 
 
-def load(name: str, folder: Path = FOLDER) -> Fixture:
+def load(name: str, folder: Path | None = None) -> Fixture:
     """By its name."""
+    folder = folder or folder_of(name)
     config = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     weights, io = (load_file(folder / f"{name}.{part}.safetensors") for part in ("weights", "io"))
     given, out = (

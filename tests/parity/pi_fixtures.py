@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +19,10 @@ from dualsys.app.importing.layouts.smolvla_config import smolvla_actor_config, s
 from dualsys.app.importing.rules import require_fit
 from dualsys.planner.prefix_config import PrefixPlannerConfig, StateConfig
 from dualsys.planner.prefix_network import Prefix, PrefixNetwork
+from tests.parity.fixture_folder import folder_of, names_of
 
 HERE = Path(__file__).parent
-FOLDER = Path(os.environ.get("DUALSYS_FIXTURES", HERE / "fixtures"))
-"""Another folder of the same form may be named, for fixtures that aren't kept here."""
-NAMES = tuple(
-    path.stem
-    for path in sorted(FOLDER.glob("*.json"))
-    if json.loads(path.read_text()).get("policy") in ("pi0", "pi05", "smolvla")
-)
+NAMES = names_of("pi0", "pi05", "smolvla")
 BOUND = 1e-5
 """In float32 with eager attention."""
 BETWEEN_ENGINES = 1e-4
@@ -57,7 +51,8 @@ class Fixture(NamedTuple):
 
 
 @cache
-def load(name: str, folder: Path = FOLDER) -> Fixture:
+def load(name: str, folder: Path | None = None) -> Fixture:
+    folder = folder or folder_of(name)
     config = json.loads((folder / f"{name}.json").read_text())
     io = load_file(folder / f"{name}.io.safetensors")
     weights = load_file(folder / f"{name}.weights.safetensors")
@@ -76,7 +71,12 @@ def load(name: str, folder: Path = FOLDER) -> Fixture:
 
 
 def cameras(fixture: Fixture) -> tuple[str, ...]:
-    return tuple(sorted(name for name in fixture.given if name.startswith("image")))
+    """In the order of their numbers: `image10` is behind `image2`."""
+    return tuple(sorted((name for name in fixture.given if name.startswith("image")), key=_number))
+
+
+def _number(camera: str) -> int:
+    return int(camera.removeprefix("image"))
 
 
 def planner_config(fixture: Fixture, attention: str = "eager") -> PrefixPlannerConfig:

@@ -61,24 +61,34 @@ def wave(fixture: Fixture, made: JointExpert) -> Tensor:
     )
 
 
+def noisy(fixture: Fixture) -> tuple[Tensor, Tensor]:
+    """Rows between data and noise as the peer makes them, and our flow time of them: one less the peer's, which float64
+    alone says exactly.
+    """
+    given = fixture.given
+    return interpolate(given["actions"], given["noise"], given["time"]), 1.0 - given["time"].double()
+
+
 def loss_of(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:
     """Squared error of each element. The peers count time from data, so what they call `time` is `1 - t`."""
     given = fixture.given
-    t64_B = 1.0 - given["time"].double()
-    x_BAU = interpolate(given["noise"], given["actions"], t64_B.float())
+    x_BAU, t64_B = noisy(fixture)
     begun = made.begin(made.remember(stacked(prefix), prefix.mask_BS), given["state"])
     error: Tensor = made.step(x_BAU, made.tell(t64_B), begun) - (given["actions"] - given["noise"])
     return error.square()
 
 
 def training_inputs(fixture: Fixture, prefix: Prefix) -> tuple[Tensor, Condition, Draws]:
-    """What an expert's own loss is given beside the actions; the level is what the peer's time is drawn from."""
+    """What an expert's own loss is given beside the actions; the level is what the peer's time is drawn from.
+
+    In float64: no float32 level may give a float32 time that isn't near 1.
+    """
     given = fixture.given
     state_BX = given["state"]
     real_BA = torch.ones(given["actions"].shape[:2], dtype=torch.bool)
     condition = Condition(state_BX, stacked(prefix), prefix.mask_BS, torch.zeros(len(state_BX)))
     level_B = ((given["time"].double() - 0.001) / 0.999) ** 1.5
-    return real_BA, condition, Draws(given["noise"], level_B.float())
+    return real_BA, condition, Draws(given["noise"], level_B)
 
 
 def sample(fixture: Fixture, made: JointExpert, prefix: Prefix) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualsys.actor.flow_matching import flow_loss, interpolate
+from dualsys.actor.flow_matching import flow_loss
 from dualsys.actor.joint_expert import JointExpert
 from dualsys.app.importing.layouts.pi import installed_names, split_pi, version_of
 from dualsys.app.importing.layouts.pi_config import pi_actor_config, pi_planner_config
@@ -14,11 +14,13 @@ from dualsys.app.importing.rules import require_fit
 from dualsys.errors import CheckpointError
 from dualsys.planner.prefix_config import StateConfig
 from dualsys.planner.prefix_network import PrefixNetwork
+from tests.parity.fixture_folder import OWN
 from tests.parity.pi_fixtures import (
     BETWEEN_ENGINES,
     BOUND,
     NAMES,
     Fixture,
+    cameras,
     expert,
     load,
     network,
@@ -27,7 +29,7 @@ from tests.parity.pi_fixtures import (
     published,
     stacked,
 )
-from tests.parity.pi_outputs import first_queries, loop, loss_of, sample, suffix, training_inputs, wave
+from tests.parity.pi_outputs import first_queries, loop, loss_of, noisy, sample, suffix, training_inputs, wave
 
 STATE = StateConfig(offset=(0.0,), scale=(1.0,), padded=32)
 
@@ -37,60 +39,87 @@ def close(ours: Tensor, theirs: Tensor, bound: float = BOUND) -> None:
     torch.testing.assert_close(ours, theirs, rtol=bound / 10, atol=bound)
 
 
+def close_to_peers(fixture: Fixture, name: str, ours: Tensor) -> None:
+    """To each peer's output of this name; what a fixture doesn't hold isn't compared."""
+    for theirs in (fixture.out, fixture.others):
+        if name in theirs:
+            close(ours, theirs[name])
+
+
 @pytest.fixture(params=NAMES, scope="module")
 def fixture(request: pytest.FixtureRequest) -> Fixture:
     return load(request.param)
 
 
+@pytest.mark.parametrize("name", ["lerobot_pi0", "lerobot_pi05", "lerobot_smolvla_special"])
+def test_ours_hold_all_that_is_compared(name: str) -> None:
+    """Others may hold less; each of ours has padding and a camera that isn't there, too."""
+    fixture = load(name, OWN)
+    every = {"prefix_embs", "prefix_hidden", "kv_keys", "kv_values", "suffix_embs", "loss", "actions"}
+    assert fixture.out.keys() >= every | {"grad_action_in_proj_weight"}
+    assert bool(fixture.others) == ("pi" in fixture.policy)
+    assert ("adarms_cond" in fixture.out) == (fixture.policy == "pi05")
+    assert not bool(fixture.given["token_mask"].all())
+    assert not all(bool(mask.all()) for key, mask in fixture.given.items() if key.startswith("img_mask"))
+
+
+def test_cameras_are_in_the_order_of_their_numbers() -> None:
+    given = {f"image{index}": torch.zeros(1) for index in (10, 2, 0, 11, 1)}
+    many = load("lerobot_pi0", OWN)._replace(given=given)
+    assert cameras(many) == ("image0", "image1", "image2", "image10", "image11")
+
+
 def test_the_prefix_is_the_peers(fixture: Fixture) -> None:
     planner = network(fixture)
     embedded = planner.embed(*prefix_inputs(fixture))
-    close(embedded.embedding_BSD, fixture.out["prefix_embs"])
-    if fixture.others:
-        close(embedded.embedding_BSD, fixture.others["prefix_embs"])
+    close_to_peers(fixture, "prefix_embs", embedded.embedding_BSD)
     prefix = planner.decode(embedded)
-    close(prefix.hidden_BSD, fixture.out["prefix_hidden"])
-    close(torch.stack(prefix.keys_LBNSH), fixture.out["kv_keys"])
-    close(torch.stack(prefix.values_LBNSH), fixture.out["kv_values"])
+    close_to_peers(fixture, "prefix_hidden", prefix.hidden_BSD)
+    close_to_peers(fixture, "kv_keys", torch.stack(prefix.keys_LBNSH))
+    close_to_peers(fixture, "kv_values", torch.stack(prefix.values_LBNSH))
 
 
 def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     planner, made = network(fixture), expert(fixture)
     prefix = prefix_of(fixture, planner)
-    loss = loss_of(fixture, made, prefix)
-    close(loss, fixture.out["loss"])
-    if fixture.others:
-        close(loss, fixture.others["loss"])
+    close_to_peers(fixture, "loss", loss_of(fixture, made, prefix))
     # What training takes the mean of, in our direction: the same number.
-    t_B = 1.0 - fixture.given["time"]
-    x_BAU = interpolate(fixture.given["noise"], fixture.given["actions"], t_B)
+    x_BAU, t_B = noisy(fixture)
     velocity = made(x_BAU, t_B, stacked(prefix), prefix.mask_BS, fixture.given["state"])
     close(flow_loss(velocity, fixture.given["noise"], fixture.given["actions"]), fixture.out["loss"].mean())
     trained = made.loss(fixture.given["actions"], *training_inputs(fixture, prefix))
-    close(trained, fixture.out["loss"])
+    close_to_peers(fixture, "loss", trained)
     torch.autograd.backward(trained.mean())
     assert made.action_in.weight.grad is not None
-    close(made.action_in.weight.grad, fixture.out["grad_action_in_proj_weight"])
-    if "grad_vlm_q0" in fixture.out:
-        gradient = first_queries(fixture, planner).grad
-        assert gradient is not None
-        close(gradient, fixture.out["grad_vlm_q0"])
+    close_to_peers(fixture, "grad_action_in_proj_weight", made.action_in.weight.grad)
+    gradient = first_queries(fixture, planner).grad
+    assert gradient is not None
+    close_to_peers(fixture, "grad_vlm_q0", gradient)
+
+
+@pytest.mark.parametrize("time", [0.001, 0.0417, 0.1234567, 0.35, 0.77, 0.9999])
+@pytest.mark.parametrize("name", ["lerobot_pi0", "lerobot_pi05"])
+def test_an_expert_s_own_loss_is_that_of_any_time_of_the_peers(name: str, time: float) -> None:
+    """Also of one near data, where times are finer than one less them: of periods of 4e-3 that is to be seen."""
+    given = load(name, OWN).given
+    fixture = load(name, OWN)._replace(given={**given, "time": torch.full_like(given["time"], time)})
+    made = expert(fixture)
+    with torch.no_grad():
+        prefix = prefix_of(fixture, network(fixture))
+        close(made.loss(given["actions"], *training_inputs(fixture, prefix)), loss_of(fixture, made, prefix))
 
 
 @torch.no_grad()
 def test_samples_are_the_peers(fixture: Fixture) -> None:
-    rows = sample(fixture, expert(fixture), prefix_of(fixture, network(fixture)))
-    close(rows, fixture.out["actions"])
-    if fixture.others:
-        close(rows, fixture.others["actions"])
+    close_to_peers(fixture, "actions", sample(fixture, expert(fixture), prefix_of(fixture, network(fixture))))
 
 
 @torch.no_grad()
 def test_rows_before_the_expert_are_the_peers(fixture: Fixture) -> None:
     made = expert(fixture)
-    close(suffix(fixture, made), fixture.out["suffix_embs"])
-    if "adarms_cond" in fixture.out:
-        close(made.condition(wave(fixture, made)), fixture.out["adarms_cond"])
+    close_to_peers(fixture, "suffix_embs", suffix(fixture, made))
+    if made.config.time == "adaptive":
+        close_to_peers(fixture, "adarms_cond", made.condition(wave(fixture, made)))
 
 
 @torch.no_grad()
@@ -105,9 +134,8 @@ def test_sdpa_is_near_eager(fixture: Fixture) -> None:
 
 @torch.no_grad()
 def test_one_alone_without_its_padding_is_what_it_is_in_a_batch(fixture: Fixture) -> None:
-    """A batch of one leaves padding out; the fixture's second sample has some, and a camera that isn't there."""
+    """A batch of one leaves padding out; our fixtures' second sample has some, and a camera that isn't there."""
     made, prefix = expert(fixture), prefix_of(fixture, network(fixture))
-    assert not bool(prefix.mask_BS.all())
     for row in range(len(prefix.mask_BS)):
         one = slice(row, row + 1)
         memory = made.remember(stacked(prefix)[one], prefix.mask_BS[one])

@@ -73,3 +73,21 @@ def test_an_output_that_ours_does_not_make_fails(fixtures: Path) -> None:
     assert "every output within 1e-5" in failure(fixtures)
     result = json.loads((fixtures.parent / "result.json").read_text())
     assert [row["output"] for row in result["results"] if row["share"] is None] == ["surprise"]
+
+
+@pytest.mark.parametrize("broken", ["JSON", "weights", "sizes"])
+def test_a_fixture_that_cannot_be_read_is_named_and_the_others_are_compared(fixtures: Path, broken: str) -> None:
+    for part in ("json", "io.safetensors", "weights.safetensors"):
+        shutil.copy(fixtures / f"held_back.{part}", fixtures / f"another.{part}")
+    config = json.loads((fixtures / "another.json").read_text())
+    match broken:
+        case "JSON":
+            (fixtures / "another.json").write_text("{")
+        case "weights":
+            (fixtures / "another.weights.safetensors").write_bytes(b"none")
+        case "sizes":
+            (fixtures / "another.json").write_text(json.dumps({key: config[key] for key in ("policy", "chunk")}))
+    assert failure(fixtures) == "failed: every fixture is read and run"
+    result = json.loads((fixtures.parent / "result.json").read_text())
+    assert list(result["not_compared"]) == ["another"]
+    assert {row["fixture"] for row in result["results"]} == {"held_back"}

@@ -1,10 +1,12 @@
 """How does success fall as the planner takes longer?
 
     python -m benchmarks.latency_curve --episodes 100 --seed 10000
+    python -m benchmarks.latency_curve --episodes 100 --seed 10000 --perturb change-of-mind:severe --json mine.json
 
 The shipped controller on the virtual clock, its planner 0 to 500 ms late, on the same seeds at every point, and beside
 it the frozen world that most published policies are evaluated in: there the world waits for both models, and nothing of
-this can be seen. `dualsys eval --sweep` does the same for any controller, suite and option of the timing.
+this can be seen. Scenes stand still until they are touched, so that a late planner costs time; where the words change
+on the way (`--perturb`) it costs success. `dualsys eval --sweep` does the same for any controller, suite and option of the timing.
 """
 
 from collections.abc import Iterator
@@ -33,6 +35,8 @@ class LatencyCurveConfig:
     """Controller: shipped name or folder."""
     sweep: str = "planner-latency-s=0,0.1,0.2,0.3,0.4,0.5"
     """What is late, as `dualsys eval --sweep` takes it."""
+    perturb: tuple[str, ...] = ()
+    """What goes otherwise, as `dualsys eval --perturb` takes it."""
     episodes: int = 100
     """Of each task at each point."""
     seed: int = 8000
@@ -73,6 +77,7 @@ def evaluation_of(config: LatencyCurveConfig, task: str) -> EvalConfig:
         seed=config.seed,
         workers=config.workers,
         sweep=config.sweep,
+        perturb=config.perturb,
         sweep_frozen_world=True,
     )
 

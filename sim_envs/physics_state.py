@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dualsys.errors import SpecMismatch
 from dualsys.messages import FloatArray
 from dualsys.sim_envs.rendering import import_mujoco
 
@@ -15,6 +16,18 @@ def save_physics(model: Any, data: Any) -> FloatArray:
     state = np.empty(mujoco.mj_stateSize(model, whole))
     mujoco.mj_getState(model, data, state, whole)
     return state
+
+
+def place_positions(task: str, data: Any, positions: FloatArray, stamp_s: float | None) -> None:
+    """Put everything where another simulation's `qpos` `(nq,)` has it, and its time; the poses of bodies don't follow.
+
+    Velocities are left as they are. Raises `SpecMismatch` for another length.
+    """
+    if np.shape(positions) != data.qpos.shape:
+        raise SpecMismatch(f"{task} has {data.qpos.size} positions, not {np.shape(positions)}")
+    data.qpos[:] = positions
+    if stamp_s is not None:
+        data.time = stamp_s
 
 
 def guided_positions(data: Any) -> FloatArray:

@@ -1,8 +1,11 @@
 """What an episode asks for: things to be done to blocks, one after the other or at once."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
+
+import numpy as np
 
 from dualsys.errors import ConfigError
 from dualsys.sim_envs.humanoid.palette import COLOURS, colour_in
@@ -54,6 +57,13 @@ def goals_in(task: TaskName, text: str) -> tuple[Goal, ...]:
     if task == "pick-with" and len(hands) != 1:
         raise ConfigError(f"the instruction {text!r} must name one hand: left or right")
     return (Goal(verb="pick", colour=colour_in(text), hand=hands[0] if len(hands) == 1 else None),)  # type: ignore[arg-type]
+
+
+def about_others(text: str, colours: Sequence[str], rng: np.random.Generator) -> str:
+    """The same asked of other blocks: each colour that is named becomes another one of those in the scene."""
+    by = int(rng.integers(1, len(colours)))
+    other = {colour: colours[(index + by) % len(colours)] for index, colour in enumerate(colours)}
+    return re.sub(r"[A-Za-z]+", lambda word: other.get(word[0].lower(), word[0]), text)
 
 
 def _parts(text: str) -> list[str]:

@@ -13,12 +13,13 @@ import numpy as np
 
 from dualsys.clearance import Boxes, Clearance
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.sim_envs.actions import checked_action
 from dualsys.sim_envs.humanoid import facts, scene
 from dualsys.sim_envs.humanoid.body_clearance import body_clearance
 from dualsys.sim_envs.humanoid.contacts import TouchDetector
-from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName
+from dualsys.sim_envs.humanoid.goals import SIDES, Side, TaskName, about_others
 from dualsys.sim_envs.humanoid.judge import TIME_LIMIT_S, Judge
 from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, draw_episode, home_for
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES, embodiment_of
@@ -26,7 +27,9 @@ from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_phys
 from dualsys.sim_envs.humanoid.stage import Stage
 from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
+from dualsys.sim_envs.physics_state import place_positions
 from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.reset_seed import ResetSeed
 from dualsys.sim_envs.spaces import observation_space
 
 CONTROL_HZ = 50.0
@@ -73,7 +76,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._moment = 0
         self._gripped: dict[Side, list[str]] | None = None
         self._episode: Episode
-        self._next_seed: int | None = options.seed
+        self._seeds = ResetSeed(options.seed)
         self._episode_seed = options.seed
         self.action_space = gymnasium.spaces.Box(self._lower, self._upper, dtype=np.float64)
         self.observation_space = self._make_observation_space()
@@ -99,6 +102,10 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """What to do in this episode."""
         return self._episode.instruction
 
+    def another_instruction(self, rng: np.random.Generator) -> str:
+        """The episode's words about other blocks of the scene."""
+        return about_others(self.instruction, [block.colour for block in self._episode.blocks], rng)
+
     @property
     def success(self) -> bool:
         """Whether all that was asked for is done."""
@@ -121,20 +128,14 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         options = options or {}
         if unknown := set(options) - set(RESET_OPTIONS):
             raise ConfigError(unknown_name("reset option", min(unknown), RESET_OPTIONS))
-        super().reset(seed=seed if seed is not None else self._next_seed)
-        if seed is None:
-            seed = self._next_seed if self._next_seed is not None else int(self.np_random.integers(2**31))
-        self._next_seed = None
         spread = float(options.get("posture_spread_rad", ARM_POSTURE_SPREAD_RAD))
-        self._begin(seed, options.get("instruction", self._options.instruction), spread)
+        self._begin(self._seeds.of(self, seed), options.get("instruction", self._options.instruction), spread)
         return self._observe_for_gymnasium(), self._info()
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Hold a row of joint positions `(28,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
-            asked = f"humanoid/{self._task} takes {len(JOINT_NAMES)} finite joint positions"
-            raise SpecMismatch(f"{asked}, got shape {action.shape}: {action}")
+        count = len(JOINT_NAMES)
+        action = checked_action(action, count, f"humanoid/{self._task} takes {count} finite joint positions")
         self._moment += 1
         self._gripped = None
         self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
@@ -179,12 +180,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
         For rendering and sensing only; velocities are left as they are. Raises `SpecMismatch` for another length.
         """
-        if np.shape(qpos) != self._data.qpos.shape:
-            raise SpecMismatch(f"humanoid/{self._task} has {self._data.qpos.size} positions, not {np.shape(qpos)}")
+        place_positions(f"humanoid/{self._task}", self._data, qpos, stamp_s)
         self._moment += 1
-        self._data.qpos[:] = qpos
-        if stamp_s is not None:
-            self._data.time = stamp_s
 
     def snapshot(self) -> Snapshot:
         """The present moment, whole: positions, velocities, the solver's warm start, what has been judged so far."""

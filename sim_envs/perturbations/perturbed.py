@@ -11,8 +11,9 @@ import numpy as np
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, Observation
-from dualsys.protocols import Environment, Perturbable, Rewindable
+from dualsys.protocols import Askable, Environment, Perturbable, Rewindable
 from dualsys.sim_envs.perturbations.camera_pose import CameraPose
+from dualsys.sim_envs.perturbations.change_of_mind import ChangeOfMind, Words
 from dualsys.sim_envs.perturbations.draws import stream
 from dualsys.sim_envs.perturbations.drop_out import DropOut
 from dualsys.sim_envs.perturbations.edited_model import EditedModel
@@ -38,6 +39,7 @@ _HANDED_ON = (
     "set_state",
     "simulation",
     "clearance",
+    "another_instruction",
     "initial_states",
 )
 """What an environment may offer beside the protocol, and what perturbations don't touch. Each is a member of the
@@ -51,7 +53,7 @@ class PerturbedSnapshot:
     inner: Any
     seed: int
     step: int
-    instruction: str
+    words: Words
     memory: Memory
 
 
@@ -71,7 +73,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         has_held_out: Whether the environment was made with held-out phrasings.
 
     Raises:
-        ConfigError: a kind is there twice, or needs a simulation that the environment doesn't show.
+        ConfigError: a kind is there twice, or needs something that the environment doesn't show.
     """
 
     def __init__(
@@ -85,12 +87,12 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         require_once(perturbations)
         self.inner = inner
         self.perturbations = tuple(each for each in perturbations if not each.is_nothing)
-        self._require_simulation()
+        self._require_what_they_need()
         self._has_held_out = has_held_out
         self._edited: EditedModel | None = None
         self._drawn: dict[str, float] = {}
         self._seed, self._resets, self._episode_seed, self._step = seed, 0, seed, 0
-        self._instruction = inner.instruction
+        self._words = Words(lasting=inner.instruction)
         self._senses = Senses(self._of(SensorNoise), self._of(DropOut), inner.embodiment, inner.control_dt_s)
         self._is_sensing_otherwise = self._of(SensorNoise) is not None or self._of(DropOut) is not None
         self._take_over()
@@ -117,8 +119,8 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
 
     @property
     def instruction(self) -> str:
-        """What to do in this episode, in other words where those are perturbed."""
-        return self._instruction
+        """What counts in this episode, in other words where those are perturbed; `observe` has what is told now."""
+        return self._words.lasting
 
     @property
     def success(self) -> bool:
@@ -131,7 +133,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         seen, info = self.inner.reset(seed=seed, options=options)
         self._episode_seed = seed if seed is not None else self._next_seed()
         self._step = 0
-        self._instruction = self._reworded(self.inner.instruction)
+        self._words = self._said()
         self._senses.begin(self._episode_seed)
         self._edit()
         self._note()
@@ -147,7 +149,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
 
     def observe(self) -> Observation:
         """The present moment as the policy is told it. Images render when first read, as the environment's do."""
-        observation = replace(self.inner.observe(), instruction=self._instruction)
+        observation = replace(self.inner.observe(), instruction=self._words.at(self._step))
         return self._senses.told(observation, self._step) if self._is_sensing_otherwise else observation
 
     def close(self) -> None:
@@ -161,7 +163,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
             inner=self._rewindable.snapshot(),
             seed=self._episode_seed,
             step=self._step,
-            instruction=self._instruction,
+            words=self._words,
             memory=self._senses.memory,
         )
 
@@ -169,7 +171,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         """Go back to a moment; pushes and failures then come as they came, whatever the clock says."""
         self._undo()
         self._rewindable.restore(snapshot.inner, restart_clock=restart_clock)
-        self._episode_seed, self._step, self._instruction = snapshot.seed, snapshot.step, snapshot.instruction
+        self._episode_seed, self._step, self._words = snapshot.seed, snapshot.step, snapshot.words
         self._senses.recall(snapshot.seed, snapshot.memory)
         self._edit()
 
@@ -188,12 +190,17 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
     def _of(self, kind: type[_Kind]) -> _Kind | None:
         return next((each for each in self.perturbations if isinstance(each, kind)), None)
 
-    def _require_simulation(self) -> None:
+    def _require_what_they_need(self) -> None:
         needy = [each.kind for each in self.perturbations if isinstance(each, (*_OF_THE_MODEL, Pushes))]
         if needy and not isinstance(self.inner, Perturbable):
             raise ConfigError(
                 f"{type(self.inner).__name__} does not show its simulation, which {', '.join(needy)} would change; "
                 "offer `simulation()` (dualsys.protocols.Perturbable), or ask for sensor-noise, drop-out or paraphrase"
+            )
+        if self._of(ChangeOfMind) is not None and not isinstance(self.inner, Askable):
+            raise ConfigError(
+                f"{type(self.inner).__name__} does not know what else could be asked for, which {ChangeOfMind.kind} "
+                "would tell first; offer `another_instruction(rng)` (dualsys.protocols.Askable), or leave it out"
             )
 
     def _simulation(self) -> tuple[Any, Any]:
@@ -225,6 +232,17 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         force = pushes.force_at(model, seed=self._episode_seed, step=self._step, dt_s=self.control_dt_s)
         return pushed(data, force)
 
+    def _said(self) -> Words:
+        """The episode's words; of both instructions the same ones."""
+        lasting, change = self._reworded(self.inner.instruction), self._of(ChangeOfMind)
+        if change is None:
+            return Words(lasting=lasting)
+        assert isinstance(self.inner, Askable)
+        rng = stream(self._episode_seed, change.kind)
+        first_steps = change.drawn_steps(rng, self.control_dt_s)
+        first = self._reworded(self.inner.another_instruction(rng))
+        return Words(lasting=lasting, first=first, first_steps=first_steps)
+
     def _reworded(self, instruction: str) -> str:
         words = self._of(Paraphrase)
         if words is None:
@@ -255,7 +273,10 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         return told
 
     def _told(self, info: dict[str, Any]) -> dict[str, Any]:
-        words = {"instruction": self._instruction} if "instruction" in info else {}
+        words: dict[str, Any] = {"instruction": self.instruction} if "instruction" in info else {}
+        if self._words.first:
+            words[f"perturbed.{ChangeOfMind.kind}.first"] = self._words.first
+            words[f"perturbed.{ChangeOfMind.kind}.after_s"] = round(self._words.first_steps * self.control_dt_s, 6)
         return {**info, **words, **self._drawn}
 
     def _take_over(self) -> None:

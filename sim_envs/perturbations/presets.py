@@ -2,7 +2,7 @@
 
 The kinds follow LIBERO-plus (Fei et al. 2025, arXiv:2510.13626): camera viewpoints, light conditions, background
 textures, sensor noise and language instructions are here; where things stand and how the robot starts is drawn by the
-tasks themselves. Friction, mass, pushes and drop-outs are what a robot meets besides.
+tasks themselves. Friction, mass, pushes, drop-outs and a change of mind are what a robot meets besides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.perturbations.camera_pose import CameraPose
+from dualsys.sim_envs.perturbations.change_of_mind import ChangeOfMind
 from dualsys.sim_envs.perturbations.drop_out import DropOut
 from dualsys.sim_envs.perturbations.friction import Friction
 from dualsys.sim_envs.perturbations.lighting import Lighting
@@ -20,7 +21,9 @@ from dualsys.sim_envs.perturbations.pushes import Pushes
 from dualsys.sim_envs.perturbations.sensor_noise import SensorNoise
 from dualsys.sim_envs.perturbations.texture import Texture
 
-Perturbation = Lighting | CameraPose | Texture | Friction | Mass | Pushes | SensorNoise | DropOut | Paraphrase
+Perturbation = (
+    Lighting | CameraPose | Texture | Friction | Mass | Pushes | SensorNoise | DropOut | Paraphrase | ChangeOfMind
+)
 Level = Literal["mild", "medium", "severe"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 USUAL_LEVEL: Level = "medium"
@@ -57,10 +60,19 @@ _KINDS: dict[str, tuple[Perturbation, Perturbation, Perturbation]] = {
         Paraphrase(share=1.0, held_out=True, distraction=True),
     ),
 }
+_NOT_OF_ALL: dict[str, tuple[Perturbation, Perturbation, Perturbation]] = {
+    "change-of-mind": (
+        ChangeOfMind(least_s=0.2, most_s=0.5),
+        ChangeOfMind(least_s=0.4, most_s=0.8),
+        ChangeOfMind(least_s=0.6, most_s=1.2),
+    ),
+}
+"""Kinds that only some tasks can have."""
+_NAMED = _KINDS | _NOT_OF_ALL
 
 PRESETS: Mapping[str, Mapping[Level, tuple[Perturbation, ...]]] = {
     "none": {level: () for level in LEVELS},
-    **{name: {level: (kind,) for level, kind in zip(LEVELS, kinds, strict=True)} for name, kinds in _KINDS.items()},
+    **{name: {level: (kind,) for level, kind in zip(LEVELS, kinds, strict=True)} for name, kinds in _NAMED.items()},
     "all": {level: tuple(kinds[index] for kinds in _KINDS.values()) for index, level in enumerate(LEVELS)},
 }
 """By name and level."""

@@ -14,7 +14,8 @@ from dualsys.sim_envs.perturbations.pushes import Pushes
 
 def test_presets_are_those_that_are_documented() -> None:
     kinds = {"lighting", "camera", "texture", "friction", "mass", "sensor-noise", "drop-out", "pushes", "paraphrase"}
-    assert set(PRESETS) == {"none", "all", *kinds}
+    apart = {"change-of-mind"}  # few tasks can have it
+    assert set(PRESETS) == {"none", "all", *kinds, *apart}
     for name, levels in PRESETS.items():
         assert tuple(levels) == LEVELS
         assert {each.kind for each in levels["mild"]} == {"none": set(), "all": kinds}.get(name, {name})

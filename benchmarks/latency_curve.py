@@ -6,7 +6,8 @@
 The shipped controller on the virtual clock, its planner 0 to 500 ms late, on the same seeds at every point, and beside
 it the frozen world that most published policies are evaluated in: there the world waits for both models, and nothing of
 this can be seen. Scenes stand still until they are touched, so that a late planner costs time; where the words change
-on the way (`--perturb`) it costs success. `dualsys eval --sweep` does the same for any controller, suite and option of the timing.
+on the way (`--perturb`) it costs success. `dualsys eval --sweep` does the same for any controller, suite and option of
+the timing.
 """
 
 from collections.abc import Iterator

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTED_EXTRAS = ("humanoid", "aloha", "openpi", "groot-zmq", "import", "train", "finetune")
+TESTED_EXTRAS = (
+    "humanoid", "metaworld", "fetch", "aloha", "libero", "openpi", "groot-zmq", "import", "train", "finetune", "fast", "dev",
+)  # fmt: skip
 """Those that `make` installs."""
 
 pytestmark = pytest.mark.slow

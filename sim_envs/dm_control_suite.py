@@ -15,9 +15,10 @@ import numpy as np
 from gymnasium import spaces
 
 from dualsys.embodiment import CameraSpec, EmbodimentSpec, Joint
-from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
 from dualsys.sim_envs import rendering
+from dualsys.sim_envs.actions import checked_action
 from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions, refuse_options, require_instruction, require_rate
 from dualsys.sim_envs.spaces import observation_space
@@ -146,10 +147,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         """
         if self._over:
             raise gymnasium.error.ResetNeeded("no episode is running; call reset() before step()")
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (self._embodiment.num_actions,) or not np.all(np.isfinite(action)):
-            name, expected = self._embodiment.name, self._embodiment.num_actions
-            raise SpecMismatch(f"{name} takes {expected} finite numbers, got shape {action.shape}: {action}")
+        expected = self._embodiment.num_actions
+        action = checked_action(action, expected, f"{self._embodiment.name} takes {expected} finite numbers")
         moment = self._environment.step(action)
         self._moment += 1
         self._steps += 1

@@ -13,12 +13,14 @@ import numpy as np
 from gymnasium import spaces
 
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.sim_envs.actions import checked_action
 from dualsys.sim_envs.benchmark_task import Simulation, TaskFacts, embodiment_of, require_its_own
-from dualsys.sim_envs.images import LazyImages, turned
+from dualsys.sim_envs.images import turned
 from dualsys.sim_envs.options import EnvironmentOptions
-from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.pictures import Pictures
+from dualsys.sim_envs.reset_seed import ResetSeed
 from dualsys.sim_envs.spaces import observation_space
 
 PEOPLE_SIZE = (360, 480)
@@ -52,10 +54,10 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         self._cameras = options.cameras or tuple(facts.cameras)[: facts.policy_cameras]
         self._limit = options.episode_steps or facts.episode_steps
         self._embodiment = embodiment_of(facts, self._cameras, options.image_size)
-        self._renderers: dict[tuple[int, int], Renderer] = {}
-        self._moment = self._steps = 0
+        self._pictures = Pictures(options, self._cameras, self._handed_out)
+        self._steps = 0
         self._success = False
-        self._next_seed: int | None = options.seed
+        self._seeds = ResetSeed(options.seed)
         self._episode_seed = options.seed
         self.render_mode = "rgb_array"
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(facts.control_hz)}
@@ -108,20 +110,14 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         Without a seed the first reset uses the one given to `make`, later ones draw from it. Raises `ConfigError` for
         an unknown option, or a number that isn't in the list.
         """
-        super().reset(seed=seed if seed is not None else self._next_seed)
-        if seed is None:
-            seed = self._next_seed if self._next_seed is not None else int(self.np_random.integers(2**31))
-        self._next_seed = None
-        self._begin(seed, self._listed(options or {}))
-        return self._observe_for_gymnasium(), self._info({})
+        self._begin(self._seeds.of(self, seed), self._listed(options or {}))
+        return self._pictures.beside(self._simulation.state()), self._info({})
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One control step of an action `(nu,)`, clipped to -1 .. 1. Raises `SpecMismatch` for a bad shape or NaN."""
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (self._embodiment.num_actions,) or not np.all(np.isfinite(action)):
-            names = ", ".join(self._facts.action_names)
-            raise SpecMismatch(f"{self.task} takes finite {names}, got shape {action.shape}: {action}")
-        self._moment += 1
+        takes = f"{self.task} takes finite {', '.join(self._facts.action_names)}"
+        action = checked_action(action, self._embodiment.num_actions, takes)
+        self._pictures.move_on()
         self._steps += 1
         reward, succeeds, said = self._simulation.advance(
             np.clip(action, self._embodiment.lower, self._embodiment.upper)
@@ -130,20 +126,20 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         self._success = succeeds or (stays and self._success)
         terminated = stays and self._success
         truncated = not terminated and self._steps >= self._limit
-        return self._observe_for_gymnasium(), reward, terminated, truncated, self._info(said)
+        return self._pictures.beside(self._simulation.state()), reward, terminated, truncated, self._info(said)
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
         return Observation(
             stamp_s=self._steps * self.control_dt_s,
             state=self._simulation.state(),
-            images=LazyImages(self._cameras, self._policy_image, lambda: self._moment),
+            images=self._pictures.lazily(),
             instruction=self.instruction,
         )
 
     def render(self) -> ImageArray:
         """A picture for people `(360, 480, 3)`, from the first of the policy's cameras."""
-        return self._draw(self._cameras[0], *PEOPLE_SIZE)
+        return self._draw(self._cameras[0], PEOPLE_SIZE)
 
     def render_camera(self, camera: str) -> ImageArray:
         """A picture from any of `camera_names`, `(image_size, image_size, 3)`, the right way up.
@@ -152,7 +148,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         """
         if camera not in self._facts.cameras:
             raise ConfigError(unknown_name("camera", camera, self._facts.cameras))
-        return self._draw(camera, self._options.image_size, self._options.image_size)
+        return self._draw(camera, (self._options.image_size, self._options.image_size))
 
     def simulation(self) -> tuple[Any, Any]:
         """MuJoCo's model and data, for perturbations."""
@@ -164,7 +160,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def set_state(self, physics: FloatArray, *, stamp_s: float | None = None) -> None:
         """Mirror another environment of the same seed, for rendering and sensing only."""
-        self._moment += 1
+        self._pictures.move_on()
         self._simulation.mirror(physics)
         if stamp_s is not None:
             self._steps = round(stamp_s / self.control_dt_s)
@@ -183,7 +179,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
 
         With `restart_clock` the moment becomes the start of an episode of its own.
         """
-        self._moment += 1
+        self._pictures.move_on()
         self._simulation.load(snapshot.simulation)
         self._steps = 0 if restart_clock else snapshot.steps
         self._success, self._episode_seed = snapshot.success, snapshot.episode_seed
@@ -199,17 +195,15 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def close(self) -> None:
         """Free the renderers. Idempotent."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._pictures.close()
 
     def _begin(self, seed: int, initial_state: int | None) -> None:
-        self._moment += 1
+        self._pictures.move_on()
         self._episode_seed = seed
         before = self._simulation.model
         self._simulation.begin(seed, initial_state)
         if self._simulation.model is not before:
-            self.close()  # the renderers hold the meshes of a scene that is gone
+            self._pictures.close()  # the renderers hold the meshes of a scene that is gone
         for _ in range(self._options.settle_steps):
             self._simulation.advance(self._facts.no_action)
         self._steps, self._success = 0, False
@@ -224,24 +218,13 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
             raise ConfigError(f"{self.task} has no initial state {asked}: its benchmark {has}")
         return asked
 
-    def _policy_image(self, camera: str) -> ImageArray:
-        handed_out = turned(self.render_camera(camera), self._facts.handed_out)
-        return turned(handed_out, self._options.image_turn)
+    def _handed_out(self, camera: str) -> ImageArray:
+        return turned(self.render_camera(camera), self._facts.handed_out)
 
-    def _draw(self, camera: str, height: int, width: int) -> ImageArray:
-        if (height, width) not in self._renderers:
-            hidden = self._facts.hidden_groups
-            self._renderers[height, width] = Renderer(
-                self._simulation.model, height=height, width=width, hidden_groups=hidden
-            )
-        image = self._renderers[height, width].render(self._simulation.data, camera)
+    def _draw(self, camera: str, size: tuple[int, int]) -> ImageArray:
+        model, hidden = self._simulation.model, self._facts.hidden_groups
+        image = self._pictures.draw(model, self._simulation.data, camera, size, hidden_groups=hidden)
         return turned(image, self._facts.cameras[camera])
-
-    def _observe_for_gymnasium(self) -> dict[str, Any]:
-        state = {"state": self._simulation.state()}
-        if self._options.images == "on-demand":
-            return state
-        return {**state, "images": {name: self._policy_image(name) for name in self._cameras}}
 
     def _info(self, said: dict[str, Any]) -> dict[str, Any]:
         own = {"success": self._success, "episode_seed": self._episode_seed}

@@ -14,17 +14,18 @@ import numpy as np
 from gymnasium import spaces
 
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.sim_envs.actions import checked_action
 from dualsys.sim_envs.aloha import facts
 from dualsys.sim_envs.aloha.choices import camera_specs, require_one_way, substeps_at
 from dualsys.sim_envs.aloha.contacts import GripDetector
 from dualsys.sim_envs.aloha.robot import JOINT_NAMES, embodiment_of
 from dualsys.sim_envs.aloha.scenes import Scene, compile_physics, load_task, place
-from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions
-from dualsys.sim_envs.physics_state import load_physics, save_physics
-from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.physics_state import load_physics, place_positions, save_physics
+from dualsys.sim_envs.pictures import Pictures
+from dualsys.sim_envs.reset_seed import ResetSeed
 from dualsys.sim_envs.spaces import observation_space
 
 CONTROL_HZ = 50.0
@@ -69,10 +70,9 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._embodiment = embodiment_of(
             self._model, camera_specs(self._cameras, self.camera_names, options.image_size)
         )
-        self._renderers: dict[tuple[int, int], Renderer] = {}
-        self._moment = 0
+        self._pictures = Pictures(options, self._cameras, self.render_camera)
         self._reward = 0
-        self._next_seed: int | None = options.seed
+        self._seeds = ResetSeed(options.seed)
         self.render_mode = "rgb_array"
         lower, upper = self._embodiment.lower, self._embodiment.upper
         self.action_space = spaces.Box(lower, upper, dtype=np.float64)
@@ -119,45 +119,40 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """
         if options:
             raise ConfigError(f"unknown reset option {sorted(options)}; aloha tasks take none")
-        super().reset(seed=seed if seed is not None else self._next_seed)
-        if seed is None:
-            seed = self._next_seed if self._next_seed is not None else int(self.np_random.integers(2**31))
-        self._next_seed = None
-        self._begin(seed)
-        return self._observe_for_gymnasium(), self._info()
+        self._begin(self._seeds.of(self, seed))
+        return self._pictures.beside(self._state()), self._info()
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Hold a row of joint targets `(14,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
-            raise SpecMismatch(
-                f"aloha/{self._scene.name} takes {len(JOINT_NAMES)} finite joint targets, "
-                f"got shape {action.shape}: {action}"
-            )
-        self._moment += 1
+        count = len(JOINT_NAMES)
+        action = checked_action(action, count, f"aloha/{self._scene.name} takes {count} finite joint targets")
+        self._pictures.move_on()
         self._task.before_step(action, self._physics)
         self._physics.step(self._substeps)
         self._reward = int(self._task.get_reward(self._physics))
         terminated = self.success
         truncated = not terminated and self._data.time >= self._limit_s - self._model.opt.timestep / 2
-        return self._observe_for_gymnasium(), float(self._reward), terminated, truncated, self._info()
+        return self._pictures.beside(self._state()), float(self._reward), terminated, truncated, self._info()
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
-        images = LazyImages(self._cameras, self._policy_image, lambda: self._moment)
         return Observation(
-            stamp_s=float(self._data.time), state=self._state(), images=images, instruction=self.instruction
+            stamp_s=float(self._data.time),
+            state=self._state(),
+            images=self._pictures.lazily(),
+            instruction=self.instruction,
         )
 
     def render(self) -> ImageArray:
         """The whole table, `(360, 480, 3)`."""
-        return self._draw(FILM_CAMERA, *FILM_SIZE)
+        return self._pictures.draw(self._model, self._data, FILM_CAMERA, FILM_SIZE)
 
     def render_camera(self, camera: str) -> ImageArray:
         """A picture from any camera, `(image_size, image_size, 3)`. Raises `ConfigError` for one that doesn't exist."""
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        return self._draw(camera, self._options.image_size, self._options.image_size)
+        size = self._options.image_size
+        return self._pictures.draw(self._model, self._data, camera, (size, size))
 
     def physics_state(self) -> FloatArray:
         """All positions `(nq,)`, arms and objects: what `set_state` takes in another process."""
@@ -168,12 +163,8 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
         Raises `SpecMismatch` for another length.
         """
-        if np.shape(qpos) != self._data.qpos.shape:
-            raise SpecMismatch(f"aloha/{self._scene.name} has {self._data.qpos.size} positions, not {np.shape(qpos)}")
-        self._moment += 1
-        self._data.qpos[:] = qpos
-        if stamp_s is not None:
-            self._data.time = stamp_s
+        place_positions(f"aloha/{self._scene.name}", self._data, qpos, stamp_s)
+        self._pictures.move_on()
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
 
@@ -186,7 +177,7 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
         With `restart_clock` the moment becomes the start of an episode of its own: stamps and time limit count from it.
         """
-        self._moment += 1
+        self._pictures.move_on()
         load_physics(self._model, self._data, snapshot)
         if restart_clock:
             self._data.time = 0.0
@@ -226,34 +217,18 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def close(self) -> None:
         """Free the renderers. Idempotent."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._pictures.close()
 
     def _begin(self, seed: int) -> None:
-        self._moment += 1
+        self._pictures.move_on()
         self._episode_seed, self._reward = seed, 0
         place(self._scene, self._task, self._physics, seed)
         if self._options.settle_steps:
             self._physics.step(self._options.settle_steps * self._substeps)  # the servos hold the start
             self._data.time = 0.0
 
-    def _policy_image(self, camera: str) -> ImageArray:
-        return turned(self.render_camera(camera), self._options.image_turn)
-
     def _state(self) -> FloatArray:
         return np.asarray(self._task.get_qpos(self._physics), dtype=np.float64)
-
-    def _draw(self, camera: str, height: int, width: int) -> ImageArray:
-        if (height, width) not in self._renderers:
-            self._renderers[height, width] = Renderer(self._model, height=height, width=width)
-        return self._renderers[height, width].render(self._data, camera)
-
-    def _observe_for_gymnasium(self) -> dict[str, Any]:
-        observation: dict[str, Any] = {"state": self._state()}
-        if self._options.images == "observation":
-            observation["images"] = {name: self._policy_image(name) for name in self._cameras}
-        return observation
 
     def _info(self) -> dict[str, Any]:
         return {

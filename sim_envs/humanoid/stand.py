@@ -10,17 +10,18 @@ import numpy as np
 from gymnasium import spaces
 
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import ConfigError, SpecMismatch, unknown_name
+from dualsys.errors import ConfigError, unknown_name
 from dualsys.messages import FloatArray, ImageArray, Observation
+from dualsys.sim_envs.actions import checked_action
 from dualsys.sim_envs.humanoid.pushes import pushed_by
 from dualsys.sim_envs.humanoid.scene import HEAD_CAMERA, SCENE_CAMERA, TIMESTEP_S, steps_between
 from dualsys.sim_envs.humanoid.stand_episode import StandEpisode, draw_stand_episode
 from dualsys.sim_envs.humanoid.standing_scene import FEET, build_model, camera_specs, place_at_rest
 from dualsys.sim_envs.humanoid.whole_body import JOINT_NAMES, Body, embodiment_of
-from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
-from dualsys.sim_envs.physics_state import load_physics, save_physics
-from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.physics_state import load_physics, place_positions, save_physics
+from dualsys.sim_envs.pictures import Pictures
+from dualsys.sim_envs.reset_seed import ResetSeed
 from dualsys.sim_envs.spaces import observation_space
 
 TASK = "humanoid/stand"
@@ -71,10 +72,9 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         self._cameras = options.cameras or (HEAD_CAMERA,)
         self._embodiment = embodiment_of(self._model, camera_specs(self._cameras, options.image_size))
         self._limit_s = STAND_S if options.episode_steps is None else options.episode_steps * self.control_dt_s
-        self._renderers: dict[str, Renderer] = {}
-        self._moment = 0
+        self._pictures = Pictures(options, self._cameras, self.render_camera)
         self._episode: StandEpisode
-        self._next_seed: int | None = options.seed
+        self._seeds = ResetSeed(options.seed)
         self.action_space = spaces.Box(self._embodiment.lower, self._embodiment.upper, dtype=np.float64)
         state = spaces.Box(-_LARGEST_STATE, _LARGEST_STATE, (self._embodiment.num_states,), dtype=np.float64)
         self.observation_space = observation_space(state, self._embodiment.cameras, options.images)
@@ -120,33 +120,28 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         options = options or {}
         if unknown := set(options) - {"instruction"}:
             raise ConfigError(unknown_name("reset option", min(unknown), ["instruction"]))
-        super().reset(seed=seed if seed is not None else self._next_seed)
-        if seed is None:
-            seed = self._next_seed if self._next_seed is not None else int(self.np_random.integers(2**31))
-        self._next_seed = None
-        self._begin(seed, options.get("instruction", self._options.instruction))
-        return self._observe_for_gymnasium(), self._info()
+        self._begin(self._seeds.of(self, seed), options.get("instruction", self._options.instruction))
+        return self._pictures.beside(self._body.state(self._data)), self._info()
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Hold a row of joint positions `(43,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (len(JOINT_NAMES),) or not np.all(np.isfinite(action)):
-            asked = f"{TASK} takes {len(JOINT_NAMES)} finite joint positions"
-            raise SpecMismatch(f"{asked}, got shape {action.shape}: {action}")
-        self._moment += 1
+        count = len(JOINT_NAMES)
+        action = checked_action(action, count, f"{TASK} takes {count} finite joint positions")
+        self._pictures.move_on()
         self._data.ctrl[self._body.actuators] = np.clip(action, self._embodiment.lower, self._embodiment.upper)
         for _ in range(self._substeps):
             with pushed_by(self._episode.pushes, self._model, self._data):
                 mujoco.mj_step(self._model, self._data)
         self._judge()
-        return self._observe_for_gymnasium(), float(self._stood), self._stood or self._fell, False, self._info()
+        seen = self._pictures.beside(self._body.state(self._data))
+        return seen, float(self._stood), self._stood or self._fell, False, self._info()
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
         return Observation(
             stamp_s=float(self._data.time),
             state=self._body.state(self._data),
-            images=LazyImages(self._cameras, self._policy_image, lambda: self._moment),
+            images=self._pictures.lazily(),
             instruction=self.instruction,
         )
 
@@ -158,13 +153,11 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         """A picture from `head` (square, `image_size`) or `scene` (360 x 480). Raises `ConfigError` for another."""
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        if camera not in self._renderers:
-            size = self._options.image_size
-            height, width = SCENE_SIZE if camera == SCENE_CAMERA else (size, size)
-            self._renderers[camera] = Renderer(self._model, height=height, width=width)
+        side = self._options.image_size
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
-        return self._renderers[camera].render(self._data, camera)
+        size = SCENE_SIZE if camera == SCENE_CAMERA else (side, side)
+        return self._pictures.draw(self._model, self._data, camera, size)
 
     def physics_state(self) -> FloatArray:
         """All positions `(nq,)`: what `set_state` takes in another process."""
@@ -172,12 +165,8 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def set_state(self, qpos: FloatArray, *, stamp_s: float | None = None) -> None:
         """Mirror another environment, for rendering and sensing only. Raises `SpecMismatch` for another length."""
-        if np.shape(qpos) != self._data.qpos.shape:
-            raise SpecMismatch(f"{TASK} has {self._data.qpos.size} positions, not {np.shape(qpos)}")
-        self._moment += 1
-        self._data.qpos[:] = qpos
-        if stamp_s is not None:
-            self._data.time = stamp_s
+        place_positions(TASK, self._data, qpos, stamp_s)
+        self._pictures.move_on()
 
     def snapshot(self) -> Snapshot:
         """The present moment, whole."""
@@ -194,7 +183,7 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
 
         With `restart_clock` the moment becomes the start of an episode of its own: time and pushes count from it.
         """
-        self._moment += 1
+        self._pictures.move_on()
         self._episode, self._episode_seed = snapshot.episode, snapshot.episode_seed
         self._stood, self._fell = snapshot.stood, snapshot.fell
         load_physics(self._model, self._data, snapshot.physics)
@@ -237,9 +226,7 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def close(self) -> None:
         """Free the renderers. Idempotent."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._pictures.close()
 
     def _judge(self) -> None:
         if self._stood or self._fell:
@@ -249,7 +236,7 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         self._stood = not self._fell and self._data.time >= self._limit_s - TIMESTEP_S / 2
 
     def _begin(self, seed: int, instruction: str | None) -> None:
-        self._moment += 1
+        self._pictures.move_on()
         self._episode_seed = seed
         self._episode = draw_stand_episode(seed, phrasing=self._options.phrasing, instruction=instruction)
         self._stood = self._fell = False
@@ -260,15 +247,6 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         if self._options.settle_steps:
             mujoco.mj_step(self._model, self._data, self._options.settle_steps * self._substeps)
             self._data.time = 0.0
-
-    def _policy_image(self, camera: str) -> ImageArray:
-        return turned(self.render_camera(camera), self._options.image_turn)
-
-    def _observe_for_gymnasium(self) -> dict[str, Any]:
-        state = {"state": self._body.state(self._data)}
-        if self._options.images == "on-demand":
-            return state
-        return {**state, "images": {name: self._policy_image(name) for name in self._cameras}}
 
     def _info(self) -> dict[str, Any]:
         failure = "fell" if self._fell else None

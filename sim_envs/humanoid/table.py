@@ -25,10 +25,9 @@ from dualsys.sim_envs.humanoid.layout import ARM_POSTURE_SPREAD_RAD, Episode, dr
 from dualsys.sim_envs.humanoid.robot import JOINT_NAMES, embodiment_of
 from dualsys.sim_envs.humanoid.snapshot import Snapshot, load_physics, save_physics
 from dualsys.sim_envs.humanoid.stage import Stage
-from dualsys.sim_envs.images import LazyImages, turned
 from dualsys.sim_envs.options import EnvironmentOptions, refuse_options
 from dualsys.sim_envs.physics_state import place_positions
-from dualsys.sim_envs.rendering import Renderer
+from dualsys.sim_envs.pictures import Pictures
 from dualsys.sim_envs.reset_seed import ResetSeed
 from dualsys.sim_envs.spaces import observation_space
 
@@ -72,8 +71,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
         steps = options.episode_steps
         self._limit_s = TIME_LIMIT_S[task] if steps is None else steps * self.control_dt_s
-        self._renderers: dict[str, Renderer] = {}
-        self._moment = 0
+        self._pictures = Pictures(options, self._cameras, self.render_camera)
         self._gripped: dict[Side, list[str]] | None = None
         self._episode: Episode
         self._seeds = ResetSeed(options.seed)
@@ -130,13 +128,13 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             raise ConfigError(unknown_name("reset option", min(unknown), RESET_OPTIONS))
         spread = float(options.get("posture_spread_rad", ARM_POSTURE_SPREAD_RAD))
         self._begin(self._seeds.of(self, seed), options.get("instruction", self._options.instruction), spread)
-        return self._observe_for_gymnasium(), self._info()
+        return self._pictures.beside(self._state()), self._info()
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Hold a row of joint positions `(28,)` for one control step. Raises `SpecMismatch` for a bad shape or NaN."""
         count = len(JOINT_NAMES)
         action = checked_action(action, count, f"humanoid/{self._task} takes {count} finite joint positions")
-        self._moment += 1
+        self._pictures.move_on()
         self._gripped = None
         self._data.ctrl[self._actuators] = np.clip(action, self._lower, self._upper)
         for _ in range(self._substeps):
@@ -145,12 +143,11 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._judge.decide(self._data, self._stage.block_positions(), float(self._data.time))
         terminated = self._judge.is_over
         truncated = not terminated and self._data.time >= self._limit_s - scene.TIMESTEP_S / 2
-        return self._observe_for_gymnasium(), float(self.success), terminated, truncated, self._info()
+        return self._pictures.beside(self._state()), float(self.success), terminated, truncated, self._info()
 
     def observe(self) -> Observation:
         """The present moment; images render when first read, and only until the next `step` or `reset`."""
-        images = LazyImages(self._cameras, self._policy_image, lambda: self._moment)
-        stamp_s = float(self._data.time)
+        stamp_s, images = float(self._data.time), self._pictures.lazily()
         return Observation(stamp_s=stamp_s, state=self._state(), images=images, instruction=self.instruction)
 
     def render(self) -> ImageArray:
@@ -164,12 +161,10 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         """
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        if camera not in self._renderers:
-            size = self._options.image_size
-            height, width = SCENE_SIZE if camera == scene.SCENE_CAMERA else (size, size)
-            self._renderers[camera] = Renderer(self._model, height=height, width=width)
+        side = self._options.image_size
         self._stage.place_geometry()
-        return self._renderers[camera].render(self._data, camera)
+        size = SCENE_SIZE if camera == scene.SCENE_CAMERA else (side, side)
+        return self._pictures.draw(self._model, self._data, camera, size)
 
     def physics_state(self) -> FloatArray:
         """All positions `(nq,)`, robot and blocks: what `set_state` takes in another process."""
@@ -181,7 +176,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         For rendering and sensing only; velocities are left as they are. Raises `SpecMismatch` for another length.
         """
         place_positions(f"humanoid/{self._task}", self._data, qpos, stamp_s)
-        self._moment += 1
+        self._pictures.move_on()
 
     def snapshot(self) -> Snapshot:
         """The present moment, whole: positions, velocities, the solver's warm start, what has been judged so far."""
@@ -198,7 +193,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
         With `restart_clock` the moment becomes the start of an episode of its own: stamps and time limit count from it.
         """
-        self._moment += 1
+        self._pictures.move_on()
         self._episode, self._episode_seed = snapshot.episode, snapshot.episode_seed
         self._stage.set(self._episode)
         self._judge = copy.copy(snapshot.judge)
@@ -244,9 +239,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def close(self) -> None:
         """Free the renderers. Idempotent."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._pictures.close()
 
     def _gripped_now(self) -> dict[Side, list[str]]:
         """Colours of the blocks between each hand's thumb and the rest of it, looked at once a step at most."""
@@ -257,7 +250,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         return {side: list(colours) for side, colours in self._gripped.items()}
 
     def _begin(self, seed: int, instruction: str | None, posture_spread_rad: float) -> None:
-        self._moment += 1
+        self._pictures.move_on()
         self._gripped = None
         self._episode_seed = seed
         self._episode = draw_episode(
@@ -277,16 +270,8 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
             mujoco.mj_step(self._model, self._data, self._options.settle_steps * self._substeps)
             self._data.time = 0.0
 
-    def _policy_image(self, camera: str) -> ImageArray:
-        return turned(self.render_camera(camera), self._options.image_turn)
-
     def _state(self) -> FloatArray:
         return np.array(self._data.qpos[self._joints])
-
-    def _observe_for_gymnasium(self) -> dict[str, Any]:
-        if self._options.images == "on-demand":
-            return {"state": self._state()}
-        return {"state": self._state(), "images": {name: self._policy_image(name) for name in self._cameras}}
 
     def _info(self) -> dict[str, Any]:
         return facts.info_of(self._judge, self._episode, self._episode_seed, float(self._data.time))

@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTED_EXTRAS = (
-    "humanoid", "metaworld", "fetch", "aloha", "libero", "openpi", "groot-zmq", "import", "train", "finetune", "fast", "dev",
+    "humanoid", "metaworld", "fetch", "aloha", "libero", "openpi", "groot-zmq", "import", "train", "finetune", "fast",
 )  # fmt: skip
-"""Those that `make` installs."""
+"""Those that `make` installs, and LIBERO, which is pinned beside them."""
 
 pytestmark = pytest.mark.slow
 

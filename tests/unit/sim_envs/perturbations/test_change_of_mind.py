@@ -41,7 +41,7 @@ def colours_in(text: str) -> list[str]:
 
 
 def test_another_block_is_named_until_the_time_is_over(plain: Any) -> None:
-    environment = Perturbed(plain, (ChangeOfMind(least_s=0.1, most_s=0.4),))
+    environment: Any = Perturbed(plain, (ChangeOfMind(least_s=0.1, most_s=0.4),))
     changes = set()
     for seed in range(8):
         plain.reset(seed=seed)
@@ -71,7 +71,7 @@ def test_states_are_as_without(plain: Any) -> None:
 
 
 def test_it_goes_back_with_the_episode(plain: Any) -> None:
-    environment = Perturbed(plain, (ChangeOfMind(least_s=0.1, most_s=0.4),))
+    environment: Any = Perturbed(plain, (ChangeOfMind(least_s=0.1, most_s=0.4),))
     environment.reset(seed=1)
     told(environment, 2)
     moment = environment.snapshot()
@@ -87,7 +87,7 @@ def test_both_are_said_in_the_same_other_words(plain: Any) -> None:
     for seed in range(4):
         alone = Perturbed(plain, (paraphrase,))
         alone.reset(seed=seed)
-        both = Perturbed(plain, (paraphrase, ChangeOfMind(least_s=0.1, most_s=0.1)))
+        both: Any = Perturbed(plain, (paraphrase, ChangeOfMind(least_s=0.1, most_s=0.1)))
         both.reset(seed=seed)
         target = both.privileged()["target"]
         assert both.instruction == alone.instruction
@@ -97,7 +97,7 @@ def test_both_are_said_in_the_same_other_words(plain: Any) -> None:
 
 
 def test_strength_zero_is_nothing_and_an_empty_range_is_refused(plain: Any) -> None:
-    environment = Perturbed(plain, (ChangeOfMind(),))
+    environment: Any = Perturbed(plain, (ChangeOfMind(),))
     _, info = environment.reset(seed=1)
     assert environment.observe().instruction == plain.instruction
     assert not any("change-of-mind" in name for name in info)

@@ -7,8 +7,6 @@ siblings tell whether yours does.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.messages import (
     ActionChunk,
@@ -244,15 +242,6 @@ class Perturbable(Environment, Protocol):
 
     def simulation(self) -> tuple[Any, Any]:
         """MuJoCo's `MjModel` and `MjData`, current until the next `reset`; cameras of a policy are named as theirs."""
-        ...
-
-
-@runtime_checkable
-class Askable(Environment, Protocol):
-    """An environment that knows what else could be asked for in its scene: what a change of mind needs."""
-
-    def another_instruction(self, rng: np.random.Generator) -> str:
-        """An instruction for the present scene that asks for something else than the episode's own; nothing changes."""
         ...
 
 

@@ -110,8 +110,8 @@ def require_its_own(facts: TaskFacts, options: EnvironmentOptions) -> None:
             raise ConfigError(unknown_name("camera", camera, facts.cameras))
 
 
-def embodiment_of(facts: TaskFacts, cameras: Sequence[str], image_size: int) -> EmbodimentSpec:
-    """The robot with the cameras asked for."""
+def embodiment_of(facts: TaskFacts, cameras: Sequence[str], shape_px: tuple[int, int]) -> EmbodimentSpec:
+    """The robot with the cameras asked for, of this height and width."""
     return EmbodimentSpec(
         name=facts.robot,
         joints=tuple(
@@ -119,5 +119,5 @@ def embodiment_of(facts: TaskFacts, cameras: Sequence[str], image_size: int) -> 
             for name in facts.action_names
         ),
         state_names=facts.state_names,
-        cameras=tuple(CameraSpec(name=name, height=image_size, width=image_size) for name in cameras),
+        cameras=tuple(CameraSpec(name=name, height=shape_px[0], width=shape_px[1]) for name in cameras),
     )

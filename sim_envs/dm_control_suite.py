@@ -181,11 +181,11 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         return tuple(model.camera(index).name for index in range(model.ncam))
 
     def render(self) -> ImageArray:
-        """The model's first camera, `(image_size, image_size, 3)` uint8 RGB."""
+        """The model's first camera, as large as the policy's, uint8 RGB."""
         return self.render_camera(self._camera)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from any camera of the model, `(image_size, image_size, 3)`.
+        """A picture from any camera of the model, as large as the policy's.
 
         Raises `ConfigError` for a camera that doesn't exist.
         """
@@ -193,8 +193,8 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
         if self._renderer is None:
-            size = self._options.image_size
-            self._renderer = rendering.Renderer(physics.model.ptr, height=size, width=size)
+            height, width = self._options.image_shape
+            self._renderer = rendering.Renderer(physics.model.ptr, height=height, width=width)
         return self._renderer.render(physics.data.ptr, camera)
 
     def close(self) -> None:
@@ -244,12 +244,12 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
             )
             for index in range(model.nu)
         )
-        size = self._options.image_size
+        height, width = self._options.image_shape
         return EmbodimentSpec(
             name=f"{PREFIX}-{self._domain}-{self._task}",
             joints=joints,
             state_names=_state_names(self._environment.observation_spec()),
-            cameras=(CameraSpec(name=self._camera, height=size, width=size),),
+            cameras=(CameraSpec(name=self._camera, height=height, width=width),),
         )
 
     def _observation_space(self) -> spaces.Dict:

@@ -53,7 +53,7 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         require_its_own(facts, options)
         self._cameras = options.cameras or tuple(facts.cameras)[: facts.policy_cameras]
         self._limit = options.episode_steps or facts.episode_steps
-        self._embodiment = embodiment_of(facts, self._cameras, options.image_size)
+        self._embodiment = embodiment_of(facts, self._cameras, options.image_shape)
         self._pictures = Pictures(options, self._cameras, self._handed_out)
         self._steps = 0
         self._success = False
@@ -142,13 +142,13 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         return self._draw(self._cameras[0], PEOPLE_SIZE)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from any of `camera_names`, `(image_size, image_size, 3)`, the right way up.
+        """A picture from any of `camera_names`, as large as the policy's, the right way up.
 
         Raises `ConfigError` for another name, `RenderingError` where the machine cannot render.
         """
         if camera not in self._facts.cameras:
             raise ConfigError(unknown_name("camera", camera, self._facts.cameras))
-        return self._draw(camera, (self._options.image_size, self._options.image_size))
+        return self._draw(camera, self._options.image_shape)
 
     def simulation(self) -> tuple[Any, Any]:
         """MuJoCo's model and data, for perturbations."""

@@ -7,7 +7,15 @@ from typing import Protocol
 from dualsys import registry
 from dualsys.errors import ConfigError, ExtraMissing, unknown_name
 from dualsys.protocols import Environment
-from dualsys.sim_envs.options import EnvironmentOptions, ImageMode, ImageTurn, Phrasing, Randomization, ResetKind
+from dualsys.sim_envs.options import (
+    EnvironmentOptions,
+    ImageMode,
+    ImageSize,
+    ImageTurn,
+    Phrasing,
+    Randomization,
+    ResetKind,
+)
 from dualsys.sim_envs.perturbations import perturbations_of
 from dualsys.sim_envs.perturbations.paraphrase import Paraphrase
 
@@ -36,7 +44,7 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
     images: ImageMode = "observation",
     instruction: str | None = None,
     phrasing: Phrasing = "train",
-    image_size: int = 96,
+    image_size: int | Sequence[int] = 96,
     cameras: Sequence[str] | None = None,
     randomization: Randomization = "usual",
     episode_steps: int | None = None,
@@ -54,7 +62,7 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         images: `observation`: every `step` renders; `on-demand`: only `observe().images` does, when read.
         instruction: overrides the episodes' own, and with it what counts as success.
         phrasing: split of the grammar that instructions are drawn from: `train` or `held-out`.
-        image_size: height and width of the policy's cameras in pixels.
+        image_size: pixels of the policy's cameras: of both sides, or height and width.
         cameras: the policy's cameras, by name; None: the task's own choice.
         randomization: how far light, shades and cameras stray: `usual` or `wide`.
         episode_steps: control steps after which an episode is over; None: the task's own limit.
@@ -73,7 +81,7 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
         images=images,
         instruction=instruction,
         phrasing=phrasing,
-        image_size=image_size,
+        image_size=_size(image_size),
         cameras=None if cameras is None else tuple(cameras),
         randomization=randomization,
         episode_steps=episode_steps,
@@ -83,6 +91,14 @@ def make(  # noqa: PLR0913  # one for each of EnvironmentOptions
     )
     suite = suite_of(task)
     return _perturbed(suite, task, options, perturbations) if perturbations else suite.make(task, options)
+
+
+def _size(asked: int | Sequence[int]) -> ImageSize:
+    if isinstance(asked, int):
+        return asked
+    if len(asked) != 2:
+        raise ConfigError(f"image_size={list(asked)} must be one number, or height and width")
+    return asked[0], asked[1]
 
 
 def _perturbed(suite: Suite, task: str, options: EnvironmentOptions, asked: Sequence[str]) -> Environment:

@@ -13,6 +13,8 @@ Phrasing = Literal["train", "held-out"]
 Randomization = Literal["usual", "wide"]
 ImageTurn = Literal["none", "half", "upside-down"]
 ResetKind = Literal["hard", "soft"]
+ImageSize = int | tuple[int, int]
+"""Pixels of a picture: of both its sides, or its height and width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +31,8 @@ class EnvironmentOptions:
     """Overrides the episode's own instruction, and with it what counts as success."""
     phrasing: Phrasing = "train"
     """Which split of the grammar instructions are drawn from."""
-    image_size: int = 96
-    """Height and width of the policy's cameras in pixels."""
+    image_size: ImageSize = 96
+    """Pixels of the policy's cameras: of both sides, or height and width."""
 
     cameras: tuple[str, ...] | None = None
     """The policy's cameras; None: the task's own choice."""
@@ -59,8 +61,13 @@ class EnvironmentOptions:
             raise ConfigError(f"reset_kind={self.reset_kind!r} is not known; use 'hard', 'soft' or None")
         self._check_numbers()
 
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the policy's cameras in pixels."""
+        return image_shape(self.image_size)
+
     def _check_numbers(self) -> None:
-        if not 1 <= self.image_size <= 4096:
+        if not all(1 <= side <= 4096 for side in self.image_shape):
             raise ConfigError(f"image_size={self.image_size} is outside 1 .. 4096 pixels")
         if self.control_hz is not None and not self.control_hz > 0:
             raise ConfigError(f"control_hz={self.control_hz} must be positive")
@@ -70,6 +77,17 @@ class EnvironmentOptions:
             raise ConfigError(f"episode_steps={self.episode_steps} must be at least 1; None: the task's own limit")
         if self.settle_steps < 0:
             raise ConfigError(f"settle_steps={self.settle_steps} must not be negative")
+
+
+def image_shape(size: ImageSize) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def size_in_words(size: ImageSize) -> str:
+    """`96`, or `640 x 480`: width and height, as people say it."""
+    height, width = image_shape(size)
+    return str(height) if height == width else f"{width} x {height}"
 
 
 def require_instruction(task: str, asked: str | None, own: str) -> None:

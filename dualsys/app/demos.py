@@ -26,7 +26,7 @@ from dualsys.data.recording_lock import recording_alone
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import ConfigError, DatasetError
 from dualsys.seeds import TRAINING_SEEDS
-from dualsys.sim_envs.options import ImageTurn, Randomization
+from dualsys.sim_envs.options import ImageSize, ImageTurn, Randomization, image_shape
 from dualsys.sim_envs.perturbations import described, perturbations_of
 
 LEAST_SHARE = 0.02
@@ -60,8 +60,8 @@ class DemosConfig:
     without a unit: that share of them."""
     tail_s: float = 0.3
     """Time recorded after success, in which the expert stays where it is."""
-    image_size: int = 96
-    """Height and width of the cameras' images in pixels; even."""
+    image_size: ImageSize = 96
+    """Pixels of the cameras' images: of both sides, or height and width; even."""
     cameras: tuple[str, ...] = ()
     """The policy's cameras, such as head, close, left_wrist; none: the task's own choice."""
     image_turn: ImageTurn = "none"
@@ -78,7 +78,7 @@ class DemosConfig:
             raise ConfigError("--episodes and --workers must be at least 1, --seed at least 0")
         require_camera_hz(self.camera_hz)
         require_noise_and_tail(self.noise_rad, self.tail_s)
-        require_image_sides(self.image_size)
+        require_image_sides(*dict.fromkeys(image_shape(self.image_size)))
         perturbations_of(self.perturb)  # refuses what is unknown
         if self.seed + self.episodes > TRAINING_SEEDS:
             raise ConfigError(
@@ -106,7 +106,7 @@ class DemosConfig:
             "camera_hz": self.camera_hz,
             "noise_rad": self.noise_rad,
             "tail_s": self.tail_s,
-            "image_size": self.image_size,
+            "image_size": self.image_size if isinstance(self.image_size, int) else list(self.image_size),
             "randomization": self.randomization,
             "control_hz": rows_hz,
             # Told only where there are some: recordings of before there were any can still be gone on with.

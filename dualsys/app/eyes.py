@@ -26,7 +26,9 @@ def trained_eyes(task: str, *robots: EmbodimentSpec) -> dict[str, Any]:
     trained = next((robot for robot in robots if robot.name == name), None)
     if trained is None or not trained.cameras:
         return {}
-    return {"cameras": tuple(camera.name for camera in trained.cameras), "image_size": trained.cameras[0].height}
+    first = trained.cameras[0]
+    size = first.height if first.height == first.width else (first.height, first.width)
+    return {"cameras": tuple(camera.name for camera in trained.cameras), "image_size": size}
 
 
 def eyes_for(task: str, *robots: EmbodimentSpec) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dualsys.data.episode import StagedEpisode
 from dualsys.data.writer import DatasetWriter
 from dualsys.protocols import Environment
 from dualsys.seeds import TRAINING_SEEDS
-from dualsys.sim_envs.options import ImageTurn, Randomization
+from dualsys.sim_envs.options import ImageSize, ImageTurn, Randomization
 
 Workplace = tuple[Environment, Demonstrator]
 SEEDS_A_TASK = TRAINING_SEEDS
@@ -32,7 +32,7 @@ class WorkplaceConfig:
 
     task: str
     noise_rad: float
-    image_size: int
+    image_size: ImageSize
     cameras: tuple[str, ...] | None = None
     """None: the task's own choice."""
     image_turn: ImageTurn = "none"

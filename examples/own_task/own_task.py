@@ -79,7 +79,7 @@ class ReachTask:
             raise ConfigError(f"{options.instruction!r} names no ball; arm/reach has {', '.join(COLOURS)}")
         self._substeps = round(substeps)
         self.control_dt_s = self._substeps * float(self.model.opt.timestep)
-        size = options.image_size
+        height, width = options.image_shape
         ranges = zip(("shoulder", "elbow"), self.model.jnt_range.tolist(), strict=True)
         self.embodiment = EmbodimentSpec(
             name="planar-arm",
@@ -88,9 +88,9 @@ class ReachTask:
                 for name, (lower, upper) in ranges
             ),
             state_names=("shoulder", "elbow"),
-            cameras=(CameraSpec(name="top", height=size, width=size),),
+            cameras=(CameraSpec(name="top", height=height, width=width),),
         )
-        self._renderers: dict[int, Renderer] = {}
+        self._renderers: dict[tuple[int, int], Renderer] = {}
         self._moment = 0
         self._seed = options.seed
         self.reset(seed=options.seed)
@@ -128,14 +128,14 @@ class ReachTask:
 
     def observe(self) -> Observation:
         """The present moment; its pictures are drawn when somebody looks."""
-        images = LazyImages(("top",), lambda _: self._picture(self._options.image_size), lambda: self._moment)
+        images = LazyImages(("top",), lambda _: self._picture(self._options.image_shape), lambda: self._moment)
         return Observation(
             stamp_s=float(self.data.time), state=self._state(), images=images, instruction=self.instruction
         )
 
     def render(self) -> ImageArray:
         """For videos."""
-        return self._picture(256)
+        return self._picture((256, 256))
 
     def close(self) -> None:
         """Free the renderers."""
@@ -192,9 +192,9 @@ class ReachTask:
         ball = self.privileged()["target_position"]
         return float(np.linalg.norm(self.data.site("tip").xpos[:2] - ball[:2]))
 
-    def _picture(self, size: int) -> ImageArray:
+    def _picture(self, size: tuple[int, int]) -> ImageArray:
         if size not in self._renderers:
-            self._renderers[size] = Renderer(self.model, height=size, width=size)
+            self._renderers[size] = Renderer(self.model, height=size[0], width=size[1])
         return self._renderers[size].render(self.data, "top")
 
 

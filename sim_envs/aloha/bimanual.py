@@ -68,7 +68,7 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._limit_s = TIME_LIMIT_S if steps is None else steps * self.control_dt_s
         self._cameras = options.cameras or (POLICY_CAMERA,)
         self._embodiment = embodiment_of(
-            self._model, camera_specs(self._cameras, self.camera_names, options.image_size)
+            self._model, camera_specs(self._cameras, self.camera_names, options.image_shape)
         )
         self._pictures = Pictures(options, self._cameras, self.render_camera)
         self._reward = 0
@@ -148,11 +148,10 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         return self._pictures.draw(self._model, self._data, FILM_CAMERA, FILM_SIZE)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from any camera, `(image_size, image_size, 3)`. Raises `ConfigError` for one that doesn't exist."""
+        """A picture from any camera, as large as the policy's. Raises `ConfigError` for one that doesn't exist."""
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        size = self._options.image_size
-        return self._pictures.draw(self._model, self._data, camera, (size, size))
+        return self._pictures.draw(self._model, self._data, camera, self._options.image_shape)
 
     def physics_state(self) -> FloatArray:
         """All positions `(nq,)`, arms and objects: what `set_state` takes in another process."""

@@ -32,9 +32,11 @@ def substeps_at(control_hz: float, timestep_s: float) -> int:
     return substeps
 
 
-def camera_specs(asked: tuple[str, ...], known: tuple[str, ...], size: int) -> tuple[CameraSpec, ...]:
-    """The policy's cameras, square. Raises `ConfigError` for one that the scene hasn't."""
+def camera_specs(
+    asked: tuple[str, ...], known: tuple[str, ...], shape_px: tuple[int, int]
+) -> tuple[CameraSpec, ...]:
+    """The policy's cameras, of this height and width. Raises `ConfigError` for one that the scene hasn't."""
     for name in asked:
         if name not in known:
             raise ConfigError(unknown_name("camera", name, known))
-    return tuple(CameraSpec(name=name, height=size, width=size) for name in asked)
+    return tuple(CameraSpec(name=name, height=shape_px[0], width=shape_px[1]) for name in asked)

@@ -184,12 +184,12 @@ def steps_between(control_hz: float) -> int:
     return round(count)
 
 
-def camera_specs(names: tuple[str, ...], size_px: int) -> tuple[CameraSpec, ...]:
-    """Square cameras of a policy. Raises `ConfigError` for a name that is none of `POLICY_CAMERAS`."""
+def camera_specs(names: tuple[str, ...], shape_px: tuple[int, int]) -> tuple[CameraSpec, ...]:
+    """Cameras of a policy, of a height and width. Raises `ConfigError` for a name that is none of `POLICY_CAMERAS`."""
     for name in names:
         if name not in POLICY_CAMERAS:
             raise ConfigError(unknown_name("camera", name, POLICY_CAMERAS))
-    return tuple(CameraSpec(name=name, height=size_px, width=size_px) for name in names)
+    return tuple(CameraSpec(name=name, height=shape_px[0], width=shape_px[1]) for name in names)
 
 
 def look_at(position: Any, target: Any) -> list[float]:

@@ -70,7 +70,7 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         self._data = mujoco.MjData(self._model)
         self._body = Body(self._model)
         self._cameras = options.cameras or (HEAD_CAMERA,)
-        self._embodiment = embodiment_of(self._model, camera_specs(self._cameras, options.image_size))
+        self._embodiment = embodiment_of(self._model, camera_specs(self._cameras, options.image_shape))
         self._limit_s = STAND_S if options.episode_steps is None else options.episode_steps * self.control_dt_s
         self._pictures = Pictures(options, self._cameras, self.render_camera)
         self._episode: StandEpisode
@@ -150,13 +150,12 @@ class HumanoidStand(gymnasium.Env[dict[str, Any], FloatArray]):
         return self.render_camera(SCENE_CAMERA)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from `head` (square, `image_size`) or `scene` (360 x 480). Raises `ConfigError` for another."""
+        """A picture from `head` (`image_size`) or `scene` (360 x 480). Raises `ConfigError` for another."""
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        side = self._options.image_size
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
-        size = SCENE_SIZE if camera == SCENE_CAMERA else (side, side)
+        size = SCENE_SIZE if camera == SCENE_CAMERA else self._options.image_shape
         return self._pictures.draw(self._model, self._data, camera, size)
 
     def physics_state(self) -> FloatArray:

@@ -45,12 +45,12 @@ def build_model() -> mujoco.MjModel:
     return spec.compile()
 
 
-def camera_specs(names: tuple[str, ...], size_px: int) -> tuple[CameraSpec, ...]:
-    """Square cameras of a policy. Raises `ConfigError` for a name other than `head`."""
+def camera_specs(names: tuple[str, ...], shape_px: tuple[int, int]) -> tuple[CameraSpec, ...]:
+    """Cameras of a policy, of this height and width. Raises `ConfigError` for a name other than `head`."""
     for name in names:
         if name != HEAD_CAMERA:
             raise ConfigError(unknown_name("camera", name, (HEAD_CAMERA,)))
-    return tuple(CameraSpec(name=name, height=size_px, width=size_px) for name in names)
+    return tuple(CameraSpec(name=name, height=shape_px[0], width=shape_px[1]) for name in names)
 
 
 @cache

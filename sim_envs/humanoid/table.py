@@ -65,7 +65,7 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         self._stage = Stage(self._model, self._data)
         self._detector = TouchDetector(self._model)
         self._cameras = options.cameras or (scene.HEAD_CAMERA,)
-        self._embodiment = embodiment_of(self._model, scene.camera_specs(self._cameras, options.image_size))
+        self._embodiment = embodiment_of(self._model, scene.camera_specs(self._cameras, options.image_shape))
         self._joints = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES], dtype=np.intp)
         self._actuators = np.array([self._model.actuator(name).id for name in JOINT_NAMES], dtype=np.intp)
         self._lower, self._upper = self._embodiment.lower, self._embodiment.upper
@@ -155,15 +155,14 @@ class HumanoidTable(gymnasium.Env[dict[str, Any], FloatArray]):
         return self.render_camera(scene.SCENE_CAMERA)
 
     def render_camera(self, camera: str) -> ImageArray:
-        """A picture from a policy's camera (square, `image_size`) or `scene` (360 x 480).
+        """A picture from a policy's camera (`image_size`) or `scene` (360 x 480).
 
         Raises `ConfigError` for another name, `RenderingError` where the machine cannot render.
         """
         if camera not in self.camera_names:
             raise ConfigError(unknown_name("camera", camera, self.camera_names))
-        side = self._options.image_size
         self._stage.place_geometry()
-        size = SCENE_SIZE if camera == scene.SCENE_CAMERA else (side, side)
+        size = SCENE_SIZE if camera == scene.SCENE_CAMERA else self._options.image_shape
         return self._pictures.draw(self._model, self._data, camera, size)
 
     def physics_state(self) -> FloatArray:

@@ -1,13 +1,24 @@
 """Something else is asked for first: whoever asks thinks better of it."""
 
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, Protocol, final, runtime_checkable
 
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from dualsys.protocols import Environment
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@runtime_checkable
+class Askable(Environment, Protocol):
+    """An environment that knows what else could be asked for in its scene: what a change of mind needs."""
+
+    def another_instruction(self, rng: np.random.Generator) -> str:
+        """An instruction for the present scene that asks for something else than the episode's own; nothing changes."""
+        ...
 
 
 @final
@@ -16,8 +27,7 @@ class ChangeOfMind:
     """The policy is first told to do the same to something else of the scene, and after a while what counts.
 
     Success, `privileged()` and experts know from the start. A robot is on its way to the wrong thing by then, so that
-    words which come late cost success, not time alone. Needs an environment that knows what else could be asked for
-    (`dualsys.protocols.Askable`).
+    words which come late cost success, not time alone. Needs an environment that is `Askable`.
     """
 
     kind: ClassVar[str] = "change-of-mind"

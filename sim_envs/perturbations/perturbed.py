@@ -11,9 +11,9 @@ import numpy as np
 from dualsys.embodiment import EmbodimentSpec
 from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, Observation
-from dualsys.protocols import Askable, Environment, Perturbable, Rewindable
+from dualsys.protocols import Environment, Perturbable, Rewindable
 from dualsys.sim_envs.perturbations.camera_pose import CameraPose
-from dualsys.sim_envs.perturbations.change_of_mind import ChangeOfMind, Words
+from dualsys.sim_envs.perturbations.change_of_mind import Askable, ChangeOfMind, Words
 from dualsys.sim_envs.perturbations.draws import stream
 from dualsys.sim_envs.perturbations.drop_out import DropOut
 from dualsys.sim_envs.perturbations.edited_model import EditedModel
@@ -200,7 +200,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
         if self._of(ChangeOfMind) is not None and not isinstance(self.inner, Askable):
             raise ConfigError(
                 f"{type(self.inner).__name__} does not know what else could be asked for, which {ChangeOfMind.kind} "
-                "would tell first; offer `another_instruction(rng)` (dualsys.protocols.Askable), or leave it out"
+                "would tell first; offer `another_instruction(rng)`, or leave it out"
             )
 
     def _simulation(self) -> tuple[Any, Any]:

@@ -43,8 +43,8 @@ class EvaluationProtocol(BaseModel):
     """Control steps of an episode, or those by task or pattern; None: the task's own limit."""
     settle_steps: Annotated[int, Field(ge=0)] = 0
     """Steps without action after a reset, before the episode begins."""
-    image_size: Count | None = None
-    """Pixels of a side, as rendered; None: the suite's own."""
+    image_size: Count | tuple[Count, Count] | None = None
+    """Pixels as rendered: of both sides, or height and width; None: the suite's own."""
     image_turn: ImageTurn = "none"
     """How images are turned before a policy sees them."""
     cameras: tuple[str, ...] | None = None

@@ -6,6 +6,7 @@ from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.tasks import tasks_of_protocol
 from dualsys.app.eyes import trained_eyes
 from dualsys.app.trained_robots import trained_robots
+from dualsys.sim_envs.options import size_in_words
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 
@@ -51,4 +52,4 @@ def _of_eyes(config: EvalConfig, protocol: EvaluationProtocol, task: str) -> str
     asked = {"cameras": protocol.cameras, "image_size": protocol.image_size}
     if all(asked[name] in (None, value) for name, value in eyes.items()):
         return ""
-    return f"seen as it was trained, by {', '.join(eyes['cameras'])} at {eyes['image_size']} pixels"
+    return f"seen as it was trained, by {', '.join(eyes['cameras'])} at {size_in_words(eyes['image_size'])} pixels"

@@ -10,6 +10,7 @@ from rich.text import Text
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.seeds import TRAINING_SEEDS
+from dualsys.sim_envs.options import size_in_words
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 SUCCESS = {
@@ -68,7 +69,7 @@ def _horizon(protocol: EvaluationProtocol, tasks: Sequence[str]) -> str:
 
 
 def _images(protocol: EvaluationProtocol) -> str:
-    size = "of the suite's own size" if protocol.image_size is None else f"{protocol.image_size} pixels"
+    size = "of the suite's own size" if protocol.image_size is None else f"{size_in_words(protocol.image_size)} pixels"
     cameras = "the task's own cameras" if protocol.cameras is None else ", ".join(protocol.cameras)
     turn = {"none": "as drawn", "half": "turned by 180 degrees", "upside-down": "upside down"}[protocol.image_turn]
     return f"{cameras}, {size}, {turn}"

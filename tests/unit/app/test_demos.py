@@ -186,6 +186,7 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
         ({"camera_hz": float("nan")}, "--camera-hz nan must be positive"),
         ({"noise_rad": -1.0}, "must be from 0 to pi"),
         ({"image_size": 97}, "must be even"),
+        ({"image_size": (96, 97)}, "--image-size 96 97 must be even"),
         ({"image_size": 0}, "--image-size 0 must be positive"),
         ({"seed": 7990, "episodes": 20}, "kept for evaluation"),
     ],

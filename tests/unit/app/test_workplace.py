@@ -60,7 +60,8 @@ def test_a_third_party_s_expert_is_bound_to_its_environment_and_pushed() -> None
 def test_every_suite_is_recorded_at_a_rate_of_frames_that_fits_it(task: str, camera_hz: float) -> None:
     if task.startswith("libero/"):
         pytest.importorskip("libero", reason="LIBERO's 1.3 GB are not installed")
-    environment, _ = make_workplace(WorkplaceConfig(task=task, noise_rad=0.0, image_size=16))
+    environment, _ = make_workplace(WorkplaceConfig(task=task, noise_rad=0.0, image_size=(16, 24)))
+    assert {(camera.height, camera.width) for camera in environment.embodiment.cameras} == {(16, 24)}
     rows_hz = rows_hz_of(environment)
     environment.close()
     assert usual_camera_hz(rows_hz) == camera_hz

@@ -125,3 +125,27 @@ def test_a_task_without_a_list_of_starts_says_so(task: str) -> None:
 def test_options_that_mean_nothing_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         EnvironmentOptions(**wrong)
+
+
+@pytest.mark.parametrize("task", [*TASKS, "humanoid/stand", "aloha/transfer-cube", "metaworld/push-v3", "fetch/reach"])
+def test_pictures_may_be_wider_than_high(task: str) -> None:
+    """A square one is the middle of it: MuJoCo's angle of view is from top to bottom."""
+    wide: Any = sim_envs.make(task, image_size=(24, 40))
+    square: Any = sim_envs.make(task, image_size=24)
+    (camera,) = wide.embodiment.cameras
+    assert (camera.height, camera.width) == (24, 40)
+    seen, _ = wide.reset(seed=2)
+    assert wide.observation_space.contains(seen)
+    picture = wide.observe().images[camera.name]
+    assert picture.shape == (24, 40, 3)
+    square.reset(seed=2)
+    middle = picture[:, 8:32].astype(int) - square.observe().images[camera.name]
+    assert np.abs(middle).max() <= 2, "rounding of colours at most"
+    for environment in (wide, square):
+        environment.close()
+
+
+@pytest.mark.parametrize("wrong", [(0, 24), (24,), (24, 24, 3)])
+def test_sizes_that_mean_nothing_are_refused(wrong: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="image_size="):
+        sim_envs.make("humanoid/touch", image_size=wrong)

@@ -110,6 +110,11 @@ def test_alohas_horizon_is_what_gym_aloha_registers() -> None:
         assert gymnasium.spec(f"gym_aloha/{name}").max_episode_steps == protocol.horizon_steps
 
 
+def test_alohas_pictures_are_as_large_as_the_sources() -> None:
+    for name in ("act-aloha", "gym-aloha", "lerobot-aloha"):
+        assert protocol_called(name).image_size == (480, 640)
+
+
 def test_fetchs_horizon_is_what_gymnasium_robotics_registers() -> None:
     import gymnasium
     import gymnasium_robotics

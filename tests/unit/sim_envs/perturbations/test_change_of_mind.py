@@ -9,10 +9,9 @@ import pytest
 
 from dualsys import sim_envs
 from dualsys.errors import ConfigError
-from dualsys.protocols import Askable
 from dualsys.sim_envs.humanoid.goals import TASKS, about_others
 from dualsys.sim_envs.humanoid.palette import COLOURS
-from dualsys.sim_envs.perturbations.change_of_mind import ChangeOfMind
+from dualsys.sim_envs.perturbations.change_of_mind import Askable, ChangeOfMind
 from dualsys.sim_envs.perturbations.paraphrase import Paraphrase
 from dualsys.sim_envs.perturbations.perturbed import Perturbed
 

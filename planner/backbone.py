@@ -54,7 +54,7 @@ class Backbone(nn.Module):
         """Hidden states; with an exit layer those leaving that layer, else those after the decoder's last norm.
 
         What a model adds behind a layer, as Qwen3-VL its deepstack features, isn't in them: `hidden_states` of
-        transformers are the same.
+        transformers are the same, but for the last layer's, which are behind the norm there.
 
         Args:
             pixels_BCHW: Squares of `image_size`, in [-1, 1]; `(B, I, C, H, W)` for several pictures a prompt.

@@ -256,6 +256,18 @@ def test_a_mask_whose_first_token_is_taken_for_granted_is_named() -> None:
         check_actor(toy)
 
 
+def test_words_that_are_scaled_twice_behind_a_readout_are_refused() -> None:
+    """Not named: what a learned readout makes of them is no multiple of anything."""
+    embodiment = robot(("head",), test_families.SIDE, 4)
+    seen = embodiment.fake_observation(np.random.default_rng(1), stamp_s=1.0, instruction="touch")
+    example = PlannerExample(observation=seen, subgoal=test_families.make("smolvlm").plan(seen))
+    made = test_families.make("smolvlm")
+    check_planner(made, embodiment, instruction=WORDS, examples=[example])
+    embedding = made.network.backbone.word_embedding
+    embedding.register_forward_hook(lambda _module, _given, out: out * out.shape[-1] ** 0.5)
+    refuse_planner(made, example, embodiment, "numbers that are off by up to")
+
+
 class Reordered:
     """An actor whose rows are changed."""
 

@@ -26,6 +26,7 @@ HEAVY = (
 )
 MAX_LINES = {"tests": 400}
 """Lines of a file by its folder; elsewhere 300."""
+MAX_DOCUMENT = 400
 
 
 def source_files(*folders: str) -> list[Path]:
@@ -109,6 +110,8 @@ def test_files_stay_small() -> None:
         if (lines := len((ROOT / path).read_text(encoding="utf-8").splitlines())) > MAX_LINES.get(path.parts[0], 300)
     }
     assert not long
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert not [path.name for path in documents if len(path.read_text(encoding="utf-8").splitlines()) > MAX_DOCUMENT]
 
 
 def test_the_four_parts_are_relative_links() -> None:

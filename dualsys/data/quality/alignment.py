@@ -6,7 +6,7 @@
 A joint's lag is the one that leaves least of its state unexplained: the variance of `action[t] - state[t + lag]`; the
 dataset's is the median of the joints that obey, since fingers that close on an object stay behind for good. The peak of
 the velocities' cross-correlation is another measure, and a worse one: on slow motions it is flat, and an expert that
-answers its own noise draws it to lag 0 and below (`docs/log.md`).
+answers its own noise draws it to lag 0 and below (`docs/log-first-weeks.md`).
 """
 
 from collections.abc import Iterator

@@ -80,6 +80,13 @@ def test_early_exit_gives_the_bits_of_the_full_run(name: str) -> None:
         for layer in range(1, LAYERS):
             early = Backbone(whole.model, exit_layer=layer, image_size=planner(name).config.image_size)
             assert torch.equal(early(pixels, prompt.input_ids_BS, prompt.mask_BS), full.hidden_states[layer])
+        # Of the last layer, too, what it gives itself: transformers' last entry is behind the decoder's norm already.
+        last = Backbone(whole.model, exit_layer=LAYERS, image_size=planner(name).config.image_size)
+        hidden = last(pixels, prompt.input_ids_BS, prompt.mask_BS)
+        decoder = whole._decoder()
+        norm = decoder.embedding_norm if name == "lfm2_vl" else decoder.norm
+        assert not torch.equal(hidden, full.hidden_states[LAYERS])
+        assert torch.equal(norm(hidden), full.hidden_states[LAYERS])
         assert torch.equal(whole(pixels, prompt.input_ids_BS, prompt.mask_BS), full.last_hidden_state)
 
 

@@ -55,23 +55,54 @@ def lerobot_folder(folder: Path, name: str, *, key: str = "") -> Path:
     action = {"action": {"type": "ACTION", "shape": [WIDTH]}}
     described = {**config, "type": config["policy"], "input_features": {**cameras, **state}, "output_features": action}
     (folder / "config.json").write_text(json.dumps({**described, **config.get("over", {})}))
-    _processors(folder, "QUANTILES" if config["policy"] == "pi05" else "MEAN_STD", key)
+    _processors(folder, config["policy"], "QUANTILES" if config["policy"] == "pi05" else "MEAN_STD", key)
     return folder
 
 
-def _processors(folder: Path, mode: str, key: str) -> None:
+WORDS_STEP = {
+    "pi0": "pi0_new_line_processor",
+    "pi05": "pi05_prepare_state_tokenizer_processor_step",
+    "smolvla": "smolvla_new_line_processor",
+}
+
+
+def _processors(folder: Path, policy: str, mode: str, key: str) -> None:
+    """Every step that LeRobot 0.6.1 writes, and statistics of all of a dataset's columns, as it keeps them."""
     stored = {
         f"{key}{feature}.{kind}": torch.from_numpy(value).float()
         for feature, seed in (("observation.state", 1), ("action", 2))
         for kind, value in numbers(seed).items()
     }
-    modes = {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode}
-    for file, kind in (("preprocessor", "normalizer_processor"), ("postprocessor", "unnormalizer_processor")):
-        state_file = f"policy_{file}_step_2_{kind}.safetensors"
-        save_file(stored, folder / state_file)
-        step = {"registry_name": kind, "config": {"eps": 1e-8, "norm_map": modes}, "state_file": state_file}
-        words = {"registry_name": "tokenizer_processor", "config": {"max_length": 5, "tokenizer_name": "nowhere/none"}}
-        (folder / f"policy_{file}.json").write_text(json.dumps({"name": f"policy_{file}", "steps": [words, step]}))
+    kinds = ("mean", "std", "count")
+    stored |= {f"{column}.{kind}": torch.ones(1) for column in ("timestamp", "index") for kind in kinds}
+    normal = {"eps": 1e-8, "norm_map": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode}}
+    words = {"max_length": 5, "tokenizer_name": "nowhere/none", "padding_side": "right"}
+    before: dict[str, dict[str, Any]] = {
+        "rename_observations_processor": {"rename_map": {}},
+        "to_batch_processor": {},
+        WORDS_STEP[policy]: {},
+        "tokenizer_processor": words,
+        "device_processor": {"device": "cpu", "float_dtype": None},
+        "normalizer_processor": normal,
+    }
+    behind = {"unnormalizer_processor": normal, "device_processor": {"device": "cpu", "float_dtype": None}}
+    for file, steps in (("policy_preprocessor", before), ("policy_postprocessor", behind)):
+        written = [{"registry_name": name, "config": config} for name, config in steps.items()]
+        for number, step in enumerate(written):
+            if "normalizer" in str(step["registry_name"]):
+                step["state_file"] = f"{file}_step_{number}_{step['registry_name']}.safetensors"
+                save_file(stored, folder / str(step["state_file"]))
+        (folder / f"{file}.json").write_text(json.dumps({"name": file, "steps": written}))
+
+
+def change_step(folder: Path, name: str, **config: Any) -> None:
+    """Settings of one of LeRobot's steps otherwise."""
+    for path in folder.glob("policy_*.json"):
+        stored = json.loads(path.read_text())
+        for step in stored["steps"]:
+            if step["registry_name"] == name:
+                step["config"] |= config
+        path.write_text(json.dumps(stored))
 
 
 def openpi_folder(folder: Path, name: str) -> Path:

@@ -18,7 +18,7 @@ from dualsys.app.importing.conversion import Wish, plan_import
 from dualsys.app.importing.words import find_tokenizer
 from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.tokenization import load_tokenizer
-from tests.parity.published_folders import groot_folder, lerobot_folder, openpi_folder, tokenizer_folder
+from tests.parity.published_folders import change_step, groot_folder, lerobot_folder, openpi_folder, tokenizer_folder
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -161,19 +161,17 @@ def test_fields_of_groot_are_called_as_nvidia_calls_them(
 @pytest.mark.parametrize(
     ("step", "settings", "message"),
     [
-        (0, {"max_length": "x"}, "max_length of tokenizer_processor is 'x', expected a number from 1"),
-        (1, {"eps": -1.0}, "eps of normalizer_processor is -1.0, expected a number from 0.0 to 1.0"),
-        (1, {"norm_map": [1]}, "how to normalise is [1]"),
-        (1, {"norm_map": {"STATE": "SOMEHOW"}}, "STATE is normalised by SOMEHOW"),
+        ("tokenizer_processor", {"max_length": "x"}, "max_length of tokenizer_processor is 'x', expected a number"),
+        ("normalizer_processor", {"eps": -1.0}, "eps of normalizer_processor is -1.0, expected a number from 0"),
+        ("normalizer_processor", {"norm_map": [1]}, "how to normalise is [1]"),
+        ("normalizer_processor", {"norm_map": {"STATE": "SOMEHOW"}}, "STATE is normalised by SOMEHOW"),
     ],
 )
 def test_settings_of_processors_that_make_no_sense_name_their_file(
-    step: int, settings: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    step: str, settings: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
-    steps = json.loads((folder / "policy_preprocessor.json").read_text())["steps"]
-    steps[step]["config"] |= settings
-    rewrite(folder / "policy_preprocessor.json", steps=steps)
+    change_step(folder, step, **settings)
     told = refused(folder, capsys)
     assert str(folder) in told
     assert message in told
@@ -182,9 +180,7 @@ def test_settings_of_processors_that_make_no_sense_name_their_file(
 def test_what_a_norm_map_leaves_out_goes_through_as_it_is(tmp_path: Path) -> None:
     """As in LeRobot, whose step takes IDENTITY for what its map doesn't name."""
     folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
-    steps = json.loads((folder / "policy_preprocessor.json").read_text())["steps"]
-    steps[1]["config"]["norm_map"] = {"ACTION": "MEAN_STD"}
-    rewrite(folder / "policy_preprocessor.json", steps=steps)
+    change_step(folder, "normalizer_processor", norm_map={"ACTION": "MEAN_STD"})
     plan = plan_import(Wish(checkpoint=folder))
     assert set(plan.statistics.state.std) == {1.0}
     assert set(plan.statistics.action.std) != {1.0}

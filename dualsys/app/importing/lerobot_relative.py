@@ -9,23 +9,20 @@ comes before the normaliser.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from dualsys.app.importing.published_statistics import STEPS_BEHIND_FILE, STEPS_FILE, processor_steps
+from dualsys.app.importing.lerobot_steps import ABSOLUTE, RELATIVE, STEPS_BEHIND_FILE, STEPS_FILE, LerobotSteps
 from dualsys.app.importing.relative import RelativeActions
 from dualsys.errors import CheckpointError
 
-_BEFORE = ("relative_actions_processor", "delta_actions_processor")
-"""Its names, of now and of LeRobot 0.5.1."""
-_BEHIND = "absolute_actions_processor"
 
-
-def relative_actions(folder: Path, config: Mapping[str, Any], *, states: int, actions: int) -> RelativeActions | None:
+def relative_actions(
+    steps: LerobotSteps, config: Mapping[str, Any], *, states: int, actions: int
+) -> RelativeActions | None:
     """A policy's; None where all of its actions are positions.
 
     Args:
-        folder: Where the steps' files are.
+        steps: Its own.
         config: Its config.json.
         states: How many its robot has.
         actions: The same.
@@ -33,11 +30,10 @@ def relative_actions(folder: Path, config: Mapping[str, Any], *, states: int, ac
     Raises:
         CheckpointError: files contradict each other, or make no sense.
     """
-    before, behind = processor_steps(folder), processor_steps(folder, STEPS_BEHIND_FILE)
-    step: Mapping[str, Any] = next((before[name] for name in _BEFORE if name in before), {})
+    step = next((steps.config(name) for name in RELATIVE if name in steps.before), {})
     files = {
-        f"{STEPS_FILE}: {_BEFORE[0]}": bool(step.get("enabled")),
-        f"{STEPS_BEHIND_FILE}: {_BEHIND}": bool(behind.get(_BEHIND, {}).get("enabled")),
+        f"{STEPS_FILE}: {RELATIVE[0]}": bool(step.get("enabled")),
+        f"{STEPS_BEHIND_FILE}: {ABSOLUTE}": bool(steps.config(ABSOLUTE).get("enabled")),
         "config.json: use_relative_actions": bool(config.get("use_relative_actions", step.get("enabled"))),
     }
     if len(set(files.values())) > 1:

@@ -1,7 +1,7 @@
 """Published statistics as ours: mean-std, min-max and quantiles are each an offset and a scale a dimension.
 
     mode         normalised value                        who
-    mean-std     (x - mean) / (std + eps)                pi0, SmolVLA
+    mean-std     (x - mean) / (std + eps)                pi0, SmolVLA; turned back without eps in LeRobot
     quantiles    2 (x - q01) / (q99 - q01 + eps) - 1     pi0.5; GR00T N1.7, without eps and never moved as above
     min-max      2 (x - min) / (max - min) - 1           GR00T N1.5, N1.6; a dimension that never moved is 0
     identity     x
@@ -34,6 +34,8 @@ _NEEDS: dict[Mode, tuple[str, str]] = {
 _RANGES = frozenset({"min-max", "quantiles", "quantiles-10"})
 STANDSTILL = 1e-6
 """A scale below this is of a dimension that never moved in the data."""
+_STILL = 1e-8
+"""Scale of an action that never moved in the data."""
 _DEAF = 1e12
 """Scale of a state that is to be 0 whatever it is."""
 
@@ -73,6 +75,8 @@ class Normalization:
     """Added to a deviation; a range of nothing becomes this, or, `always_added`, has it added as any other."""
     always_added: bool = False
     """Whether it is added to every range (openpi), or stands for those of nothing (LeRobot)."""
+    turned_back_bare: bool = False
+    """Whether actions are turned back by their deviation alone, nothing added (LeRobot)."""
     flat_is_zero: bool = False
     """Whether a state that never moved in the data is 0 whatever it is now (GR00T, by NumPy's `isclose`)."""
     clips: frozenset[Quantity] = frozenset()
@@ -160,13 +164,15 @@ def _scaled(
             raise CheckpointError(f"{published.where}: a deviation of the {quantity} is negative")
         if how.flat_is_zero:
             return np.where(other == 0, 0.0, one), np.where(other == 0, 1.0, other)
+        if how.turned_back_bare and quantity == "action":
+            return one, np.where(other == 0, _STILL, other)
         return one, other + how.epsilon
     span = other - one
     if (span < 0).any():
         raise CheckpointError(
             f"{published.where}: {' and '.join(_NEEDS[mode])} of the {quantity} are the wrong way round"
         )
-    scale = (span + how.epsilon if how.always_added else np.maximum(span, how.epsilon)) / 2
+    scale = (span + how.epsilon if how.always_added else np.where(span == 0, how.epsilon, span)) / 2
     offset = one + scale
     if how.flat_is_zero:
         flat = np.isclose(other, one)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dualsys.actor.normalization import ControllerStatistics
-from dualsys.app.importing.family import LerobotFolder, Modules, Published
+from dualsys.app.importing.family import Modules, Published
 from dualsys.app.importing.layouts.pi import PiVersion, plan_pi
 from dualsys.app.importing.layouts.pi_config import (
     GEMMA_SIZES,
@@ -15,8 +15,9 @@ from dualsys.app.importing.layouts.pi_config import (
     pi_actor_config,
     pi_planner_config,
 )
+from dualsys.app.importing.lerobot_folder import LerobotFolder
 from dualsys.app.importing.normalization import Normalization, PublishedStatistics
-from dualsys.app.importing.published_statistics import read_lerobot, read_openpi
+from dualsys.app.importing.published_statistics import read_openpi
 from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
@@ -52,7 +53,7 @@ class PiFamily:
         """Those beside the weights."""
         if self.publisher == "openpi":
             return read_openpi(self.published.folder, prefix)
-        return read_lerobot(self.published.folder, self.published.files, prefix)
+        return self._lerobot.statistics(prefix)
 
     def normalization(self) -> Normalization:
         """By mean and deviation in pi0, by quantiles in pi0.5, unless the folder tells otherwise."""
@@ -130,7 +131,7 @@ class PiFamily:
 
     @property
     def _lerobot(self) -> LerobotFolder:
-        return LerobotFolder.of(self.published)
+        return LerobotFolder.of(self.published, self.version)
 
     def _state(self, statistics: ControllerStatistics, widest: int) -> StateConfig | None:
         if self.version == "pi0" or not self.published.get("discrete_state_input", True):
@@ -159,19 +160,19 @@ class PiFamily:
         )
 
     def _notes(self, robot: Robot, state: StateConfig | None) -> tuple[str, ...]:
-        found = []
-        if robot.missing:
-            found.append(f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}")
+        missing = f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}"
+        found = (missing,) if robot.missing else ()
         if self.publisher == "openpi":
-            found.append(
-                "whether actions are relative to the state stands in openpi's code, not in the checkpoint: look there"
-            )
-        elif state is not None and self.padded_state:
-            found.append(f"the prompt tells {state.padded} numbers of the state, with zeros behind, as LeRobot 0.4 did")
-        elif state is not None:
-            told = f"the prompt tells the {robot.states} numbers of the state alone, as LeRobot does since 0.5"
-            found.append(f"{told}; if 0.4 trained the weights: --padded-state")
-        return tuple(found)
+            told = "whether actions are relative to the state stands in openpi's code, not in the checkpoint"
+            return (*found, f"{told}: look there")
+        found += self._lerobot.notes()
+        if state is None:
+            return found
+        if self.padded_state:
+            told = f"the prompt tells {state.padded} numbers of the state, with zeros behind, as LeRobot 0.4 did"
+            return (*found, told)
+        told = f"the prompt tells the {robot.states} numbers of the state alone, as LeRobot does since 0.5"
+        return (*found, f"{told}; if 0.4 trained the weights: --padded-state")
 
 
 def _is_tied(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Where publishers keep statistics: LeRobot's processors and old weights, openpi's assets, datasets."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from dualsys.app.importing.lerobot_steps import NORMALIZER, STEPS_FILE, UNNORMALIZER, LerobotSteps
 from dualsys.app.importing.normalization import PublishedStatistics
 from dualsys.app.importing.tensor_files import TensorFiles
 from dualsys.data.layout import STATS_PATH
@@ -17,38 +18,39 @@ from dualsys.messages import FloatArray
 
 INSIDE = ("normalize_inputs.", "normalize_targets.", "unnormalize_outputs.")
 """Prefixes of statistics that LeRobot before 0.4 kept among the weights."""
-STEPS_FILE = "policy_preprocessor.json"
-"""Of what LeRobot runs before a policy."""
-STEPS_BEHIND_FILE = "policy_postprocessor.json"
-"""Of what it runs behind it."""
-_STEPS = ((STEPS_FILE, "normalizer_processor"), (STEPS_BEHIND_FILE, "unnormalizer_processor"))
 _STATE, _ACTION = ("observation.state", "state"), ("action", "actions")
+_NAMES_OF_BOTH = (*_ACTION, *_STATE, "observation_state", "buffer_observation_state", "buffer_action")
+"""Last words of features that may be a state or an action of another policy's."""
 _KINDS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
 _UNUSED = ("count", "q50")
 
 
-def read_lerobot(folder: Path, files: TensorFiles, prefix: str) -> PublishedStatistics:
-    """Of the processors beside a policy, or among its weights.
+def read_lerobot(steps: LerobotSteps, files: TensorFiles, prefix: str) -> PublishedStatistics:
+    """Of the steps beside a policy: states' of what normalises, actions' of what turns them back; or among its weights.
 
     Args:
-        folder: The policy's.
+        steps: The policy's.
         files: Its tensors.
         prefix: What stands before the names that count, such as `so100.buffer.`; empty: nothing.
+
+    Raises:
+        CheckpointError: both tell of actions, and different things.
     """
-    found: dict[str, FloatArray] = {}
-    read = []
-    for file, kind in _STEPS:
-        if (state_file := _state_file(folder / file, kind)) is not None:
-            read.append(state_file.name)
-            for name, value in _load(state_file).items():
-                # State's are read from what normalises, action's from what turns them back; both hold all.
-                found.setdefault(name, value)
-    for name in files.tensors:
-        if inside := next((each for each in INSIDE if name.startswith(each)), None):
-            read.append(f"weights' {inside}*")
-            found.setdefault(name.removeprefix(inside), files.read(name).double().numpy())
-    where = ", ".join(dict.fromkeys(read)) or f"{folder} (no normalizer_processor with a state file)"
-    return _sorted_out(found, where, prefix)
+    if not steps.are_there:
+        return _inside(steps.folder, files, prefix)
+    before, behind = (_of_step(steps, name, prefix) for name in (NORMALIZER, UNNORMALIZER))
+    where = ", ".join(dict.fromkeys((before.where, behind.where)))
+    learned, turned = ({n: v for n, v in each.numbers.items() if n.startswith("action.")} for each in (before, behind))
+    differ = [n for n in sorted(learned.keys() & turned.keys()) if not np.array_equal(learned[n], turned[n], True)]
+    if differ:
+        raise CheckpointError(
+            f"{steps.folder}: {before.where} and {behind.where} have different {', '.join(differ)}, so actions were "
+            "learned by other numbers than they would be turned back by; copy the original folder again, or give those "
+            "that count: --statistics FILE or DATASET"
+        )
+    states = {name: value for name, value in before.numbers.items() if name.startswith("state.")}
+    unmatched = tuple(sorted({*before.unmatched, *behind.unmatched}))
+    return PublishedStatistics(numbers={**states, **turned}, unmatched=unmatched, where=where)
 
 
 def read_openpi(folder: Path, prefix: str) -> PublishedStatistics:
@@ -93,6 +95,8 @@ def _sorted_out(
         if kind in _UNUSED or _is_of_images(plain):
             continue
         quantity = "state" if plain in _STATE else "action" if plain in _ACTION else None
+        if quantity is None and feature.rpartition(".")[2] not in _NAMES_OF_BOTH:
+            continue  # of a dataset's other columns, such as timestamp
         if quantity is None or kind not in _KINDS:
             unmatched.append(name)
         else:
@@ -107,32 +111,25 @@ def _is_of_images(feature: str) -> bool:
     return "image" in feature
 
 
-def _state_file(path: Path, kind: str) -> Path | None:
-    if not path.is_file():
-        return None
-    for step in _steps(path):
-        if step.get("registry_name") == kind and step.get("state_file"):
-            name = str(step["state_file"])
-            if Path(name).name != name:
-                raise CheckpointError(f"{path} names a file outside of its folder: {name}")
-            return path.parent / name
-    return None
+def _of_step(steps: LerobotSteps, name: str, prefix: str) -> PublishedStatistics:
+    file = steps.state_file(name)
+    if file is None:
+        return PublishedStatistics(numbers={}, where=f"{steps.folder} ({name} has no state_file)")
+    return _sorted_out(_load(file), file.name, prefix)
 
 
-def processor_steps(folder: Path, file: str = STEPS_FILE) -> dict[str, dict[str, Any]]:
-    """Configuration of each step that LeRobot runs before a policy, by name; empty where there is no file of them."""
-    path = folder / file
-    if not path.is_file():
-        return {}
-    return {str(step.get("registry_name")): dict(step.get("config") or {}) for step in _steps(path)}
-
-
-def _steps(path: Path) -> Iterable[dict[str, Any]]:
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-        return [dict(step) for step in raw["steps"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is no processor of LeRobot's; copy it again") from error
+def _inside(folder: Path, files: TensorFiles, prefix: str) -> PublishedStatistics:
+    """Among the weights, as LeRobot before 0.4 kept them."""
+    found: dict[str, FloatArray] = {}
+    read = []
+    for name in files.tensors:
+        if inside := next((each for each in INSIDE if name.startswith(each)), None):
+            read.append(f"weights' {inside}*")
+            value = files.read(name).double().numpy()
+            if not np.array_equal(found.setdefault(name.removeprefix(inside), value), value, True):
+                raise CheckpointError(f"{folder}: {', '.join(INSIDE)} have different {name.removeprefix(inside)}")
+    where = ", ".join(dict.fromkeys(read)) or f"{folder} (no {STEPS_FILE} with a {NORMALIZER})"
+    return _sorted_out(found, where, prefix)
 
 
 def _load(path: Path) -> dict[str, FloatArray]:

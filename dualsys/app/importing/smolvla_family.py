@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dualsys.actor.normalization import ControllerStatistics
-from dualsys.app.importing.family import LerobotFolder, Modules, Published
+from dualsys.app.importing.family import Modules, Published
 from dualsys.app.importing.layouts.smolvla import plan_smolvla
 from dualsys.app.importing.layouts.smolvla_config import SMOLVLM2_500M, smolvla_actor_config, smolvla_planner_config
+from dualsys.app.importing.lerobot_folder import LerobotFolder
 from dualsys.app.importing.normalization import Normalization, PublishedStatistics
-from dualsys.app.importing.published_statistics import read_lerobot
 from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.errors import CheckpointError
@@ -39,23 +39,23 @@ class SmolVLAFamily:
 
     def statistics(self, prefix: str) -> PublishedStatistics:
         """Those beside the weights."""
-        return read_lerobot(self.published.folder, self.published.files, prefix)
+        return self._lerobot.statistics(prefix)
 
     def normalization(self) -> Normalization:
         """By mean and deviation, unless the folder tells otherwise."""
-        return LerobotFolder.of(self.published).normalization("mean-std")
+        return self._lerobot.normalization("mean-std")
 
     def widths(self, statistics: PublishedStatistics) -> Widths:
         """Of config.json."""
-        return LerobotFolder.of(self.published).widths()
+        return self._lerobot.widths()
 
     def relative(self) -> RelativeActions | None:
         """What the folder's steps say; LeRobot's own SmolVLA has none."""
-        return LerobotFolder.of(self.published).relative()
+        return self._lerobot.relative()
 
     def tokenizer(self) -> str:
         """SmolVLM2's."""
-        return LerobotFolder.of(self.published).tokenizer(self.published.get("vlm_model_name", _TOKENIZER))
+        return self._lerobot.tokenizer(self.published.get("vlm_model_name", _TOKENIZER))
 
     def modules(self, robot: Robot, statistics: ControllerStatistics) -> Modules:
         """A planner of prefixes with the state's token, and the expert that reads them."""
@@ -72,7 +72,7 @@ class SmolVLAFamily:
             prefix_length=published.get("prefix_length", -1),
             special_tokens=self._frame() if published.get("add_image_special_tokens", False) else None,
             optional_cameras=robot.missing,
-            max_text_tokens=LerobotFolder.of(published).max_text_tokens(48),
+            max_text_tokens=self._lerobot.max_text_tokens(48),
             schema_id="smolvla/1",
         )
         actor = smolvla_actor_config(
@@ -98,8 +98,15 @@ class SmolVLAFamily:
             actor=actor,
             halves=halves,
             tied=tuple(sorted(name for name in names if _is_tied(name) and name not in halves.read)),
-            notes=("the state is a token of the prefix: it is as old as the planner's newest subgoal",),
+            notes=(
+                "the state is a token of the prefix: it is as old as the planner's newest subgoal",
+                *self._lerobot.notes(),
+            ),
         )
+
+    @property
+    def _lerobot(self) -> LerobotFolder:
+        return LerobotFolder.of(self.published, "smolvla")
 
     def _vlm(self) -> dict[str, Any]:
         """Of a language model that config.json describes; it names the published one only."""

@@ -161,7 +161,7 @@ class PiFamily:
 
     def _notes(self, robot: Robot, state: StateConfig | None) -> tuple[str, ...]:
         missing = f"cameras that {robot.embodiment.name!r} doesn't have: {', '.join(robot.missing)}"
-        found = (missing,) if robot.missing else ()
+        found: tuple[str, ...] = (missing,) if robot.missing else ()
         if self.publisher == "openpi":
             told = "whether actions are relative to the state stands in openpi's code, not in the checkpoint"
             return (*found, f"{told}: look there")

@@ -70,7 +70,7 @@ def parse_values(config_type: type, table: Mapping[str, Any], *, where: str) -> 
         else:
             _check_elements(hints[key], value, where=f"{where}.{key}")
             if model is not None and isinstance(value, dict):
-                _check_model_keys(model, value, where=f"{where}.{key}")
+                require_model_keys(model, value, where=f"{where}.{key}")
             values[key] = _parse_leaf(hints[key], value, where=f"{where}: {key}")
     return values
 
@@ -127,14 +127,14 @@ def _is_model(kind: type) -> bool:
     return issubclass(kind, BaseModel)
 
 
-def _check_model_keys(model: type[BaseModel], table: Mapping[str, Any], *, where: str) -> None:
-    """Refuse unknown keys of a pydantic model with the closest name, which pydantic itself doesn't give."""
+def require_model_keys(model: type[BaseModel], table: Mapping[str, Any], *, where: str) -> None:
+    """Raise `ConfigError` for unknown keys of a pydantic model, with the closest name, which pydantic doesn't give."""
     for key, value in table.items():
         if key not in model.model_fields:
             raise ConfigError(f"{where}: {unknown_name('key', key, model.model_fields)}")
         nested = _member(model.model_fields[key].annotation, _is_model)
         if nested is not None and isinstance(value, dict):
-            _check_model_keys(nested, value, where=f"{where}.{key}")
+            require_model_keys(nested, value, where=f"{where}.{key}")
 
 
 def _check_elements(annotation: Any, value: Any, *, where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dualsys.config import describe_invalid
+from dualsys.config import describe_invalid, require_model_keys
 from dualsys.errors import ConfigError, unknown_name
 from dualsys.sim_envs.protocols.evaluation_protocol import EvaluationProtocol
 
@@ -46,6 +46,7 @@ def _shipped() -> dict[str, Path]:
 def _read(path: Path) -> EvaluationProtocol:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        require_model_keys(EvaluationProtocol, values, where=f"{path}")
         return EvaluationProtocol(name=path.stem, **values)
     except OSError as error:
         raise ConfigError(f"cannot read the protocol {path}: {error.strerror}") from error

@@ -1,6 +1,6 @@
 """What an evaluation of a benchmark is: which tasks, from where, for how long, seen how, and what counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
@@ -86,6 +86,21 @@ class EvaluationProtocol(BaseModel):
         """
         patterns = self.tasks if not group else self._group(group)
         return tuple(task for task in known if self.has(task) and _matches(task, patterns))
+
+    def require_known(self, suite: str, known: Sequence[str]) -> None:
+        """Raise `ConfigError` for a task or pattern of a suite that none of its tasks is: nothing would be played.
+
+        Args:
+            suite: Its name.
+            known: All its tasks.
+        """
+        horizons = self.horizon_steps if isinstance(self.horizon_steps, dict) else {}
+        named = {"tasks": self.tasks, **{f"groups.{name}": group for name, group in self.groups.items()}}
+        for key, patterns in {**named, "horizon_steps": tuple(horizons)}.items():
+            for pattern in patterns:
+                is_theirs = pattern.partition("/")[0] == suite
+                if is_theirs and not any(fnmatchcase(task, pattern) for task in known):
+                    raise ConfigError(f"{key} of the protocol {self.name}: {unknown_name('task', pattern, known)}")
 
     def groups_of(self, task: str) -> tuple[str, ...]:
         """Names of the groups a task is in."""

@@ -60,6 +60,7 @@ def _asked_for(config: EvalConfig) -> list[str]:
     protocol = config.benchmark()
     if protocol is None:
         return tasks
+    _require_known(protocol, config.suite_or_task.partition("/")[0])
     chosen = list(protocol.tasks_among(tasks, group=config.group))
     if not chosen:
         of_what = f"the group {config.group} of {protocol.name}" if config.group else f"the protocol {protocol.name}"
@@ -90,6 +91,21 @@ def tasks_of(suite_or_task: str) -> list[str]:
 
 
 def tasks_of_protocol(protocol: EvaluationProtocol) -> tuple[str, ...]:
-    """All tasks that a protocol is about, of the suites that it names."""
-    suites = dict.fromkeys(pattern.partition("/")[0] for pattern in protocol.tasks)
+    """All tasks that a protocol is about, of the suites that it names. Raises `ConfigError` for one that is unknown."""
+    suites = _suites_of(protocol)
+    for suite in suites:
+        _require_known(protocol, suite)
     return protocol.tasks_among(task for suite in suites for task in tasks_of(suite))
+
+
+def _require_known(protocol: EvaluationProtocol, suite: str) -> None:
+    """Refuse what a protocol names and nobody has, of this suite's tasks; others need not be installed."""
+    suites = sim_envs.suites()
+    for named in _suites_of(protocol):
+        if named not in suites:
+            raise ConfigError(f"tasks of the protocol {protocol.name}: {unknown_name('suite', named, suites)}")
+    protocol.require_known(suite, sim_envs.load_suite(suite).tasks())
+
+
+def _suites_of(protocol: EvaluationProtocol) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(pattern.partition("/")[0] for pattern in protocol.tasks))

@@ -134,6 +134,23 @@ def test_a_pattern_and_a_group_choose_tasks(tmp_path: Path) -> None:
         tasks_for(config_of("humanoid/tuch-*", ""))
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('"humanoid/pick"', '"humanoid/pck"', "tasks of the protocol tiny: unknown task 'humanoid/pck'. Did you mean "),
+        ("dm_control", "dm_contol", "tasks of the protocol tiny: unknown suite 'dm_contol'. Did you mean 'dm_con"),
+        ('robot = ["humanoid/*"]', 'robot = ["humanoid/tuch"]', r"groups\.robot of the protocol tiny: unknown task"),
+        ("steps = {", 'steps = {"humanoid/pck" = 5, ', "horizon_steps of the protocol tiny: unknown task 'humanoid/p"),
+    ],
+)
+def test_a_task_that_nobody_has_is_refused_in_a_protocol(right: str, wrong: str, said: str, tmp_path: Path) -> None:
+    """It would be left out in silence: `humanoid` would be those of the others."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.replace(right, wrong))
+    with pytest.raises(ConfigError, match=said):
+        choose_tasks(config_of("humanoid", str(path)))
+
+
 def test_what_a_checkpoint_does_not_drive_is_left_out_of_a_suite_or_the_suite_refused() -> None:
     mixed = config_of("humanoid", "")
     assert choose_tasks(mixed).left_out == {"humanoid/stand": "unitree-g1"}

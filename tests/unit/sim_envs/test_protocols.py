@@ -177,7 +177,7 @@ def test_a_protocol_may_be_a_file_of_your_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"episods": 3}, "episods"),
+        ({"episods": 3}, r"mine0\.toml: unknown key 'episods'\. Did you mean 'episodes'"),
         ({"episodes": 0}, "episodes"),
         ({"tasks": []}, "tasks"),
         ({"success": "sometimes"}, "success"),

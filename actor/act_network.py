@@ -8,6 +8,7 @@ encoder, F channels of a feature map, H W its size.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualsys.actor.head_config import ActConfig
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 class Seen(NamedTuple):
@@ -37,6 +40,7 @@ class EncoderLayer(nn.Module):
         self.self_attn = nn.MultiheadAttention(width, config.shape.num_heads, batch_first=True)
         self.linear1 = nn.Linear(width, config.feed_forward)
         self.linear2 = nn.Linear(config.feed_forward, width)
+        self.activation = _ACTIVATIONS[config.activation]
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x_BSD: Tensor, places_BSD: Tensor, padded_BS: Tensor | None = None) -> Tensor:
@@ -44,7 +48,7 @@ class EncoderLayer(nn.Module):
         asked_BSD = x_BSD + places_BSD
         read_BSD = self.self_attn(asked_BSD, asked_BSD, x_BSD, key_padding_mask=padded_BS, need_weights=False)[0]
         x_BSD = self.norm1(x_BSD + read_BSD)
-        out: Tensor = self.norm2(x_BSD + self.linear2(self.linear1(x_BSD).relu()))
+        out: Tensor = self.norm2(x_BSD + self.linear2(self.activation(self.linear1(x_BSD))))
         return out
 
 
@@ -58,6 +62,7 @@ class DecoderLayer(nn.Module):
         self.multihead_attn = nn.MultiheadAttention(width, config.shape.num_heads, batch_first=True)
         self.linear1 = nn.Linear(width, config.feed_forward)
         self.linear2 = nn.Linear(config.feed_forward, width)
+        self.activation = _ACTIVATIONS[config.activation]
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(
@@ -74,7 +79,7 @@ class DecoderLayer(nn.Module):
             need_weights=False,
         )[0]
         x_BAD = self.norm2(x_BAD + read_BAD)
-        out: Tensor = self.norm3(x_BAD + self.linear2(self.linear1(x_BAD).relu()))
+        out: Tensor = self.norm3(x_BAD + self.linear2(self.activation(self.linear1(x_BAD))))
         return out
 
 

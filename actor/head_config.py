@@ -131,6 +131,8 @@ class ActConfig(HeadConfig):
     """
 
     feed_forward: int = Field(default=512, gt=0)
+    activation: Literal["relu", "gelu"] = "relu"
+    """Within the feed-forward layers."""
     encoder_layers: int = Field(default=4, gt=0)
     decoder_layers: int = Field(default=1, gt=0)
     vae_layers: int = Field(default=4, gt=0)

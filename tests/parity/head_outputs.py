@@ -37,7 +37,7 @@ def load(name: str, folder: Path | None = None) -> Fixture:
 def network(config: dict[str, Any], weights: dict[str, Tensor]) -> Any:
     """Ours, with a peer's weights. Raises `CheckpointError` where these don't fit."""
     if config["policy"] == "act":
-        return act_network(weights, num_heads=config["heads"])
+        return act_network(weights, num_heads=config["heads"], activation=config.get("activation", "relu"))
     return diffusion_unet(weights, groups=config["n_groups"])
 
 

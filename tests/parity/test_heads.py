@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from dualsys.app.importing.layouts.heads import act_network
 from dualsys.errors import CheckpointError
 from tests.parity.head_outputs import NAMES, load, network, outputs
 
@@ -39,3 +40,14 @@ def test_weights_fit_or_are_refused(name: str) -> None:
     bias = next(key for key in weights if key.endswith(("norm1.bias", "block.1.bias")))
     with pytest.raises(CheckpointError, match="of another shape"):
         build(weights | {bias: torch.ones(3)})
+
+
+def test_an_act_that_is_not_built_here_is_refused_in_a_line() -> None:
+    fixture = load("lerobot_act_gelu")
+    with pytest.raises(CheckpointError, match=r"activation = 'glu'"):
+        act_network(fixture.weights, num_heads=4, activation="glu")
+    with pytest.raises(CheckpointError, match=r"no such Act: .*num_heads"):
+        act_network(fixture.weights, num_heads=5, activation="gelu")
+    without = {name: value for name, value in fixture.weights.items() if not name.startswith("vae_encoder")}
+    with pytest.raises(CheckpointError, match=r"no vae_encoder: .* \(use_vae false\)"):
+        act_network(without, num_heads=4, activation="relu")

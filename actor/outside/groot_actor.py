@@ -6,6 +6,8 @@ What it is asked in stands in `dualsys.actor.outside.groot_keys`. On the virtual
 that is injected, whatever it took; what it took is in `round_trips`.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -147,7 +149,9 @@ class GrootActor:
 
 
 def facts_at(address: str) -> dict[str, Any]:
-    """What the server at an address tells of its policy: modalities, layout and horizon; None of what it doesn't.
+    """What the server at an address tells of its policy: modalities and their digest, layout and horizon.
+
+    None is what it doesn't tell.
 
     Raises `PolicyError` where nobody answers.
     """
@@ -157,7 +161,17 @@ def facts_at(address: str) -> dict[str, Any]:
     finally:
         connection.close()
     layout = _layout_of(modalities) if modalities else None
-    return {"layout": layout, "horizon": _moments(modalities, "action") or None, "modalities": dict(modalities)}
+    return {
+        "layout": layout,
+        "horizon": _moments(modalities, "action") or None,
+        "modalities": dict(modalities),
+        "digest": _digest(modalities),
+    }
+
+
+def _digest(modalities: Mapping[str, Any]) -> str:
+    """Short hash of what a server tells of its policy; GR00T's tell nothing of weights."""
+    return hashlib.sha256(json.dumps(modalities, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _modalities_at(connection: GrootConnection) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from dualsys.app.evaluation.sweep_report import draw_sweep, sweep_report, sweep_
 from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import ChosenTasks, choose_tasks
 from dualsys.app.outputs import require_outputs
+from dualsys.app.who_drives import who_drives
 from dualsys.checkpoint import Checkpoint
 from dualsys.files import write_json
 from dualsys.sim_envs.perturbations import described, perturbations_of
@@ -31,12 +32,12 @@ from dualsys.stored_kinds import require_kinds
 def main(config: EvalConfig) -> int:
     """Evaluate, print, write. Returns the exit status."""
     chosen = choose_tasks(config)  # refused before the work, not after it, and before a file is made
-    if not config.policy:
-        require_kinds(Checkpoint.open(config.checkpoint), planner=config.planner, actor=config.actor)
+    if config.used_checkpoint:
+        require_kinds(Checkpoint.open(config.used_checkpoint), planner=config.planner, actor=config.actor)
     sweep = Sweep.of(config) if config.sweep else None
     require_outputs({"--json": config.json, "--page": config.page}, folders={"--video-dir": config.video_dir})
     for task, robot in chosen.left_out.items():
-        who = config.policy or config.checkpoint
+        who = who_drives(config.plain())
         Console().print(f"left out: {task} is done with {robot}, which {who} doesn't drive")
     if config.protocol:
         Console().print(protocol_panel(config, chosen.names, deviations(config, chosen.names)))

@@ -1,4 +1,4 @@
-"""Parts that do nothing, for tasks that no checkpoint is for: the baseline of a suite, and its smoke test.
+"""Parts that do nothing, for any task, without a checkpoint: the baseline of a suite, and its smoke test.
 
 They are built from plain values, in whatever process.
 """
@@ -10,22 +10,11 @@ import numpy as np
 
 from dualsys.actor.scripted import HoldActor
 from dualsys.bridge.parts import PartConfig
-from dualsys.checkpoint import Checkpoint
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.planner.scripted import NullPlanner
 
 NOTHING = SubgoalSpec(num_tokens=1, dim=1)
-
-
-def is_idle(*, planner: str, actor: str, checkpoint: str, robot: str) -> bool:
-    """Whether `--planner null --actor hold` is asked for, and the checkpoint has no robot like the task's.
-
-    Neither part reads weights, so none are needed.
-    """
-    if (planner, actor) != ("null", "hold"):
-        return False
-    return robot not in {each.name for each in Checkpoint.open(checkpoint).robots}
 
 
 def null_planner(subgoal: Mapping[str, Any] | SubgoalSpec) -> NullPlanner:

@@ -6,8 +6,9 @@ from typing import Any
 
 from dualsys import sim_envs
 from dualsys.actor.outside.answers import NO_SUBGOAL
-from dualsys.app.idle import NOTHING, hold_part, is_idle, null_part, unread_part
+from dualsys.app.idle import NOTHING, hold_part, null_part, unread_part
 from dualsys.app.run_config import RunConfig
+from dualsys.app.who_drives import is_idle
 from dualsys.bridge.parts import PartConfig
 from dualsys.checkpoint import Checkpoint, portable_checkpoint
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
@@ -36,7 +37,7 @@ def parts_for(config: RunConfig, environment: Any) -> RunParts:
     robot = environment.embodiment
     if config.policy:
         return _policy_parts(config, robot)
-    if is_idle(planner=config.planner, actor=config.actor, checkpoint=config.checkpoint, robot=robot.name):
+    if is_idle(planner=config.planner, actor=config.actor):
         planner, actor = null_part(), hold_part(robot, _HOLD_DT_S)
         return RunParts(planner=planner, actor=actor, embodiment=robot, subgoal=NOTHING)
     checkpoint = Checkpoint.open(config.checkpoint, embodiment=robot)

@@ -10,6 +10,8 @@ def trained_robots(policy: str, checkpoint: str) -> tuple[EmbodimentSpec, ...]:
 
     Args:
         policy: Address of a policy in place of the checkpoint; empty: there is none.
-        checkpoint: Shipped name or folder.
+        checkpoint: Shipped name or folder; empty: none is used.
     """
-    return robots_at(policy) if policy else Checkpoint.open(checkpoint).robots
+    if policy:
+        return robots_at(policy)
+    return Checkpoint.open(checkpoint).robots if checkpoint else ()

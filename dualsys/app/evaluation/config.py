@@ -10,6 +10,7 @@ import tyro
 from dualsys.app.border import require_parts, require_policy, require_timing
 from dualsys.app.episode_rules import EpisodeRules
 from dualsys.app.evaluation.by_protocol import Usual, by_protocol
+from dualsys.app.who_drives import is_idle
 from dualsys.delays import Delay
 from dualsys.errors import ConfigError
 from dualsys.settings import ActorBackend, CoreConfig, Precision, SafetyConfig, TimingConfig
@@ -160,9 +161,15 @@ class EvalConfig:
         """Rates and latencies. Raises `pydantic.ValidationError` for negative ones."""
         return TimingConfig(**{name: getattr(self, name) for name in TIMING_OPTIONS}, control_hz=control_hz)
 
+    @property
+    def used_checkpoint(self) -> str:
+        """The checkpoint; empty where none is used: beside a policy of another program, or parts that do nothing."""
+        return "" if self.policy or is_idle(planner=self.planner, actor=self.actor) else self.checkpoint
+
     def plain(self) -> dict[str, Any]:
         """The options that decide what comes out, as JSON holds them: all but `NOT_DECIDING`."""
-        return _as_json({name: value for name, value in asdict(self).items() if name not in NOT_DECIDING})
+        values = asdict(self) | {"checkpoint": self.used_checkpoint}
+        return _as_json({name: value for name, value in values.items() if name not in NOT_DECIDING})
 
     def not_deciding(self) -> dict[str, Any]:
         """The others, which say how it is played and where the result goes."""
@@ -177,8 +184,9 @@ class EvalConfig:
             raise ConfigError("--resume goes on with what is kept beside --json FILE: give that, too")
 
     def _parts(self) -> dict[str, bool]:
-        """Options of a checkpoint's parts, and whether they were given."""
+        """Options of a checkpoint and its parts, and whether they were given."""
         return {
+            "--checkpoint": self._is_chosen("checkpoint"),
             "--planner": bool(self.planner),
             "--actor": bool(self.actor),
             "--actor-backend": self.actor_backend != "eager",

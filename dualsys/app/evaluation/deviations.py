@@ -48,7 +48,7 @@ def _of_eyes(config: EvalConfig, protocol: EvaluationProtocol, task: str) -> str
     """A controller sees with the cameras it was trained with. A suite's tasks have one robot: the first tells."""
     if protocol.cameras is None and protocol.image_size is None:
         return ""
-    eyes = trained_eyes(task, *trained_robots(config.policy, config.checkpoint))
+    eyes = trained_eyes(task, *trained_robots(config.policy, config.used_checkpoint))
     asked = {"cameras": protocol.cameras, "image_size": protocol.image_size}
     if all(asked[name] in (None, value) for name, value in eyes.items()):
         return ""

@@ -7,9 +7,10 @@ from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.scene import scene_of
-from dualsys.app.idle import NOTHING, hold_actor, is_idle, null_planner
+from dualsys.app.idle import NOTHING, hold_actor, null_planner
 from dualsys.app.outside_policy import outside_controller
 from dualsys.app.rollout import EpisodeResult, run_episode
+from dualsys.app.who_drives import is_idle
 from dualsys.bridge.parts import PartConfig
 from dualsys.clearance import clearance_of
 from dualsys.files import replacing
@@ -38,7 +39,7 @@ def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:
             config.policy, config.policy_keys, environment, timing=timing, core=config.core, safety=config.safety
         )
     robot = environment.embodiment
-    if is_idle(planner=config.planner, actor=config.actor, checkpoint=config.checkpoint, robot=robot.name):
+    if is_idle(planner=config.planner, actor=config.actor):
         return Controller(
             null_planner(NOTHING),
             hold_actor(robot, environment.control_dt_s),

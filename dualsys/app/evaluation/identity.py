@@ -19,6 +19,7 @@ class Identity:
     """Weights, versions, what models run on, and what stands in files that options name."""
 
     weights: str
+    """Digest of the checkpoint's; empty where none is used."""
     versions: dict[str, str]
     device: str
     """`cpu` or `cuda`."""
@@ -41,9 +42,9 @@ class Identity:
         """Of each; a checkpoint or policy that several share is looked at once."""
         known: dict[str, Self] = {}
         for config in configs:
-            if (config.policy or config.checkpoint) not in known:
-                known[config.policy or config.checkpoint] = cls._of_controller(config)
-        return [known[config.policy or config.checkpoint]._with_files_of(config) for config in configs]
+            if (config.policy or config.used_checkpoint) not in known:
+                known[config.policy or config.used_checkpoint] = cls._of_controller(config)
+        return [known[config.policy or config.used_checkpoint]._with_files_of(config) for config in configs]
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -61,7 +62,8 @@ class Identity:
         if config.policy:
             says = policy_facts(config.policy)
             return cls(weights=served_weights(says), versions=versions, device=device, policy=says)
-        return cls(weights=Checkpoint.open(config.checkpoint).weights_digest(), versions=versions, device=device)
+        weights = Checkpoint.open(config.used_checkpoint).weights_digest() if config.used_checkpoint else ""
+        return cls(weights=weights, versions=versions, device=device)
 
     def _with_files_of(self, config: EvalConfig) -> Self:
         protocol = config.benchmark()

@@ -14,6 +14,7 @@ from dualsys.app.evaluation.sweep_report import sweep_figure
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.pages.page import drawing, flat, write_page
 from dualsys.app.pages.videos import embedded
+from dualsys.app.who_drives import who_drives
 from dualsys.errors import ConfigError, DualsysError
 from dualsys.files import read_json
 
@@ -83,12 +84,10 @@ def _title(report: Report) -> str:
 def _lead(report: Report) -> str:
     """Which controller, how late, how often."""
     config = report["config"]
-    who = config.get("policy") or config.get("checkpoint", "")
-    parts = [f"{part} {config[part]}" for part in ("planner", "actor") if config.get(part)]
     # Results of before there were other delays than the models' don't say.
     timing = [timing_in_words(config)] if {"world", "link", "policy"} <= config.keys() else []
     swept = [f"{report['sweep']['option']} as below"] if "sweep" in report else []
-    return "; ".join([" with ".join([str(who), *parts]), *timing, *swept, f"seeds from {config.get('seed')}"])
+    return "; ".join([who_drives(config), *timing, *swept, f"seeds from {config.get('seed')}"])
 
 
 def captions_of(report: Report) -> dict[str, str]:

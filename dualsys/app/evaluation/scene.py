@@ -12,7 +12,7 @@ def scene_of(config: EvalConfig, task: str) -> dict[str, Any]:
 
     A trained controller gets the cameras it was trained with, whatever the protocol says of images: `deviations` tells.
     """
-    robots = trained_robots(config.policy, config.checkpoint)
+    robots = trained_robots(config.policy, config.used_checkpoint)
     protocol = config.benchmark()
     if protocol is None:
         return eyes_for(task, *robots)

@@ -9,6 +9,7 @@ from dualsys.app.evaluation.averages import averages_table
 from dualsys.app.evaluation.returns import counts_returns, in_words, mean_return
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.refused_chunks import none_accepted, refused_chunks
+from dualsys.app.who_drives import who_drives
 
 
 def show(report: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ def result_table(report: dict[str, Any]) -> Table:
     """A line for each task."""
     config = report["config"]
     table = Table(
-        title=f"{config['policy'] or config['checkpoint']}: {timing_in_words(config)}, "
+        title=f"{who_drives(config)}: {timing_in_words(config)}, "
         f"phrasing {config['phrasing']}, randomization {config['randomization']}"
         f"{', perturbed: ' if config['perturb'] else ''}{' '.join(config['perturb'])}"
     )

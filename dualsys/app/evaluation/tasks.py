@@ -30,7 +30,7 @@ def choose_tasks(config: EvalConfig) -> ChosenTasks:
     others = _left_out(config, asked)
     tasks = tuple(task for task in asked if task not in others)
     if not tasks:
-        known = sorted({robot.name for robot in trained_robots(config.policy, config.checkpoint)})
+        known = sorted({robot.name for robot in trained_robots(config.policy, config.used_checkpoint)})
         theirs = sorted(set(others.values()))
         shown = ", ".join(theirs[:5]) + (" ..." if len(theirs) > 5 else "")
         raise ConfigError(
@@ -51,7 +51,7 @@ def _left_out(config: EvalConfig, asked: Sequence[str]) -> dict[str, str]:
     robots = {task: robot for task in asked if (robot := sim_envs.robot_of(task)) is not None}
     if config.suite_or_task in asked or not robots:
         return {}
-    trained = {robot.name for robot in trained_robots(config.policy, config.checkpoint)}
+    trained = {robot.name for robot in trained_robots(config.policy, config.used_checkpoint)}
     return {task: robot for task, robot in robots.items() if trained and robot not in trained}
 
 

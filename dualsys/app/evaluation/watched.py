@@ -49,8 +49,8 @@ class Watched:
 
 
 def _files_of(config: EvalConfig) -> Iterator[Path]:
-    if not config.policy:
-        checkpoint = Checkpoint.open(config.checkpoint)
+    if config.used_checkpoint:
+        checkpoint = Checkpoint.open(config.used_checkpoint)
         yield checkpoint.folder / MANIFEST
         yield from checkpoint.deciding_files()
     yield from (Path(name) for name in (config.protocol, config.policy_keys) if name.endswith(".toml"))
@@ -68,8 +68,13 @@ def _stamp(file: Path) -> Stamp:
 
 
 def _require_same(config: EvalConfig, was: Identity, now: Identity) -> None:
-    who = config.policy or config.checkpoint
-    if (was.weights, was.policy) != (now.weights, now.policy):
+    who = config.policy or config.used_checkpoint
+    if was.weights == now.weights and was.policy != now.policy:
+        raise CheckpointError(
+            f"{who} says other things of itself after the episodes than before them ({was.differing(now)}), so nobody "
+            "knows which policy was evaluated: leave its server alone meanwhile"
+        )
+    if was.weights != now.weights:
         raise CheckpointError(
             f"{who} was {was.weights} before the episodes and is {now.weights} after them, so nobody knows which of "
             "the two was evaluated: a training writes there, or another policy is served. Evaluate a copy of the folder"

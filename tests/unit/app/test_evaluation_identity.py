@@ -10,9 +10,13 @@ from dualsys.app.evaluate import evaluate, evaluate_all
 from dualsys.app.evaluation import episodes
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.identity import Identity
+from dualsys.app.evaluation.table import result_table
+from dualsys.app.evaluation.watched import Watched
 from dualsys.app.outside_policy import policy_facts
 from dualsys.app.rollout import EpisodeResult, run_episode
-from dualsys.errors import ConfigError
+from dualsys.app.who_drives import who_drives
+from dualsys.checkpoint import Checkpoint
+from dualsys.errors import CheckpointError, ConfigError
 from tests.unit.actor.policy_servers import groot_server, openpi_server
 
 TASK = "dm_control/cartpole-balance"
@@ -132,6 +136,35 @@ def test_of_a_groot_policy_is_known_what_its_server_tells(rows: list[int]) -> No
     modality = {"modality_keys": ["arm"], "delta_indices": rows}
     with groot_server(lambda asked: {"action": modality} if asked["endpoint"] == "get_modality_config" else {}) as at:
         told = policy_facts(at)
+        digest = told.pop("digest")
+        assert len(digest) == 16
         assert told == {"layout": "n1.6", "horizon": len(rows) or None, "modalities": {"action": modality}}
+        config = EvalConfig(suite_or_task=TASK, policy=at)
+        identity = Identity.of(config)
+        assert (identity.policy["digest"], identity.weights, config.plain()["checkpoint"]) == (digest, "", "")
+        watched = Watched([config], [identity])
+        watched.require_unchanged(closely=True)
+        modality["modality_keys"] = ["leg"]
+        with pytest.raises(CheckpointError, match=r"says other things of itself after .*policy\.modalities\.action"):
+            watched.require_unchanged(closely=True)
     with groot_server(lambda asked: {}) as at:
-        assert policy_facts(at) == {"layout": None, "horizon": None, "modalities": {}}
+        told = policy_facts(at)
+        assert (told["layout"], told["horizon"], told["modalities"]) == (None, None, {})
+
+
+def test_parts_that_do_nothing_are_no_checkpoint_s() -> None:
+    """Whether its robot is the task's or not: neither part reads weights."""
+    idle: dict[str, Any] = {"planner": "null", "actor": "hold", "episodes": 1}
+    report = evaluate(EvalConfig(suite_or_task=TASK, **idle))
+    assert (report["controller_weights"], report["config"]["checkpoint"]) == ("", "")
+    assert str(result_table(report).title).startswith("null + hold: ")
+    assert who_drives(report["config"] | {"checkpoint": "humanoid-table"}) == "null + hold", "results of before"
+    assert Identity.of(EvalConfig(suite_or_task="humanoid/touch", **idle)).weights == ""
+    own = EvalConfig(suite_or_task="humanoid/touch", planner="null")
+    assert Identity.of(own).weights == Checkpoint.open("humanoid-table").weights_digest()
+    assert who_drives(own.plain()) == "humanoid-table with planner null"
+
+
+def test_a_checkpoint_beside_a_policy_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--checkpoint: a --policy is both systems of another program"):
+        EvalConfig(suite_or_task=TASK, policy="ws://gpu:8000", checkpoint="checkpoints/mine")

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from dualsys.app.cli import main
 from dualsys.app.importing.conversion import Wish, plan_import
@@ -90,3 +91,34 @@ def test_of_shards_and_a_single_file_the_shards_are_read_and_the_report_says_so(
     assert (
         note not in summary(plan_import(Wish(checkpoint=openpi_folder(tmp_path / "openpi", "lerobot_pi05"))))["notes"]
     )
+
+
+def test_pi0_fast_is_another_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its tensors are pi0's without the expert (LeRobot 0.6.1)."""
+    folder = lerobot_folder(tmp_path / "published", "lerobot_pi0")
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value for name, value in weights.items() if ".paligemma." in name}, folder / "model.safetensors")
+    for kind in ("pi0_fast", "pi0"):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "type": kind}))
+        assert f"{folder} is pi0-FAST" in refused(folder, capsys)
+        assert f"{folder} is pi0-FAST" in refused(folder, capsys, "--layout", "lerobot-pi0")
+
+
+def test_pi0_of_transformers_own_class_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("model.vlm.language_model.norm.weight", "model.dit.norm.weight", "action_out_proj.bias")
+    save_file({name: torch.zeros(2) for name in names}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "pi0"}))
+    assert f"{tmp_path} is pi0 as transformers' own class saves it" in refused(tmp_path, capsys)
+
+
+def test_groot_of_lerobots_is_refused_until_nvidias_files_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = groot_folder(tmp_path / "published", "lerobot_groot_n1_7")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "type": "groot"}))
+    assert plan_import(Wish(checkpoint=folder))
+    (folder / "embodiment_id.json").unlink()
+    for options in ([], ["--layout", "groot-n1.7"]):
+        assert f"{folder} is a GR00T policy that LeRobot saved" in refused(folder, capsys, *options)

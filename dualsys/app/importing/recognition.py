@@ -10,6 +10,7 @@ from dualsys.app.importing.layout_names import Layout
 from dualsys.app.importing.layouts.groot import PREFIX as GROOT_PREFIX
 from dualsys.app.importing.layouts.groot import Version
 from dualsys.app.importing.layouts.pi import PREFIX, PiVersion, version_of
+from dualsys.app.importing.other_models import require_known
 from dualsys.app.importing.pi_family import PiFamily
 from dualsys.app.importing.smolvla_family import SmolVLAFamily
 from dualsys.errors import CheckpointError, ConfigError
@@ -39,6 +40,7 @@ def family_of(published: Published, layout: Layout, tag: str, *, padded_state: b
         CheckpointError: it is of no known layout, or config.json and tensors tell different ones.
         ConfigError: a padded state is asked for of another layout.
     """
+    require_known(published)
     chosen = recognized(published) if layout == "auto" else layout
     if padded_state and chosen != "lerobot-pi05":
         raise ConfigError(f"--padded-state is of LeRobot's pi0.5; this checkpoint is {chosen}: leave it out")

@@ -28,9 +28,12 @@ class SubtaskConfig(BaseModel):
     """An instruction is cut at this many: longer than the latent's prompt may be."""
     max_step_tokens: int = Field(default=20, gt=0)
     """A step's words end here at the latest."""
-    max_seconds: float | None = Field(default=None, gt=0)
-    """Words that take longer are dropped and the step before goes on; None: bounded by tokens alone, and so the same
-    words however busy the machine is."""
+    max_seconds: float | None = Field(default=1.0, gt=0)
+    """Words that take longer are dropped, the step before goes on, and they are tried again behind the next plan.
+
+    Of the thread's processor time, so that the words are the same however busy the machine is. A model of a few million
+    parameters takes some 20 ms. None: bounded by tokens alone.
+    """
     sure: float = Field(default=0.5, ge=0, le=1)
     """Probability from which a step counts as done."""
     in_a_row: int = Field(default=1, gt=0)

@@ -3,10 +3,12 @@
     observation  -> latent of the present step's words -> emitted          plan(): nobody waits for words
                     latent, state -> progress; done?  -> the next words    reflect(): for the next observation's prompt
 
-The latent is of the step, not of the whole sentence, whose end it would be cut from. Which step is on is remembered,
-and forgotten with `reset` or another instruction: so it is one robot's, and plans no batches of several.
+The latent is of the step, not of the whole sentence, whose end it would be cut from; that of a new instruction's first
+observation alone is of the sentence as it stands, since words for it are yet to be found. Which step is on is
+remembered, and forgotten with `reset` or another instruction: so it is one robot's, and plans no batches of several.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, final
@@ -26,6 +28,9 @@ HEAD_WEIGHTS, HEAD_CONFIG = "subtasks.safetensors", "subtasks.json"
 """Beside the planner's weights, which don't change."""
 _LONGEST_GAP_S = 2.0
 """States further apart tell no velocity."""
+_TOLD = [10**power for power in range(12)]
+"""Numbers of dropped words that are logged: the more there were, the seldomer."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,9 +61,10 @@ class SubtaskPlanner:
         self.steps_said: list[str] = []
         """Steps of the present instruction so far, in order."""
         self.late_words = 0
-        """Words dropped because they took longer than `SubtaskConfig.max_seconds`."""
+        """Times that words were dropped because they took longer than `SubtaskConfig.max_seconds`."""
         self._instruction = ""
         self._is_last = False
+        """Whether no words are to be found any more."""
         self._since_s: float | None = None
         """Stamp of the first observation that was planned with the step's words."""
         self._sure_in_a_row = 0
@@ -100,6 +106,8 @@ class SubtaskPlanner:
     def plan(self, observation: Observation) -> LatentSubgoal:
         """Subgoal of the step that is on; its text and progress are those of the observations before.
 
+        Before a step has words it is of the whole instruction, without text and progress.
+
         Raises:
             InvalidObservation: the camera's image is missing, or the state is of another length than the head's.
         """
@@ -110,7 +118,6 @@ class SubtaskPlanner:
         self.reflect()
         if observation.instruction != self._instruction:
             self._forget(observation.instruction)
-            self._say_next()
         step = self.steps_said[-1] if self.steps_said else ""
         subgoal = self.planner.plan(replace(observation, instruction=step) if step else observation)
         if not step:
@@ -123,7 +130,10 @@ class SubtaskPlanner:
         return replace(subgoal, text=step, progress=self._progress)
 
     def reflect(self) -> None:
-        """Judge progress from the last plan; where its step is done, find the words of the next."""
+        """Find the first step's words; or judge progress from the last plan and, its step done, find the next's."""
+        if not self.steps_said and not self._is_last:
+            self._say_next()
+            return
         thought, self._thought = self._thought, None
         if thought is None or self._since_s is None:
             return
@@ -147,8 +157,14 @@ class SubtaskPlanner:
     def _say_next(self) -> None:
         before = self.steps_said[-1] if self.steps_said else ""
         words = self.head.next_step(self._instruction, before) if self._instruction.strip() else ""
-        if words is None:
+        if words is None:  # it is tried again behind the next plan
             self.late_words += 1
+            if self.late_words in _TOLD:
+                _LOG.warning(
+                    "words of the next step were late and dropped, %d times so far: over %g s of the processor's time",
+                    self.late_words,
+                    self.head.config.max_seconds,
+                )
             return
         if not words or words in self.steps_said:  # said before: going round in circles is worse than staying
             self._is_last = True

@@ -1,6 +1,7 @@
 """Steps in words: the head's words and likelihoods, and how they come into the planner's prompt."""
 
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_words_are_bounded_in_number_and_in_time(planner: VLMPlanner) -> None:
     assert said is not None
     assert len(planner.tokenizer.encode(said, add_special_tokens=False)) <= 6
     assert head_for(planner, max_seconds=1e-9).next_step(LONG, "") is None
+    shipped = resources.files("dualsys") / "checkpoints" / "humanoid-table" / HEAD_CONFIG
+    for config in (head.config, SubtaskConfig.model_validate_json(shipped.read_text(encoding="utf-8"))):
+        assert config.max_seconds == 1.0, "bounded where nothing is said, too"
 
 
 def test_words_come_back_from_their_tokens(planner: VLMPlanner) -> None:
@@ -135,8 +139,51 @@ def seen(stamp_s: float, done: float = 0.0, instruction: str = f"{STEPS[0]} and 
     return Observation(stamp_s=stamp_s, state=np.array([done, 0.0]), images={"head": image()}, instruction=instruction)
 
 
+def begun(planner: VLMPlanner, **changes: object) -> SubtaskPlanner:
+    """Which has found the first step's words behind a plan that was without."""
+    subtasks = scripted(planner, **changes)
+    assert subtasks.plan(seen(-0.2)).text == ""
+    return subtasks
+
+
+def test_nobody_waits_for_the_first_words_either(planner: VLMPlanner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an episode, or of another instruction: its first latent is of the sentence as it stands."""
+    subtasks = scripted(planner)
+    find, asked = subtasks.head.next_step, list[tuple[str, str]]()
+
+    def noted(instruction: str, before: str) -> str | None:
+        asked.append((instruction, before))
+        return find(instruction, before)
+
+    monkeypatch.setattr(subtasks.head, "next_step", noted)
+    for instruction in (f"{STEPS[0]} and then {STEPS[1]}", f"{STEPS[1]} and then {STEPS[0]}"):
+        observation = seen(0.0, instruction=instruction)
+        first = subtasks.plan(observation)
+        assert (first.text, first.progress, asked) == ("", None, [])
+        np.testing.assert_array_equal(first.tokens, planner.plan(observation).tokens)
+        subtasks.reflect()
+        assert asked == [(instruction, "")]
+        assert subtasks.plan(observation).text == instruction.split(" and then ")[0]
+        assert len(asked) == 1
+        subtasks.reset()
+        asked.clear()
+
+
+def test_words_that_were_late_are_tried_again(
+    planner: VLMPlanner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subtasks = scripted(planner)
+    find, late = subtasks.head.next_step, iter([True, True, False])
+    monkeypatch.setattr(subtasks.head, "next_step", lambda *told: None if next(late) else find(*told))
+    assert [subtasks.plan(seen(0.2 * i)).text for i in range(4)] == ["", "", "", STEPS[0]]
+    assert subtasks.late_words == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "words of the next step were late and dropped, 1 times so far: over 1 s of the processor's time"
+    ]
+
+
 def test_a_done_step_is_followed_by_the_next_in_the_next_prompt(planner: VLMPlanner) -> None:
-    subtasks = scripted(planner, patience_s=0.6)
+    subtasks = begun(planner, patience_s=0.6)
     plans = [subtasks.plan(seen(0.2 * i, done)) for i, done in enumerate([0.2, 0.9, 0.3, 0.9, 0.1, 0.1])]
     # At 0.2 s the step is too young to be done; at 0.6 s it is, and the observation after it has the new words.
     assert [plan.text for plan in plans] == [STEPS[0]] * 4 + [STEPS[1]] * 2
@@ -147,7 +194,7 @@ def test_a_done_step_is_followed_by_the_next_in_the_next_prompt(planner: VLMPlan
 
 
 def test_so_many_in_a_row_must_be_sure(planner: VLMPlanner) -> None:
-    subtasks = scripted(planner, patience_s=0.0, in_a_row=2)
+    subtasks = begun(planner, patience_s=0.0, in_a_row=2)
     plans = [subtasks.plan(seen(0.2 * i, done)) for i, done in enumerate([0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9])]
     assert [plan.text for plan in plans] == [STEPS[0]] * 4 + [STEPS[1]] * 3, "the last step stays"
 
@@ -157,7 +204,7 @@ def test_reflecting_early_or_late_gives_the_same(planner: VLMPlanner) -> None:
     for early in (True, False):
         subtasks = scripted(planner, patience_s=0.0)
         run = []
-        for i in range(4):
+        for i in range(5):
             plan = subtasks.plan(seen(0.2 * i, 0.9))
             if early:
                 subtasks.reflect()
@@ -165,16 +212,18 @@ def test_reflecting_early_or_late_gives_the_same(planner: VLMPlanner) -> None:
             run.append((plan.text, plan.progress))
         said.append(run)
     assert said[0] == said[1]
+    assert [text for text, _ in said[0]] == ["", STEPS[0], *[STEPS[1]] * 3]
 
 
 def test_reset_and_other_words_begin_anew(planner: VLMPlanner) -> None:
-    subtasks = scripted(planner, patience_s=0.0)
+    subtasks = begun(planner, patience_s=0.0)
     assert [subtasks.plan(seen(0.2 * i, 1.0)).text for i in range(2)] == list(STEPS)
-    assert subtasks.plan(seen(0.4, instruction=STEPS[1])).text == STEPS[1]
+    assert [subtasks.plan(seen(0.4, instruction=STEPS[1])).text for _ in range(2)] == ["", STEPS[1]]
     subtasks.reset()
-    assert subtasks.plan(seen(0.6)).text == STEPS[0]
-    plain = subtasks.plan(seen(0.8, instruction=""))
-    assert (plain.text, plain.progress) == ("", None)
+    assert [subtasks.plan(seen(0.6)).text for _ in range(2)] == ["", STEPS[0]]
+    for _ in range(2):
+        plain = subtasks.plan(seen(0.8, instruction=""))
+        assert (plain.text, plain.progress) == ("", None)
 
 
 def test_the_planner_conforms(planner: VLMPlanner, taught: LanguageHead) -> None:
@@ -194,7 +243,7 @@ def test_a_head_is_kept_beside_a_planner_that_stays_as_it_was(
     save_head(taught, checkpoint.folder)
     assert (checkpoint.folder / HEAD_WEIGHTS).stat().st_mode & 0o777 == 0o644
     opened = SubtaskPlanner.from_checkpoint(Checkpoint.open(checkpoint.folder))
-    assert opened.plan(seen(0.0, instruction=LONG)).text == STEPS[0]
+    assert [opened.plan(seen(0.0, instruction=LONG)).text for _ in range(2)] == ["", STEPS[0]]
     assert Checkpoint.open(checkpoint.folder).module_digest(checkpoint.manifest.planner) == digest
     np.testing.assert_array_equal(
         VLMPlanner.from_checkpoint(checkpoint).plan(seen(0.0)).tokens, planner.plan(seen(0.0)).tokens

@@ -109,6 +109,11 @@ class DMControlEnvironment(gymnasium.Env[dict[str, Any], FloatArray]):
         return 0
 
     @property
+    def longest_s(self) -> float:
+        """Simulated time after which an episode is cut off."""
+        return self._limit * self.control_dt_s
+
+    @property
     def control_dt_s(self) -> float:
         """Simulated time of one `step`, the suite's own for the domain."""
         return float(self._environment.control_timestep())

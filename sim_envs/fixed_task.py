@@ -77,6 +77,11 @@ class FixedTask(gymnasium.Env[dict[str, Any], FloatArray]):
         return self._embodiment
 
     @property
+    def longest_s(self) -> float:
+        """Simulated time after which an episode is cut off."""
+        return self._limit * self.control_dt_s
+
+    @property
     def control_dt_s(self) -> float:
         """Simulated time of one `step`."""
         return 1.0 / self._facts.control_hz

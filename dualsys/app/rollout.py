@@ -16,6 +16,9 @@ from dualsys.protocols import Environment
 
 StepListener = Callable[[Command], None]
 
+MAX_EPISODE_S = 60.0
+"""Simulated time after which a task that has no end of its own is stopped."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeResult:
@@ -45,7 +48,7 @@ def run_episode(
     controller: Controller,
     seed: int,
     *,
-    max_seconds: float = 60.0,
+    max_seconds: float = MAX_EPISODE_S,
     options: dict[str, Any] | None = None,
     on_step: StepListener | None = None,
     rules: EpisodeRules = EpisodeRules(),  # noqa: B008  # it is frozen

@@ -91,6 +91,11 @@ class BimanualTable(gymnasium.Env[dict[str, Any], FloatArray]):
         return 0
 
     @property
+    def longest_s(self) -> float:
+        """Simulated time after which an episode is cut off."""
+        return self._limit_s
+
+    @property
     def control_dt_s(self) -> float:
         """Simulated time of one `step`."""
         return self._substeps * float(self._model.opt.timestep)

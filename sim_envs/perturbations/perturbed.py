@@ -41,6 +41,7 @@ _HANDED_ON = (
     "clearance",
     "another_instruction",
     "initial_states",
+    "longest_s",
 )
 """What an environment may offer beside the protocol, and what perturbations don't touch. Each is a member of the
 wrapper where the environment has it and is none where it hasn't, so that `isinstance` of a protocol tells the truth."""

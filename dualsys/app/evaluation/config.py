@@ -10,6 +10,7 @@ import tyro
 from dualsys.app.border import require_parts, require_policy, require_timing
 from dualsys.app.episode_rules import EpisodeRules
 from dualsys.app.evaluation.by_protocol import Usual, by_protocol
+from dualsys.app.evaluation.frozen import require_effect
 from dualsys.app.who_drives import is_idle
 from dualsys.delays import Delay
 from dualsys.errors import ConfigError
@@ -129,6 +130,7 @@ class EvalConfig:
         if self.episodes < 1 or self.workers < 1 or self.seed < 0 or self.videos < 0:
             raise ConfigError("--episodes and --workers must be at least 1, --seed and --videos at least 0")
         require_timing(partial(self.timing, 1.0 if self.control_hz is None else self.control_hz))
+        require_effect(self)
         if self.execution_horizon is not None and self.world == "moves" and not self.sweep_frozen_world:
             raise ConfigError(
                 "--execution-horizon is for --world frozen; where it moves, --core.actor-hz says how often chunks come"

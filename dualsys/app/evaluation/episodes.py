@@ -1,7 +1,7 @@
 """What an evaluation plays: environments, controllers, one episode."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dualsys import sim_envs
 from dualsys.app.controller import Controller
@@ -19,6 +19,12 @@ from dualsys.protocols import Rendered
 
 def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Controller]:
     """Environment and controller of an evaluation."""
+    environment = make_environment(config, task)
+    return environment, _make_controller(config, environment)
+
+
+def make_environment(config: EvalConfig, task: str) -> Rendered:
+    """Environment of an evaluation."""
     environment: Any = sim_envs.make(
         task,
         seed=config.seed,
@@ -29,7 +35,7 @@ def make_episode_parts(config: EvalConfig, task: str) -> tuple[Rendered, Control
         perturbations=config.perturb,
         **scene_of(config, task),
     )
-    return environment, _make_controller(config, environment)
+    return cast(Rendered, environment)
 
 
 def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dualsys.app.evaluation.config import TIMING_OPTIONS, EvalConfig
+from dualsys.app.evaluation.frozen import usual_timing
 from dualsys.config import describe_invalid, parse_values
 from dualsys.delays import distribution_of
 from dualsys.errors import ConfigError, unknown_name
@@ -52,7 +53,8 @@ class Sweep:
         plain = replace(config, **here, execution_horizon=_rows_of(config))
         points = [_point(plain, option, text) for text in values]
         if config.sweep_frozen_world:
-            frozen = replace(plain, world="frozen", execution_horizon=config.execution_horizon)
+            rows = config.execution_horizon
+            frozen = replace(plain, world="frozen", execution_horizon=rows, **usual_timing(plain))
             points.append(SweepPoint(label=FROZEN, value=None, place=None, config=_with_videos(frozen, FROZEN)))
         return cls(option=option, points=tuple(points))
 

@@ -1,19 +1,23 @@
 """Sweeps: which evaluations they are, what they add up to, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dualsys.app import cli
 from dualsys.app.evaluate import main
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.overdue import require_in_time
 from dualsys.app.evaluation.page import write_evaluation_page
 from dualsys.app.evaluation.sweep import Sweep
 from dualsys.app.evaluation.sweep_report import sweep_figure, sweep_report, sweep_tables
 from dualsys.app.evaluation.table import result_table
 from dualsys.app.intervals import wilson_interval
 from dualsys.errors import ConfigError
+from dualsys.sim_envs import make
 from dualsys.sim_envs.protocols import protocol_called
 from dualsys.timing import LinkConfig
 
@@ -30,6 +34,8 @@ def test_a_sweep_is_the_same_evaluation_with_another_value() -> None:
     assert [point.place for point in sweep.points] == [0.0, 0.05, 0.5, None]
     *moving, frozen = (point.config for point in sweep.points)
     assert [each.planner_latency_s for each in moving] == [0, 0.05, 0.5]
+    with_more = Sweep.of(config(sweep="link.subgoal-s=0,0.1", sweep_frozen_world=True, camera_delay_s=0.05, seed=8100))
+    assert with_more.points[-1].config == config(world="frozen", seed=8100), "without what it has no use for"
     assert moving[1] == config(planner_latency_s=0.05, seed=8100), "what `dualsys eval` alone would do"
     assert frozen == config(world="frozen", execution_horizon=4, seed=8100)
 
@@ -78,6 +84,52 @@ def test_options_that_mean_nothing_are_refused() -> None:
         config(execution_horizon=4)
     with pytest.raises(ConfigError, match="--sweep-frozen-world is one more point"):
         config(sweep_frozen_world=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        (["--planner-latency-s", "0.3"], "--planner-latency-s"),
+        (["--camera-delay-s", "0.1", "--planner-hz", "1"], "--planner-hz, --camera-delay-s"),
+        (["--link.subgoal-drop", "0.2"], "--link.subgoal-drop"),
+        (["--core.actor-hz", "10"], "--core.actor-hz"),
+    ],
+)
+def test_what_a_frozen_world_would_leave_out_is_refused(options: list[str], flags: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{flags}: in a frozen world nothing takes time"):
+        cli.parse_options("eval", ["humanoid/touch", "--world", "frozen", *options])
+    cli.parse_options("eval", ["humanoid/touch", "--world", "frozen", "--core.chunk-policy", "naive"])
+
+
+def test_delays_that_outlast_the_episodes_are_refused(tmp_path: Path) -> None:
+    """By the task's own limit, by a protocol's, at any point of a sweep; before anything is played."""
+    trace = tmp_path / "ms.json"
+    trace.write_text("[100, 120, 130]")
+    idle: dict[str, Any] = {"planner": "null", "actor": "hold"}
+    for options, said in (
+        ({"planner_latency_s": 120}, r"--planner-latency-s: 120 s on average.*120 ms meant, 0\.12\?"),
+        ({"camera_delay_s": f"trace:{trace}"}, "--camera-delay-s: 116.667 s on average"),
+        ({"sweep": "link.subgoal-s=0,2,12"}, "--link.subgoal-s: 12 s on average.*is over after 10 s"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            main(EvalConfig(suite_or_task="dm_control/cartpole-balance", **idle, **options))
+    short = tmp_path / "short.toml"
+    short.write_text(
+        'title = "x"\nsource = "x"\ntasks = ["dm_control/*"]\nunit = "task"\nepisodes = 1\nfirst_seed = 8000\n'
+        'horizon_steps = 150\nsuccess = "return"'
+    )
+    task = "dm_control/cartpole-balance"
+    asked = EvalConfig(suite_or_task=task, protocol=str(short), **idle, planner_latency_s=1.6)
+    with pytest.raises(ConfigError, match=r"1\.6 s on average, and an episode of .* is over after 1\.5 s"):
+        require_in_time([asked], [[task]])
+    require_in_time([replace(asked, planner_latency_s=1.4)], [[task]])
+
+
+@pytest.mark.parametrize("task", ["humanoid/touch", "humanoid/stand", "aloha/insertion", "metaworld/push-v3"])
+def test_tasks_say_how_long_an_episode_may_last(task: str) -> None:
+    environment: Any = make(task, episode_steps=10, images="on-demand", perturbations=["pushes:mild"])
+    assert environment.longest_s == pytest.approx(10 * environment.control_dt_s)
+    environment.close()
 
 
 def _report(outcomes: list[bool]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from dualsys.app.evaluation.table import show
 from dualsys.app.evaluation.tasks import ChosenTasks, choose_tasks
 from dualsys.app.outputs import require_outputs
 from dualsys.app.who_drives import who_drives
+from dualsys.app.wide_console import wide_console
 from dualsys.checkpoint import Checkpoint
 from dualsys.files import write_json
 from dualsys.sim_envs.perturbations import described, perturbations_of
@@ -69,7 +70,7 @@ def _sweep(config: EvalConfig, sweep: Sweep, chosen: ChosenTasks, journal: Path 
     configs = [point.config for point in sweep.points]
     reports = evaluate_all(configs, chosen=[chosen] * len(configs), journal=journal, resume=config.resume)
     report = sweep_report(config, sweep, reports)
-    Console().print(*sweep_tables(report), sep="\n")
+    wide_console().print(*sweep_tables(report), sep="\n")
     labels = [f"{sweep.option} {point.label}" for point in sweep.points]
     films = film_all(configs, reports, labels)
     if config.page is not None:

@@ -43,7 +43,7 @@ class LongWork:
         """Leave the bar as it stands."""
         self._bar.stop()
 
-    def show(self, what: str, *, done: int, count: int) -> bool:
+    def show(self, what: str, *, done: int, count: float) -> bool:
         """Move the bar; whether a line in a log is due instead."""
         self._bar.update(self._row, description=what, completed=done, count=count)
         now_s = time.monotonic()

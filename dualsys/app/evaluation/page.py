@@ -9,7 +9,7 @@ from typing import Any
 from dualsys.app.evaluation.films import caption_of, film_name
 from dualsys.app.evaluation.paired import paired
 from dualsys.app.evaluation.picture import success_figure
-from dualsys.app.evaluation.returns import counts_returns, in_words
+from dualsys.app.evaluation.returns import counts_returns, in_words, mean_return
 from dualsys.app.evaluation.sweep_report import sweep_figure
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.pages.page import drawing, flat, write_page
@@ -50,7 +50,7 @@ def write_evaluation_page(
         CannotWrite: there is no room for the page.
     """
     report = json.loads(json.dumps(report, sort_keys=True))  # as a file has it: the same page from either
-    swept = "sweep" in report
+    swept, by_return = "sweep" in report, counts_returns(report)
     shown, left_out = embedded(videos)
     return write_page(
         target,
@@ -64,8 +64,9 @@ def write_evaluation_page(
         before="" if before is None else _lead(before),
         counters=[] if swept else list(_counters(report)),
         protocol=report.get("protocol"),
-        by_return=counts_returns(report),
+        by_return=by_return,
         in_words=in_words,
+        returns={task["task"]: mean_return(task) for task in report["tasks"]} if by_return and not swept else {},
         perturbations=[(each["kind"], _in_line(each)) for each in report.get("perturbations") or []],
         videos=shown,
         left_out=left_out,

@@ -43,12 +43,13 @@ def play_evaluations(
     """
     started_s = time.monotonic()
     jobs, watched = _jobs(configs, tasks), Watched(configs, identities)
+    by_return = configs[0].rules().success == "return"
     with _opened(journal, configs, identities, resume=resume) as kept:
         before = {} if kept is None else {job: kept.played[job] for job in jobs if job in kept.played}
         missing = [job for job in jobs if job not in before]
         played, deaths, ends_s = dict(before), list[Death](), list[float]()
         with (
-            EvaluationProgress(total=len(jobs), done=len(before)) as progress,
+            EvaluationProgress(total=len(jobs), done=len(before), by_return=by_return) as progress,
             crew_of(configs, len(missing), progress.say, identities) as crew,
         ):
 

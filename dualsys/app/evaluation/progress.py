@@ -8,13 +8,14 @@ from dualsys.app.long_work import LongWork
 
 
 class EvaluationProgress:
-    """Counts episodes, successes and deaths of workers; shows them with the time left."""
+    """Counts episodes, successes or returns, and deaths of workers; shows them with the time left."""
 
-    def __init__(self, *, total: int, done: int) -> None:
-        """`done` episodes are kept from before."""
-        self._work = LongWork("evaluating", total=total, done=done, counted="succeeded")
+    def __init__(self, *, total: int, done: int, by_return: bool = False) -> None:
+        """`done` episodes are kept from before; `by_return`: returns count, and nothing is a success."""
+        self._by_return = by_return
+        self._work = LongWork("evaluating", total=total, done=done, counted="mean return" if by_return else "succeeded")
         self._total, self._before = total, done
-        self._played = self._successes = 0
+        self._played, self._successes, self._returns = 0, 0, 0.0
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -33,12 +34,13 @@ class EvaluationProgress:
         """One has ended."""
         self._played += 1
         self._successes += episode.result.success
-        done = self._before + self._played
-        if self._work.show(episode.job.task, done=done, count=self._successes):
+        self._returns += episode.result.reward
+        done, mean = self._before + self._played, round(self._returns / self._played, 1)
+        if self._work.show(episode.job.task, done=done, count=mean if self._by_return else self._successes):
             left_s = (self._total - done) * self._work.elapsed_s / self._played
+            found = f"mean return {mean}" if self._by_return else f"{self._successes} of {self._played} succeeded"
             self.say(
-                f"{episode.job.task}: {done}/{self._total} episodes, {self._successes} of {self._played} succeeded, "
-                f"about {left_s / 60:.1f} min left"
+                f"{episode.job.task}: {done}/{self._total} episodes, {found}, about {left_s / 60:.1f} min left"
             )
 
     def note_death(self, death: Death) -> None:

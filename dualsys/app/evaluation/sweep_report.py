@@ -72,12 +72,13 @@ def sweep_tables(report: dict[str, Any]) -> list[Table]:
 
 def _table(option: str, task: dict[str, Any], *, by_return: bool) -> Table:
     table = Table(title=f"{task['task']}: {'return' if by_return else 'success'} against {option}")
-    for name in (option.rpartition("_")[2], "mean" if by_return else "%", "95 %", "of", "time", "against the first"):
+    against = ["against the first"] if len(task["points"]) > 1 else []
+    for name in (option.rpartition("_")[2], "mean" if by_return else "%", "95 %", "of", "time", *against):
         table.add_column(name, justify="right", no_wrap=True)
     for number, point in enumerate(task["points"]):
         found, of, difference = _returned(point) if by_return else _succeeded(point)
         time = f"{point['mean_duration_s']:.2f} s"
-        table.add_row(point["label"], *found, of, time, difference if number else "")
+        table.add_row(point["label"], *found, of, time, *([difference if number else ""] if against else []))
     return table
 
 

@@ -10,15 +10,16 @@ from dualsys.app.evaluation.returns import counts_returns, in_words, mean_return
 from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.refused_chunks import none_accepted, refused_chunks
 from dualsys.app.who_drives import who_drives
+from dualsys.app.wide_console import wide_console
 
 
 def show(report: dict[str, Any]) -> None:
     """A table, and what there is to warn of."""
-    console = Console()
-    console.print(result_table(report))
+    console, tables = Console(), wide_console()
+    tables.print(result_table(report))
     if protocol := report.get("protocol"):
         if len(report["tasks"]) > 1:
-            console.print(averages_table(protocol))
+            tables.print(averages_table(protocol))
         if protocol["deviations"]:
             said = f"not the protocol: {'; '.join(protocol['deviations'])}"
             console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -43,7 +44,8 @@ def result_table(report: dict[str, Any]) -> Table:
     more = (["recoveries"] if recovers else []) + (["chunks refused"] if any(refused) else [])
     by_return = counts_returns(report)
     for name in ("task", "mean return" if by_return else "success", "95 % interval", "episodes", "mean time", *more):
-        table.add_column(name, justify="left" if name == "task" else "right")
+        # Folded, not cut, where there is no room for it: tasks are told apart by how their names end.
+        table.add_column(name, justify="left" if name == "task" else "right", overflow="fold")
     for task, reasons in zip(report["tasks"], refused, strict=True):
         low, high = task["ci95"]
         succeeded = f"{100 * task['success']:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %"

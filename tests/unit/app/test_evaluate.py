@@ -8,19 +8,27 @@ from typing import Any
 
 import av
 import pytest
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from dualsys.app import cli
 from dualsys.app.evaluate import evaluate, main
 from dualsys.app.evaluation import episodes
 from dualsys.app.evaluation.config import EvalConfig
-from dualsys.app.evaluation.table import show
+from dualsys.app.evaluation.job import EpisodeJob, PlayedEpisode
+from dualsys.app.evaluation.progress import EvaluationProgress
+from dualsys.app.evaluation.report import task_report
+from dualsys.app.evaluation.table import result_table, show
 from dualsys.app.evaluation.tasks import tasks_of
 from dualsys.app.intervals import wilson_interval
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CannotWrite, CheckpointError, ConfigError
 from dualsys.sim_envs import rendering
+
+FAILED = EpisodeResult(
+    seed=0, instruction="", success=False, duration_s=1.0, reward=2.5, limited_ticks=0, info={}
+)
 
 
 def test_a_suite_is_all_its_tasks() -> None:
@@ -110,6 +118,33 @@ def test_chunks_that_are_refused_are_shown_and_an_actor_that_gives_no_other_is_w
     printed = " ".join(capsys.readouterr().out.split())
     assert f"finite {refused}" in printed
     assert f"humanoid/touch: warning: no chunk of the actor's was ever accepted (refused: finite {refused})" in printed
+
+
+def test_names_of_tasks_are_whole_in_a_pipe_and_folded_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut, those that differ at their end can't be told apart."""
+    names = [f"metaworld/plate-slide-back-{side}v3" for side in ("side-", "")]
+    config = EvalConfig(suite_or_task="metaworld/plate-*", planner="null", actor="hold").plain()
+    tasks = [task_report(name, [FAILED]) for name in names]
+    report = {"tasks": tasks, "config": config, "timings": {"worker_deaths": []}}
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show(report)
+    printed = capsys.readouterr().out
+    assert all(f" {name} " in printed for name in names)
+    narrow = Console(width=60)
+    narrow.print(result_table(report))
+    cells = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert "".join(cells) == "".join(names)
+
+
+def test_progress_tells_returns_where_those_count(capsys: pytest.CaptureFixture[str]) -> None:
+    job = EpisodeJob(evaluation=0, task="dm_control/walker-walk", seed=0)
+    for by_return, said in ((True, "1/2 episodes, mean return 2.5,"), (False, "1/2 episodes, 0 of 1 succeeded,")):
+        progress = EvaluationProgress(total=2, done=0, by_return=by_return)
+        progress._work._last_line_s = -1e9
+        progress.note(PlayedEpisode(job=job, result=FAILED, wall_s=1.0))
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -166,6 +166,14 @@ def test_points_are_compared_pair_by_pair() -> None:
     assert (report["timings"]["wall_s"], report["timings"]["workers"]) == (2.0, 2)
 
 
+def test_a_single_point_has_nothing_to_be_against(tmp_path: Path) -> None:
+    asked = config(sweep="planner-latency-s=0.5")
+    report = sweep_report(asked, Sweep.of(asked), [_report([True, False])])
+    (table,) = sweep_tables(report)
+    assert [str(column.header) for column in table.columns] == ["s", "%", "95 %", "of", "time"]
+    assert "against the first" not in write_evaluation_page(report, tmp_path / "page.html").read_text()
+
+
 def test_where_a_protocol_counts_returns_so_does_its_sweep(tmp_path: Path) -> None:
     asked = EvalConfig(
         suite_or_task="dm_control/walker-walk",

@@ -147,8 +147,11 @@ def build_learner(
         learner.keep_planner()
     if config.tune_layers is not None:
         learner.tune_last_layers(config.tune_layers)
-    if config.lora_rank:
+    if config.lora_rank and config.init and config.init_parts == "both":
         learner.adapt(config.lora_rank)
+    elif config.lora_rank:
+        # A pretrained model knows its words; a small one's are new, and so may be those of a planner that goes on.
+        learner.adapt_backbone(config.lora_rank, learn_words=bool(config.init) or config.backbone in ("tiny", *TINY))
     return learner.to(model_device())
 
 

@@ -32,7 +32,8 @@ class TrainConfig:
     """`actor`: the planner stays as it is, as an imported one must; its subgoals are computed once and kept where they
     fit, and steps cost a third."""
     lora_rank: int = 0
-    """Rank of low-rank adapters trained in place of the weights of --init; 0: the weights themselves."""
+    """Rank of low-rank adapters trained in place of the weights of --init or, without it or with its planner alone, of
+    the backbone, beside all of readout and actor; 0: the weights themselves."""
     resume: bool = False
     """Go on from the state in `out`."""
     name: str = "controller"
@@ -180,10 +181,8 @@ class TrainConfig:
             raise ConfigError(f"--init-parts {self.init_parts} of what? say so with --init CHECKPOINT, or leave it out")
         if self.train == "actor" and not self.init:
             raise ConfigError("--train actor keeps the planner as it is: say whose with --init CHECKPOINT")
-        if self.lora_rank > 0 and (not self.init or self.train != "both" or self.init_parts != "both"):
-            raise ConfigError(
-                "--lora-rank adapts a whole controller: give --init, and neither --train nor --init-parts"
-            )
+        if self.lora_rank > 0 and self.train != "both":
+            raise ConfigError("--lora-rank adapts the planner, --train actor keeps it as it is: leave one out")
 
     def _check_names(self) -> None:
         """A dataset's figures are told by the last part of its path."""

@@ -139,3 +139,26 @@ def test_adapters_fit_a_family_of_another_kind(dataset: Path, tmp_path: Path) ->
     assert any(".visual." in name for name in moved)
     assert any(".language_model.layers.0." in name for name in moved)
     assert not any(name.endswith("norm.weight") for name in moved)
+
+
+def test_adapters_begin_on_a_backbone_beside_a_new_readout_and_actor(dataset: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"steps": 3, "validate_every": 3, "batch_size": 2, "image_size": 24, "warmup_steps": 0}
+    config = TrainConfig(
+        data=(dataset,), out=tmp_path, backbone="qwen3_vl", lora_rank=2, learning_rate=0.05, **options
+    )
+    main(config)
+    checkpoint = Checkpoint.open(tmp_path)
+    planner = VLMPlanner.from_checkpoint(checkpoint)
+    torch.manual_seed(0)
+    fresh = VLMPlanner.build(planner.config, planner.tokenizer).network.state_dict()
+    after = {name: value for name, value in planner.network.state_dict().items() if "lm_head" not in name}
+    changes = {name: value - fresh[name] for name, value in after.items() if not torch.equal(fresh[name], value)}
+    low = [name for name, change in changes.items() if name.startswith("backbone.") and "embed_tokens" not in name]
+    assert any(".visual." in name for name in low)
+    assert any(".language_model.layers.0." in name for name in low)
+    # What an adapter adds to a matrix has its rank, and nothing else of the backbone has moved.
+    assert all(torch.linalg.matrix_rank(changes[name].double(), rtol=1e-4) <= 2 for name in low)
+    readout = [change for name, change in changes.items() if name.startswith("readout.") and change.ndim == 2]
+    assert any(torch.linalg.matrix_rank(change.double(), rtol=1e-4) > 2 for change in readout)
+    actor = FlowActor.from_checkpoint(checkpoint)
+    assert all(torch.isfinite(value).all() for value in actor.expert.state_dict().values())

@@ -18,13 +18,16 @@ INSTALL_HINT = "install it with: pip install 'dualsys[finetune]'"
 class Adapters:
     """Adapters of one module; the module's own weights are frozen."""
 
-    def __init__(self, module: nn.Module, *, rank: int, whole: tuple[str, ...]) -> None:
+    def __init__(
+        self, module: nn.Module, *, rank: int, whole: tuple[str, ...], spared: tuple[str, ...] = ()
+    ) -> None:
         """Put them on every linear layer of `module`, in place.
 
         Args:
             module: Whose linear layers get them.
             rank: Of each adapter.
             whole: Parameters whose names contain one of these are trained themselves.
+            spared: Layers whose names contain one of these get none.
 
         Raises:
             ConfigError: for a rank above that of the largest of the layers.
@@ -38,7 +41,9 @@ class Adapters:
         layers = [
             name
             for name, part in holder.named_modules()
-            if type(part) is nn.Linear and not name.endswith("lm_head")  # shares the words' embedding, and is not read
+            if type(part) is nn.Linear
+            and not name.endswith("lm_head")  # shares the words' embedding, and is not read
+            and not any(each in name for each in spared)
         ]
         most = max((min(cast(nn.Linear, holder.get_submodule(name)).weight.shape) for name in layers), default=rank)
         if rank > most:

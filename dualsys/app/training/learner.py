@@ -82,7 +82,7 @@ class Learner(nn.Module):
         self.actor = actor
         self.weights = weights
         self._keeps_planner = False
-        self._adapters: tuple[Adapters, Adapters] | None = None
+        self._adapters: tuple[Adapters, Adapters | None] | None = None
         self.network = planner.network
         self.expert: Any = actor.expert
         self.precision = torch.float32
@@ -116,6 +116,13 @@ class Learner(nn.Module):
             Adapters(self.expert, rank=rank, whole=("action_in", "action_out", "state_in")),
         )
 
+    def adapt_backbone(self, rank: int, *, learn_words: bool) -> None:
+        """Freeze the planner's backbone but for adapters and, where words are to learn, their embedding; all of the
+        readout and of the actor learn.
+        """
+        whole = ("readout.", "embed_tokens") if learn_words else ("readout.",)
+        self._adapters = (Adapters(self.network, rank=rank, whole=whole, spared=("readout.",)), None)
+
     def reads(self, data: DemonstrationDataset) -> TrainingData:
         """What batches are drawn from. Raises `DatasetError` for a camera that it looks through and the data lack."""
         # As planner and actor are, not as options have them: a checkpoint that was started from brings its own.
@@ -137,8 +144,9 @@ class Learner(nn.Module):
         """Planner and actor as they are to be saved: adapters merged."""
         if self._adapters is None:
             return self.planner, self.actor
-        network, expert = (adapters.merged() for adapters in self._adapters)
-        return self.planner.with_network(network), self.actor.with_expert(expert)
+        of_network, of_expert = self._adapters
+        actor = self.actor if of_expert is None else self.actor.with_expert(of_expert.merged())
+        return self.planner.with_network(of_network.merged()), actor
 
     def losses(self, batch: Batch, generator: torch.Generator, *, augment: bool, share: Share = WHOLE) -> Losses:
         """Losses of a batch, or of a worker's share of one; every random number comes from `generator`, which draws on

@@ -70,6 +70,7 @@ def test_the_usual_camera_is_not_changed_for_another_without_a_word() -> None:
     ("wrong", "message"),
     [
         ({"lora_rank": -3}, "--lora-rank must not be negative, got -3"),
+        ({"lora_rank": 2, "train": "actor", "init": "base"}, "--lora-rank adapts the planner, --train actor keeps it"),
         ({"exit_layer": 0}, "--exit-layer must be at least 1, got 0"),
         ({"exit_layer": 4}, "--exit-layer 4: the decoder of tiny has 3 layers"),
         ({"tune_layers": 99}, "--tune-layers 99: 3 layers of the decoder of tiny run"),

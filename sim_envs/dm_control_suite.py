@@ -6,7 +6,6 @@ Source: Tunyasuvunakool et al. 2020, dm_control: software and tasks for continuo
 """
 
 import functools
-import os
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -65,10 +64,7 @@ SUITE = DMControlSuite()
 @functools.cache
 def _suite() -> Any:
     # dm_control tries every window system on import, GLFW first and with a warning; ours is the one it may have.
-    os.environ.setdefault("MUJOCO_GL", rendering.backend())
-    from dm_control import suite
-
-    return suite
+    return rendering.import_drawing("dm_control.suite")
 
 
 @final

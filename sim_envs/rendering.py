@@ -1,7 +1,8 @@
 """Our own offscreen renderer over (MjModel, MjData): no shadows, no multisampling, no reflections.
 
 The three switches make a frame 5 to 14 times cheaper than MuJoCo's defaults on a CPU. The window system is chosen once
-per process, EGL before OSMesa unless `MUJOCO_GL` says otherwise, and `backend()` says which.
+per process, EGL before OSMesa unless `MUJOCO_GL` says otherwise, and `backend()` says which. A driver's threads don't
+survive a fork: nothing is drawn before a picture is asked for, and a process forked after that is refused.
 """
 
 import atexit
@@ -33,6 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 _EGL_PLATFORM_DEVICE = 0x313F
 
 _lock = threading.RLock()
+_drawn_in: set[int] = set()  # processes: this one, or one that it was forked from
+_inherited: list[Any] = []  # what a forked process must never free: the driver would wait for threads it hasn't
 
 
 def backend() -> Backend:
@@ -44,11 +47,28 @@ def backend() -> Backend:
         return _choose()[0]
 
 
-@cache  # one choice per process, as PyOpenGL binds to one platform; a failure is not kept
-def _choose() -> tuple[Backend, Any]:
-    """The window system and the class of its windows."""
+def import_drawing(name: str) -> Any:
+    """Import a package that loads a window system as it is imported: ours, and nothing is drawn with it yet.
+
+    Raises `RenderingError` where that is what the import failed of.
+    """
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    if "MUJOCO_GL" not in os.environ:
+        os.environ["MUJOCO_GL"] = _name()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise
+    except Exception:  # PyOpenGL fails in many ways where a library is missing
+        backend()
+        raise
+
+
+@cache
+def _name() -> Backend:
+    """The window system to render with, not yet tried."""
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: more threads don't help small frames, and steal cores
-    asked = os.environ.get("MUJOCO_GL", "").strip().lower()
+    asked = _asked()
     if asked in ("disable", "disabled", "off", "false", "0"):
         raise RenderingError(f"rendering is switched off by MUJOCO_GL={asked}; unset it or set it to egl or osmesa")
     name: Backend = "egl" if asked != "osmesa" and _egl_has_display() else "osmesa"
@@ -56,9 +76,21 @@ def _choose() -> tuple[Backend, Any]:
         raise RenderingError(f"MUJOCO_GL=egl, but EGL is not installed or finds no display here. {APT_HINT}")
     if name == "osmesa" and asked != "osmesa":
         _LOGGER.info("EGL finds no display here: rendering with OSMesa")
+    return name
+
+
+def _asked() -> str:
+    return os.environ.get("MUJOCO_GL", "").strip().lower()
+
+
+@cache  # one choice per process, as PyOpenGL binds to one platform; a failure is not kept
+def _choose() -> tuple[Backend, Any]:
+    """The window system and the class of its windows."""
+    name = _name()
     mujoco = import_mujoco()
     if "OpenGL" not in sys.modules:
         os.environ["PYOPENGL_PLATFORM"] = name
+    _drawn_in.add(os.getpid())
     try:
         context_class = importlib.import_module(f"mujoco.{name}").GLContext
         window = context_class(16, 16)
@@ -67,7 +99,7 @@ def _choose() -> tuple[Backend, Any]:
         window.free()
     except Exception as error:  # PyOpenGL and drivers fail in many ways; all mean: not here
         why = f"{type(error).__name__}: {error}"
-        tried = "OSMesa, as EGL finds no display" if name == "osmesa" and asked != "osmesa" else name
+        tried = "OSMesa, as EGL finds no display" if name == "osmesa" and _asked() != "osmesa" else name
         raise RenderingError(f"MuJoCo cannot render here with {tried} ({why}). {APT_HINT}") from error
     return name, context_class
 
@@ -129,7 +161,7 @@ class _Context:
         model.vis.quality.offsamples = 0
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-        self._owner = threading.get_ident()
+        self._owner, self._process = threading.get_ident(), os.getpid()
         self._window = context_class(width, height)
         _live_contexts.add(self)
         atexit.unregister(_free_contexts)  # registered last, it runs first: before the display's own handler
@@ -145,6 +177,10 @@ class _Context:
     def free(self) -> None:
         """Idempotent. From another thread than the owner's, the driver frees what the context holds."""
         if self._window is None:
+            return
+        if self._process != os.getpid():
+            _inherited.append((self._window, self.resources))
+            self._window = None
             return
         if self.resources is not None and threading.get_ident() == self._owner:
             self._window.make_current()
@@ -207,6 +243,12 @@ class Renderer:
             return np.ascontiguousarray(self._buffer[::-1])
 
     def _context(self) -> _Context:
+        if _drawn_in - {os.getpid()}:
+            raise RenderingError(
+                "this process was forked from one that had drawn, and no graphics driver survives that: start it with "
+                'the start method "spawn" (gymnasium.make_vec: vector_kwargs={"context": "spawn"}), or draw nothing '
+                "before it is forked"
+            )
         if self._here.context is None:
             self._here.context = _Context(self._model, height=self._rectangle.height, width=self._rectangle.width)
         self._here.context.make_current()

@@ -7,7 +7,6 @@ every step, which is left out here.
 import functools
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,5 +98,4 @@ def _module(name: str) -> Any:
     if importlib.util.find_spec("gym_aloha") is None:
         raise ExtraMissing(f"the aloha suite needs gym-aloha, which is not installed: {INSTALL_HINT}")
     # dm_control tries every window system on import, GLFW first and with a warning; ours is the one it may have.
-    os.environ.setdefault("MUJOCO_GL", rendering.backend())
-    return importlib.import_module(f"gym_aloha.{name}")
+    return rendering.import_drawing(f"gym_aloha.{name}")

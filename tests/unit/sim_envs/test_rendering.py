@@ -32,7 +32,12 @@ def scene() -> tuple[mujoco.MjModel, mujoco.MjData]:
 def in_a_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env={**inherited, **environment}, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**inherited, **environment},
+        check=False,
+        timeout=120,
     )
 
 
@@ -126,3 +131,29 @@ except RenderingError as error:
 """
     done = in_a_process(program, __EGL_VENDOR_LIBRARY_FILENAMES="/nowhere.json")
     assert done.stdout.strip() == "osmesa" or "OSMesa, as EGL finds no display" in done.stdout
+
+
+@pytest.mark.slow
+def test_forked_processes_draw_until_the_first_has_drawn_and_are_refused_then() -> None:
+    """gymnasium's AsyncVectorEnv forks, after an environment of its own for the spaces: drivers hung there for ever."""
+    program = """
+import gymnasium
+import dualsys.sim_envs.gymnasium_ids  # imports every suite, of which some load a window system
+
+def pictures():
+    made = gymnasium.make_vec("dualsys/humanoid-touch-v0", num_envs=2, vectorization_mode="async", image_size=32)
+    try:
+        return made.reset(seed=1)[0]["images"]["head"]
+    finally:
+        made.close(terminate=True)
+
+print(pictures().std() > 1)
+gymnasium.make("dualsys/humanoid-touch-v0", image_size=32).reset(seed=1)
+try:
+    pictures()
+except Exception as error:
+    print(error)
+"""
+    done = in_a_process(program)
+    assert done.stdout.startswith("True\n"), done.stderr
+    assert 'vector_kwargs={"context": "spawn"}' in done.stdout

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"dualsys: {error.filename}: {error.strerror}\n")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         is_deaf = argv is not None
         while not is_deaf:  # this process is the command and ends now: pressed again, there is nothing left to stop
             try:
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 is_deaf = True
             except KeyboardInterrupt:  # pressed again on the way here
                 pass
-        sys.stderr.write("dualsys: interrupted\n")
+        sys.stderr.write(": ".join(["dualsys: interrupted", *getattr(interrupt, "__notes__", ())]) + "\n")
         return 130
 
 

@@ -11,7 +11,7 @@ from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.films import film_all
 from dualsys.app.evaluation.identity import Identity
-from dualsys.app.evaluation.journal import journal_of
+from dualsys.app.evaluation.journal import journal_of, num_kept
 from dualsys.app.evaluation.overdue import require_in_time
 from dualsys.app.evaluation.page import write_evaluation_page
 from dualsys.app.evaluation.picture import draw
@@ -44,10 +44,16 @@ def main(config: EvalConfig) -> int:
     if config.protocol:
         Console().print(protocol_panel(config, chosen.names, deviations(config, chosen.names)))
     journal = None if config.json is None else journal_of(config.json)
-    if sweep is None:
-        _evaluate(config, chosen, journal)
-    else:
-        _sweep(config, sweep, chosen, journal)
+    try:
+        if sweep is None:
+            _evaluate(config, chosen, journal)
+        else:
+            _sweep(config, sweep, chosen, journal)
+    except KeyboardInterrupt as interrupt:
+        if journal is not None and (count := num_kept(journal)):
+            total = len(chosen.names) * config.episodes * (1 if sweep is None else len(sweep.points))
+            interrupt.add_note(f"{count} of {total} episodes are kept; the same command with --resume goes on")
+        raise
     if journal is not None:
         journal.unlink(missing_ok=True)
     return 0

@@ -23,6 +23,11 @@ from dualsys.files import written_or_said
 FORMAT = 1
 
 
+def num_kept(path: Path) -> int:
+    """Episodes in a journal; none where it isn't there."""
+    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
+
+
 def journal_of(result: Path) -> Path:
     """Where the journal of a result's file lies."""
     return result.with_name(f"{result.stem}.partial.jsonl")
@@ -90,7 +95,7 @@ def opened_journal(path: Path, facts: Mapping[str, Any], *, resume: bool) -> Ite
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(f"another evaluation writes {path}; wait for it, or give another --json") from error
-        if not resume and (count := path.read_bytes().count(b"\n") - 1) > 0:
+        if not resume and (count := num_kept(path)) > 0:
             raise ConfigError(
                 f"{path} holds {count} episodes of an evaluation that was stopped; add --resume to go on with it, or "
                 "delete it"

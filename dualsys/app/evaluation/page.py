@@ -15,20 +15,23 @@ from dualsys.app.evaluation.timing_words import timing_in_words
 from dualsys.app.pages.page import drawing, flat, write_page
 from dualsys.app.pages.videos import embedded
 from dualsys.app.who_drives import who_drives
-from dualsys.errors import ConfigError, DualsysError
-from dualsys.files import read_json
+from dualsys.errors import ConfigError
 
 Report = dict[str, Any]
 _COUNTERS = ("chunks", "recoveries", "timing")
 _OTHERS = ("device", "policy", "policy_keys", "traces")
+_FIX = "`dualsys eval TASK --json FILE.json` writes one"
 
 
 def read_result(path: Path) -> Report:
     """What `dualsys eval --json` wrote. Raises `ConfigError` for any other file."""
     try:
-        report = read_json(path)
-    except DualsysError as error:
-        raise ConfigError(f"{path} is no file that dualsys eval --json wrote: {error}") from error
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; {_FIX}") from error
+    except ValueError as error:
+        said = f"{path} is no file that dualsys eval --json wrote, or a part of one ({error}); {_FIX}"
+        raise ConfigError(said) from error
     if not isinstance(report, dict) or not {"tasks", "config", "versions"} <= report.keys():
         raise ConfigError(f"{path} is no file that dualsys eval --json wrote: it lacks tasks, config or versions")
     return report
@@ -114,12 +117,18 @@ def _counters(report: Report) -> Iterator[tuple[str, list[tuple[str, list[int]]]
 
 def _compared(before: Report, after: Report) -> Iterator[Mapping[str, Any]]:
     """Difference of each task that both have played on the same seeds."""
+    swept = [which for which, report in (("first", before), ("second", after)) if "sweep" in report]
+    if swept:
+        raise ConfigError(
+            f"nothing to compare: the {' and the '.join(swept)} is a sweep, whose points are evaluations; compare one "
+            "of those, whose files lie beside it (NAME.VALUE.json)"
+        )
     earlier = {task["task"]: task for task in before["tasks"]}
     both = [task for task in after["tasks"] if task["task"] in earlier]
-    if not both or any("per_episode" not in task for task in (*before["tasks"], *after["tasks"])):
+    if not both:
         raise ConfigError(
-            f"nothing to compare: one is of {', '.join(earlier)}, the other of "
-            f"{', '.join(task['task'] for task in after['tasks'])}; two evaluations of one task are, sweeps aren't"
+            f"nothing to compare: the first is of {', '.join(earlier)}, the second of "
+            f"{', '.join(task['task'] for task in after['tasks'])}; name two evaluations of one task"
         )
     for task in both:
         try:

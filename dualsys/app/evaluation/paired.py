@@ -14,9 +14,11 @@ def paired(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         other: Of the same task, from the same seeds in the same order.
 
     Raises:
-        ValueError: the seeds differ.
+        ValueError: the seeds differ, or there are more of one.
     """
     seeds, others = ([episode["seed"] for episode in each["per_episode"]] for each in (first, other))
+    if len(seeds) != len(others):
+        raise ValueError(f"{len(seeds)} episodes are beside {len(others)}: they must come in pairs")
     for seed, beside in zip(seeds, others, strict=True):
         if seed != beside:
             raise ValueError(f"seed {seed} is beside seed {beside}: episodes must come in pairs")

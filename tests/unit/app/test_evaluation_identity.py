@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dualsys.app import cli
 from dualsys.app.evaluate import evaluate, evaluate_all
 from dualsys.app.evaluation import episodes
 from dualsys.app.evaluation.config import EvalConfig
@@ -108,6 +109,25 @@ def test_a_file_that_is_replaced_meanwhile_ends_it_and_no_episode_of_that_is_kep
         evaluate_all([config], journal=journal)
     kept = [json.loads(line)["seed"] for line in journal.read_text().splitlines()[1:]]
     assert kept == [8000]
+
+
+@pytest.mark.parametrize("sweep", [(), ("--sweep", "actor-latency-s=0,0.1")], ids=["alone", "sweep"])
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sweep: tuple[str, ...]
+) -> None:
+    played: list[EpisodeResult] = []
+
+    def play_two(*parts: Any, **options: Any) -> EpisodeResult:
+        if len(played) == 2:
+            raise KeyboardInterrupt
+        played.append(run_episode(*parts, max_seconds=0.1, **options))
+        return played[-1]
+
+    monkeypatch.setattr(episodes, "run_episode", play_two)
+    asked = ["eval", TASK, "--planner", "null", "--actor", "hold", "--episodes", "3", *sweep]
+    assert cli.main([*asked, "--json", str(tmp_path / "one.json")]) == 130
+    said = f"2 of {6 if sweep else 3} episodes are kept; the same command with --resume goes on"
+    assert capsys.readouterr().err.splitlines()[-1] == f"dualsys: interrupted: {said}"
 
 
 def test_a_protocol_that_was_edited_is_played_as_it_stands(config: EvalConfig, tmp_path: Path) -> None:

@@ -166,15 +166,18 @@ def test_two_results_are_compared_in_pairs(report: dict[str, Any], tmp_path: Pat
     task["per_episode"][1]["seed"] += 1
     with pytest.raises(ConfigError, match=r"seed 8001 is beside seed 8002: episodes must come in pairs. Evaluate both"):
         written(other, tmp_path, before=report)
+    del task["per_episode"][1]
+    with pytest.raises(ConfigError, match=r"balance: 2 episodes are beside 1: they must come in pairs\. Evaluate both"):
+        written(other, tmp_path, before=report)
     task["task"] = "dm_control/cartpole-swingup"
-    with pytest.raises(ConfigError, match="nothing to compare: one is of dm_control/cartpole-balance, the other of"):
+    with pytest.raises(ConfigError, match="nothing to compare: the first is of dm_control/cartpole-balance, "):
         written(other, tmp_path, before=report)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "nowhere.json"], "nowhere.json is no file that dualsys eval --json wrote"),
+        (["report", "nowhere.json"], "nowhere.json cannot be read: No such file or directory; `dualsys eval TASK"),
         (["report", "a.json", "b.json", "c.json"], "a page is of one training, or of one or two evaluations"),
         (["report", "folder", "--page", "x.html"], "--page is of an evaluation"),
         (["eval", *FAST, "--page", "x.htm"], "--page x.htm must be a file of the name NAME.html"),
@@ -185,7 +188,17 @@ def test_what_no_page_can_be_of(arguments: list[str], message: str, capsys: pyte
     assert message in capsys.readouterr().err
 
 
+def test_a_sweep_is_compared_with_nothing(report: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to compare: the first is a sweep, whose points are evaluations"):
+        written(report, tmp_path, before=report | {"sweep": {"option": "planner_hz", "points": []}})
+
+
 def test_a_file_that_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "half.json").write_text('{"tasks": [')
+    assert main(["report", str(tmp_path / "half.json")]) == 2
+    said = capsys.readouterr().err
+    assert "half.json is no file that dualsys eval --json wrote, or a part of one" in said
+    assert "dataset" not in said
     (tmp_path / "a.json").write_text('{"tasks": []}')
     assert main(["report", str(tmp_path / "a.json")]) == 2
     assert "it lacks tasks, config or versions" in capsys.readouterr().err

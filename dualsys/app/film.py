@@ -26,7 +26,7 @@ class VideoWriter:
     Raises `CannotWrite` wherever it can't, such as on a full disk.
     """
 
-    def __init__(self, path: Path, *, fps: int) -> None:
+    def __init__(self, path: Path, *, fps: int | Fraction) -> None:
         import av
 
         from dualsys.data.video import CODEC
@@ -95,11 +95,16 @@ def film_episode(
     fps: int = 25,
     rules: EpisodeRules = EpisodeRules(),  # noqa: B008  # it is frozen
 ) -> EpisodeResult:
-    """Run an episode again and write it as a video. `environment.render()` gives the frames."""
+    """Run an episode again and write it as a video. `environment.render()` gives the frames.
+
+    It plays as fast as the episode went: of control steps every so many gives a frame, about `fps` a second, and the
+    file's rate is theirs.
+    """
     every = max(1, round(1.0 / (fps * environment.control_dt_s)))
+    rate = 1 / (every * Fraction(environment.control_dt_s).limit_denominator(100_000))
     count = 0
 
-    with VideoWriter(path, fps=fps) as video:
+    with VideoWriter(path, fps=rate) as video:
 
         def add(command: Command) -> None:
             nonlocal count
@@ -109,6 +114,6 @@ def film_episode(
             count += 1
 
         result = run_episode(environment, controller, seed, on_step=add, rules=rules)
-        for _ in range(fps // 2):
+        for _ in range(round(rate / 2)):
             video.add(environment.render(), f"{result.instruction}   [{'success' if result.success else 'failure'}]")
     return result

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, final
 
+from dualsys.data import layout
 from dualsys.data.writer import DatasetWriter
 from dualsys.errors import DatasetError
 from dualsys.files import read_json, write_json
@@ -15,7 +16,7 @@ class BegunRecording:
 
     def __init__(self, writer: DatasetWriter) -> None:
         self._writer = writer
-        self._note = writer.staging / "settings.json"
+        self._note = writer.staging / layout.BEGUN_WITH
 
     @property
     def exists(self) -> bool:
@@ -40,6 +41,11 @@ class BegunRecording:
                 "cannot be gone on with; give another folder"
             )
         write_json(self._note, settings)
+
+    def forget_if_nothing_is_staged(self) -> None:
+        """Leave nothing of a recording of which there is nothing, so that it may be begun in another way."""
+        if not self._writer.staged_seeds():
+            self._note.unlink(missing_ok=True)
 
 
 def require_as_begun(writer: DatasetWriter, was: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

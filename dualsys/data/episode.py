@@ -16,6 +16,8 @@ from dualsys.errors import DatasetError
 from dualsys.files import replacing
 from dualsys.messages import ImageArray
 
+_AGAIN = "record or import it again with the same command (demos: with --resume)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CameraTrack:
@@ -113,9 +115,9 @@ class StagedEpisode:
                 about = json.loads(str(archive["about"]))
                 columns = {name: archive[name] for name in archive.files if name != "about"}
         except FileNotFoundError as error:
-            raise DatasetError(f"{path} is gone: somebody removed it; record it again with --resume") from error
+            raise DatasetError(f"{path} is gone: somebody removed it; {_AGAIN}") from error
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DatasetError(f"{path} is damaged ({error}); delete it and record again with --resume") from error
+            raise DatasetError(f"{path} is damaged ({error}); delete it, then {_AGAIN}") from error
         statistics = {
             name: {key: np.asarray(value, np.float64) for key, value in entry.items()}
             for name, entry in about["image_statistics"].items()

@@ -149,8 +149,10 @@ def _missing(root: Path) -> str:
     staging = root / layout.STAGING_DIR
     if staging.is_dir():
         count = len(list(staging.glob("*.npz")))
+        note = staging / layout.BEGUN_WITH
+        is_import = note.is_file() and layout.IMPORTED_FROM in read_json(note)
         return (
-            f"{root} holds a recording that was not finished ({count} episodes so far); "
-            "finish it with the same command and --resume"
+            f"{root} holds {'an import' if is_import else 'a recording'} that was not finished ({count} episodes so "
+            f"far); finish it with the same command{'' if is_import else ' and --resume'}"
         )
     return f"{root} is no dataset: it has no {layout.INFO_PATH}. Record one with: dualsys demos TASK --out {root}"

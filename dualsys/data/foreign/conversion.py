@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dualsys.data import layout
 from dualsys.data.begun import BegunRecording
 from dualsys.data.episode import CameraTrack, Episode
 from dualsys.data.foreign.action_scale import ActionScale, Scaling
@@ -91,14 +92,19 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
         raise DatasetError(f"{out} holds a dataset of {writer.num_episodes} episodes; give a new folder")
     origin = _provenance(source, plan, spec, chosen)
     with recording_alone(writer):
-        BegunRecording(writer).go_on({"embodiment": spec.fingerprint(), "fps": fps, **origin.settings})
-        done = set(writer.staged_seeds())
-        for count, index in enumerate(chosen):
-            progress(count, len(chosen))
-            if index not in done:
-                writer.stage(_episode(source, plan, fps, index))
-        progress(len(chosen), len(chosen))
-        return writer.finish(chosen, origin)
+        begun = BegunRecording(writer)
+        begun.forget_if_nothing_is_staged()  # by one that was killed before its first episode
+        begun.go_on({"embodiment": spec.fingerprint(), "fps": fps, **origin.settings})
+        try:
+            done = set(writer.staged_seeds())
+            for count, index in enumerate(chosen):
+                progress(count, len(chosen))
+                if index not in done:
+                    writer.stage(_episode(source, plan, fps, index))
+            progress(len(chosen), len(chosen))
+            return writer.finish(chosen, origin)
+        finally:
+            begun.forget_if_nothing_is_staged()
 
 
 def _kind_of_actions(source: Source, plan: Conversion) -> KindOfActions:
@@ -225,7 +231,7 @@ def _track(pictures: ImageArray, fps: int) -> CameraTrack:
 
 def _provenance(source: Source, plan: Conversion, spec: EmbodimentSpec, chosen: list[int]) -> Provenance:
     settings: dict[str, Any] = {
-        "imported_from": plan.path.resolve().name,
+        layout.IMPORTED_FROM: plan.path.resolve().name,
         "format": source.format,
         "seeds_are": "numbers of the source's episodes",
         "action_shift_rows": plan.action_shift_rows,

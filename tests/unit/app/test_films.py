@@ -46,6 +46,16 @@ def film(config: EvalConfig, seed: int, outcome: str = "failure") -> Path:
     return config.video_dir / f"dm_control-cartpole-balance-{seed}-{outcome}.mp4"
 
 
+def test_a_film_plays_as_fast_as_its_episode_went(config: EvalConfig, tmp_path: Path) -> None:
+    """At 40 Hz every second picture is taken: 20 a second, where 25 were aimed at."""
+    assert main(replace(config, suite_or_task="dm_control/walker-walk", episodes=1, videos=1)) == 0
+    (path,) = (tmp_path / "films").glob("*.mp4")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == 20
+        assert sum(1 for _ in container.decode(stream)) == 3 + 10
+
+
 def test_a_film_that_fails_costs_no_other_and_no_episode(
     config: EvalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,8 @@ def test_a_stopped_import_goes_on_and_gives_the_same_files(tmp_path: Path, capsy
         del file["observations/images/top"]
     assert run_import(source, tmp_path / "out", *NEEDS["act-hdf5"]) == 2
     assert len(list((tmp_path / "out/.recording").glob("*.npz"))) == 1
+    with pytest.raises(DatasetError, match=r"holds an import that was not finished \(1 .* the same command$"):
+        DemonstrationDataset.open(tmp_path / "out")
     second.write_bytes(kept)
     assert run_import(source, tmp_path / "out", *NEEDS["act-hdf5"], "--action-shift-rows", "1") == 2
     assert f"{tmp_path / 'out'} was begun with action_shift_rows 0 (now 1); go on" in capsys.readouterr().err
@@ -227,6 +229,15 @@ def test_what_the_source_does_not_say_is_asked_for(
 ) -> None:
     assert run_import(files.write_act(tmp_path / "act"), tmp_path / "out", *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_import_that_was_refused_leaves_nothing_and_may_be_given_anew(tmp_path: Path) -> None:
+    source, out = files.write_act(tmp_path / "act"), tmp_path / "out"
+    assert run_import(source, out, "--fps", "20") == 2
+    assert not out.exists()
+    (out / ".recording").mkdir(parents=True)
+    (out / ".recording/settings.json").write_text('{"instruction": ""}')  # of one that was killed
+    assert run_import(source, out, *NEEDS["act-hdf5"]) == 0
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

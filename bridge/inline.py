@@ -148,7 +148,7 @@ class InlineDriver:
         self._begin(observation.stamp_s, position)
         self._reset_models(seed, observation.stamp_s)
         self.gate.reset(position)
-        self.core.handle(Started(now_s=observation.stamp_s, position=position))
+        self.core.handle(Started(now_s=observation.stamp_s, position=position, instruction=observation.instruction))
 
     def step(self, observation: Observation) -> Command:
         """Command that the robot moves by at an observation's moment.

@@ -16,7 +16,7 @@ from dualsys.messages import ActionChunk, ActionPrefix, FloatArray
 
 VECTORS = ("position", "state", "target")
 ROWS = "rows"
-TEXTS = ("kind", "detail", "reason", "source", "guidance", "reaction")
+TEXTS = ("kind", "detail", "reason", "source", "guidance", "reaction", "instruction")
 NESTED: Mapping[str, type] = MappingProxyType({"chunk": ActionChunk, "prefix": ActionPrefix})
 """Fields of all records by name, whichever record they are of: what isn't named holds a number."""
 NO_INTEGER = 2**62

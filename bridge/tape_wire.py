@@ -63,11 +63,12 @@ def _encode_started(record: Started) -> bytes:
     frame = FrameWriter(_STARTED)
     frame.number(as_number(record.now_s))
     frame.array(as_vector(record.position), "<f8")
+    frame.text(as_text(record.instruction)[:1000])
     return frame.finish()
 
 
 def _decode_started(frame: FrameReader) -> Started:
-    return Started(now_s=frame.number(), position=frame.array("<f8", 1))
+    return Started(now_s=frame.number(), position=frame.array("<f8", 1), instruction=frame.text())
 
 
 def _encode_stop(record: EmergencyStop) -> bytes:

@@ -206,8 +206,8 @@ class TickLoop:
         position = self._core.embodiment.position_in(self._robot.state())
         self._target = position
         self._gate.reset(position)
-        self._core.handle(Started(now_s=now_s, position=position))
         episode = self._episode
+        self._core.handle(Started(now_s=now_s, position=position, instruction=episode.instruction))
         self._note("episode", now_s, number=episode.number, seed=episode.seed, instruction=episode.instruction)
 
     def _begin_anew(self, retry: Retry) -> None:

@@ -30,6 +30,8 @@ class Started:
     now_s: float
     position: FloatArray
     """Present position of the commanded joints `(nu,)`: held until the first chunk."""
+    instruction: str = ""
+    """What the robot is told, in words: the core decides nothing by it; datasets that are made of tapes have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,13 +9,14 @@ import importlib
 import inspect
 import io
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dualsys.app.commands import COMMANDS
 from dualsys.errors import ConfigError, DualsysError, unknown_name
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _find_modules_here()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        with _until_nobody_reads():
+            return _dispatch(arguments)
     except DualsysError as error:
         sys.stderr.write(f"dualsys: {error}\n")
         return 2
@@ -66,6 +68,29 @@ def main(argv: Sequence[str] | None = None) -> int:
                 pass
         sys.stderr.write(": ".join(["dualsys: interrupted", *getattr(interrupt, "__notes__", ())]) + "\n")
         return 130
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """End quietly where what is written goes nowhere any more, as in `dualsys eval --help | head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own flush at its end
+        raise SystemExit(141) from None  # what a shell says of a program that SIGPIPE ended
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether it is a pipe whose reader has gone."""
+    poll = select.poll()
+    with suppress(io.UnsupportedOperation):  # no file at all
+        poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _find_modules_here() -> None:

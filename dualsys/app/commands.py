@@ -73,7 +73,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "data import": CommandEntry(
         config="dualsys.app.data_import:DataImportConfig",
         function="dualsys.app.data_import:main",
-        summary="Import demonstrations of LeRobot, ACT, robomimic, LIBERO and Diffusion Policy.",
+        summary="Import demonstrations: LeRobot, ACT, robomimic, LIBERO, Diffusion Policy, RLDS, MCAP, tapes of runs.",
     ),
     "import": CommandEntry(
         config="dualsys.app.import_checkpoint:ImportConfig",

@@ -40,8 +40,8 @@ class DemosConfig:
     """Records an expert's successful episodes as a LeRobot v3.0 dataset, from consecutive seeds."""
 
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
-    """What to demonstrate, such as humanoid/touch, or a suite, such as metaworld: all its tasks; `dualsys list` shows
-    them."""
+    """What to demonstrate, such as humanoid/touch, or a suite, such as metaworld: all its tasks, or those that a
+    pattern fits, such as 'metaworld/r*'; `dualsys list` shows them."""
     episodes: int
     """Successful episodes the dataset is to have, of each task."""
     out: Path
@@ -137,7 +137,7 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
             records there; or the expert hardly ever succeeds, or so rarely that the training seeds run out.
     """
     started_s = time.monotonic()
-    tasks = (config.task,) if "/" in config.task else shown_tasks(tasks_of(config.task))
+    tasks = (config.task,) if _names_one(config) else shown_tasks(tasks_of(config.task))
     workplaces = tuple(replace(config.workplace, task=task) for task in tasks)
     shown = Demonstrated.by(make, workplaces[0])
     camera_hz = chosen_camera_hz(config.camera_hz, shown.rows_hz, RecordingProgress.say)
@@ -172,9 +172,14 @@ def record_demonstrations(config: DemosConfig, *, make: MakeWorkplace = make_wor
     return info
 
 
+def _names_one(config: DemosConfig) -> bool:
+    """Whether a task is asked for, and not a suite or a pattern."""
+    return "/" in config.task and not set("*?[") & set(config.task)
+
+
 def _left_out(config: DemosConfig, tasks: tuple[str, ...]) -> list[str]:
     """Tasks of a suite that its dataset will not have."""
-    return [] if "/" in config.task else [task for task in tasks_of(config.task) if task not in tasks]
+    return [] if _names_one(config) else [task for task in tasks_of(config.task) if task not in tasks]
 
 
 def _fresh(config: DemosConfig, tasks: tuple[str, ...], shown: Demonstrated) -> Provenance:

@@ -37,7 +37,7 @@ VECTORS = st.lists(FLOATS, max_size=5).map(lambda values: np.array(values, dtype
 WHOLE = st.integers(-(2**62), 2**62)
 ROWS = st.integers(1, 9).map(lambda rows: np.random.default_rng(rows).uniform(-1, 1, (rows, 3)))
 RECORDS: st.SearchStrategy[Record] = st.one_of(
-    st.builds(Started, now_s=FLOATS, position=VECTORS),
+    st.builds(Started, now_s=FLOATS, position=VECTORS, instruction=st.text(max_size=99)),
     st.builds(Observed, stamp_s=FLOATS, state=VECTORS),
     st.builds(SubgoalArrived, sequence=WHOLE, epoch=WHOLE, observation_stamp_s=FLOATS, time_to_live_s=FLOATS),
     st.builds(

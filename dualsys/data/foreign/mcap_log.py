@@ -38,6 +38,12 @@ class _Stretch(NamedTuple):
     path: Path
     start_s: float | None
     end_s: float | None
+    instruction: str = ""
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """Start and end."""
+        return self.start_s, self.end_s
 
 
 class _Stream(NamedTuple):
@@ -101,14 +107,18 @@ class McapSource:
         actions = {
             key: streams[key].rows[self._next(streams[key].stamps_s, grid_s, key, index)] for key in self._actions
         }
-        return ForeignEpisode(states=joined(states, where), actions=joined(actions, where))
+        return ForeignEpisode(
+            states=joined(states, where),
+            actions=joined(actions, where),
+            instruction=self._stretches[index].instruction,
+        )
 
     def pictures(self, index: int, camera: str) -> ImageArray:
         """Of each row the newest picture. Raises `DatasetError`."""
         topic, grid_s = self._topics[camera], self._grid(index)
         path = self._stretches[index].path
         stamps_s, pictures = [], []
-        for message in messages_of(path, [topic], *self._stretches[index][1:]):
+        for message in messages_of(path, [topic], *self._stretches[index].bounds):
             stamps_s.append(message.stamp_s)
             try:
                 pictures.append(picture_of(message.content, self._schemas[topic]))
@@ -168,7 +178,7 @@ class McapSource:
 
     def _first_picture(self, index: int, topic: str) -> float:
         stretch = self._stretches[index]
-        message = next(messages_of(stretch.path, [topic], *stretch[1:]), None)
+        message = next(messages_of(stretch.path, [topic], *stretch.bounds), None)
         if message is None:
             raise DatasetError(
                 f"{stretch.path}: {topic} has no picture in episode {index}; leave it out: --skip {index}"
@@ -203,9 +213,13 @@ def _whole(path: Path) -> _Stretch:
 
 
 def _starts(path: Path) -> list[_Stretch]:
-    """Of a tape: from each start to the next."""
-    stamps_s = [message.stamp_s for message in messages_of(path, [_START])]
-    return [_Stretch(path, start, end) for start, end in zip(stamps_s, [*stamps_s[1:], None], strict=True)]
+    """Of a tape: from each start to the next, with what was to be done, which tapes of before don't say."""
+    starts = list(messages_of(path, [_START]))
+    ends_s = [*(start.stamp_s for start in starts[1:]), None]
+    return [
+        _Stretch(path, start.stamp_s, end_s, str(start.content.get("instruction", "")))
+        for start, end_s in zip(starts, ends_s, strict=True)
+    ]
 
 
 def _streams(stretch: _Stretch, keys: Sequence[str], index: int) -> dict[str, _Stream]:
@@ -213,7 +227,7 @@ def _streams(stretch: _Stretch, keys: Sequence[str], index: int) -> dict[str, _S
     stamps: dict[str, list[float]] = {key: [] for key in keys}
     rows: dict[str, list[NDArray[np.float32]]] = {key: [] for key in keys}
     topics = {key.partition(".")[0] for key in keys}
-    for message in messages_of(stretch.path, sorted(topics), *stretch[1:]):
+    for message in messages_of(stretch.path, sorted(topics), *stretch.bounds):
         for key in keys:
             topic, _, field = key.partition(".")
             if topic == message.topic:

@@ -277,3 +277,15 @@ def test_a_command_of_two_words_reads_its_table(tmp_path: Path) -> None:
 def test_help_of_a_command_imports_no_framework(command: str) -> None:
     _, heavy = modules_after(*command.split(), "--help")
     assert not {"torch", "ray", "transformers", "dm_control"} & set(heavy)
+
+
+def test_a_reader_that_goes_ends_a_command_quietly() -> None:
+    """`dualsys eval --help | head`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "dualsys", "eval", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

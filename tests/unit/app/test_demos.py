@@ -1,6 +1,7 @@
 """Recording demonstrations with a small expert: what is kept, in what order, and how it goes on after a stop."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -283,7 +284,7 @@ class Unlucky(Slider):
 @pytest.fixture
 def suite(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["sliders/slider", "sliders/unlucky"]
-    monkeypatch.setattr("dualsys.app.demos.tasks_of", lambda asked: {"sliders": names}[asked])
+    monkeypatch.setattr("dualsys.app.demos.tasks_of", lambda asked: {"sliders": names, "sliders/u*": names[1:]}[asked])
     monkeypatch.setattr("dualsys.app.demos.shown_tasks", tuple)  # no suite is registered that would know its robots
 
 
@@ -305,6 +306,14 @@ def test_a_suite_is_one_dataset_with_as_many_episodes_of_each_task(tmp_path: Pat
     assert again == info
     with pytest.raises(DatasetError, match=r"begun with episodes_of_each_task 4 \(now 5\)"):
         record_demonstrations(_of_suite(tmp_path, episodes=5, seed=1, resume=True), make=make_by_name)
+
+
+@pytest.mark.usefixtures("suite")
+def test_a_pattern_stands_for_the_tasks_that_it_fits(tmp_path: Path) -> None:
+    info = record_demonstrations(replace(_of_suite(tmp_path), task="sliders/u*"), make=make_by_name)
+    assert info.dualsys is not None
+    assert info.dualsys.settings["tasks"] == ["sliders/unlucky"]
+    assert info.total_episodes == 4
 
 
 def _files(root: Path) -> dict[str, bytes]:

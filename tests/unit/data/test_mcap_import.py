@@ -13,6 +13,7 @@ from mcap.writer import Writer as JsonWriter
 from mcap_ros2.writer import Writer as RosWriter
 from PIL import Image
 
+from dualsys import sim_envs
 from dualsys.app.cli import main
 from dualsys.data import DemonstrationDataset
 from dualsys.data.foreign.formats import find_format, open_source
@@ -188,9 +189,13 @@ def test_a_tape_of_ours_becomes_a_dataset(tmp_path: Path) -> None:
     tape = tmp_path / "run.mcap"
     run = ["run", "humanoid/touch", "--seconds", "4", "--control-hz", "100", "--record", str(tape)]
     assert main([*run, "--planner", "null", "--actor", "hold"]) == 0
-    told = ["--instruction", "hold still", "--fps", "50", "--task", "humanoid/touch"]
+    told = ["--fps", "50", "--task", "humanoid/touch"]
     assert main(["data", "import", str(tape), "--out", str(tmp_path / "out"), *told]) == 0
     data = DemonstrationDataset.open(tmp_path / "out")
     assert len(data.episode_lengths) >= 1
     assert data.states.shape[1] == open_source(tape, "auto", (), (), 50).episode(0).states.shape[1]
     assert np.all(np.isfinite(data.actions))
+    environment = sim_envs.make("humanoid/touch", images="on-demand")
+    environment.reset(seed=8000)
+    assert data.instructions[0] == environment.instruction
+    environment.close()

@@ -58,6 +58,9 @@ def main(config: CheckConfig) -> int:
     findings += sorted(track(found, total=len(tasks), description="tasks"), key=lambda finding: finding.task)
     console = Console()
     console.print(findings_table(findings))
+    for each in findings:
+        if each.why:
+            console.print(Text(f"{each.task}: {each.why}"), soft_wrap=True)  # in a column it would be a word a line
     counts = Counter(finding.status for finding in findings)
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
     if config.json is not None:
@@ -67,17 +70,16 @@ def main(config: CheckConfig) -> int:
 
 
 def findings_table(findings: Sequence[TaskFinding]) -> Table:
-    """A line for each task."""
+    """A line for each task; why one failed stands elsewhere."""
     colours = {"ok": "green", "failed": "red", "not installed": "yellow"}
     table = Table(box=None, pad_edge=False)
     for heading in ("", "task"):
         table.add_column(heading, no_wrap=True)
     for heading in ("build s", "step ms", "frame ms", "expert"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
     for each in findings:
         figures = (f"{each.build_s:.2f}", f"{each.step_ms:.2f}", f"{each.frame_ms:.1f}") if each.build_s else ("",) * 3
-        table.add_row(f"[{colours[each.status]}]{each.status}[/]", each.task, *figures, each.expert, Text(each.why))
+        table.add_row(f"[{colours[each.status]}]{each.status}[/]", each.task, *figures, each.expert)
     return table
 
 

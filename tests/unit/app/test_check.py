@@ -145,9 +145,11 @@ def test_no_task_keeps_it_from_the_others(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("wrong")
-def test_the_status_tells_whether_what_was_named_is_fine() -> None:
+def test_the_status_tells_whether_what_was_named_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "wrong/fine"]) == 0
     assert cli.main(["check", "wrong/missing"]) == 1
+    (why,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("wrong/missing: ")]
+    assert EXPECTED["missing"][1] in why, "in one line, however narrow the terminal"
     assert cli.main(["check", "wrong/fin"]) == 2
 
 

@@ -130,9 +130,11 @@ def _compared(before: Report, after: Report) -> Iterator[Mapping[str, Any]]:
             f"nothing to compare: the first is of {', '.join(earlier)}, the second of "
             f"{', '.join(task['task'] for task in after['tasks'])}; name two evaluations of one task"
         )
+    by_return = counts_returns(before) and counts_returns(after)
     for task in both:
         try:
             first = earlier[task["task"]]
-            yield {"task": task["task"], "first": first, "other": task, **paired(first, task)}
+            returns = [mean_return(first), mean_return(task), mean_return(task, first)] if by_return else []
+            yield {"task": task["task"], "first": first, "other": task, "returns": returns, **paired(first, task)}
         except ValueError as error:
             raise ConfigError(f"{task['task']}: {error}. Evaluate both with the same --seed and --episodes") from error

@@ -86,7 +86,7 @@ def tasks_of(suite_or_task: str) -> list[str]:
     known = sorted(sim_envs.load_suite(suite).tasks())
     found = [name for name in known if not task or fnmatchcase(name, suite_or_task)]
     if not found:
-        raise ConfigError(unknown_name("task", suite_or_task, known))
+        raise ConfigError(f"no task matches {suite_or_task!r}. Available: {', '.join(known)}.")
     return found
 
 

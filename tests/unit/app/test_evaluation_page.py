@@ -123,6 +123,13 @@ def test_where_returns_count_a_page_tells_them(report: dict[str, Any], tmp_path:
     words = written(by_return, tmp_path).words
     assert "Return" in words
     assert f"{sum(returns) / 2:.1f}" in words
+    better = json.loads(json.dumps(by_return))
+    for episode in better["tasks"][0]["per_episode"]:
+        episode["reward"] += 2.5
+    compared = written(better, tmp_path, before=by_return).words
+    assert "+2.5" in compared
+    assert "+2.5 to +2.5" in compared
+    assert not any("McNemar" in each for each in compared)
     assert not any("succeeded" in each or each in ("0.0 %", "0/2") for each in words), "nothing is a success here"
 
 

@@ -13,6 +13,7 @@ from dualsys.bridge.parts import PartConfig
 from dualsys.embodiment import EmbodimentSpec, SubgoalSpec
 from dualsys.messages import LatentSubgoal, Observation
 from dualsys.planner.scripted import NullPlanner
+from dualsys.settings import ActorBackend, Precision
 
 NOTHING = SubgoalSpec(num_tokens=1, dim=1)
 
@@ -47,9 +48,9 @@ class UnreadPlanner:
         )
 
 
-def null_part() -> PartConfig:
-    """`null_planner`, wherever it is built."""
-    return _of_a_planner("null_planner", NOTHING)
+def null_part(*, precision: Precision = "auto") -> PartConfig:
+    """`null_planner`, wherever it is built; where that is, a precision is refused."""
+    return _of_a_planner("null_planner", NOTHING).model_copy(update={"precision": precision})
 
 
 def unread_part(subgoal: SubgoalSpec) -> PartConfig:
@@ -61,7 +62,9 @@ def _of_a_planner(name: str, subgoal: SubgoalSpec) -> PartConfig:
     return PartConfig(name=f"{__name__}:{name}", options={"subgoal": subgoal.model_dump(mode="json")})
 
 
-def hold_part(embodiment: EmbodimentSpec, dt_s: float) -> PartConfig:
-    """`hold_actor`, wherever it is built."""
+def hold_part(
+    embodiment: EmbodimentSpec, dt_s: float, *, backend: ActorBackend = "eager", precision: Precision = "auto"
+) -> PartConfig:
+    """`hold_actor`, wherever it is built; where that is, a backend and a precision are refused."""
     options = {"embodiment": embodiment.model_dump(mode="json"), "dt_s": dt_s}
-    return PartConfig(name=f"{__name__}:hold_actor", options=options)
+    return PartConfig(name=f"{__name__}:hold_actor", options=options, backend=backend, precision=precision)

@@ -38,7 +38,8 @@ def parts_for(config: RunConfig, environment: Any) -> RunParts:
     if config.policy:
         return _policy_parts(config, robot)
     if is_idle(planner=config.planner, actor=config.actor):
-        planner, actor = null_part(), hold_part(robot, _HOLD_DT_S)
+        planner = null_part(precision=config.planner_precision)
+        actor = hold_part(robot, _HOLD_DT_S, backend=config.actor_backend, precision=config.actor_precision)
         return RunParts(planner=planner, actor=actor, embodiment=robot, subgoal=NOTHING)
     checkpoint = Checkpoint.open(config.checkpoint, embodiment=robot)
     require_kinds(checkpoint, planner=config.planner, actor=config.actor)

@@ -7,11 +7,11 @@ from dualsys import sim_envs
 from dualsys.app.controller import Controller
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.scene import scene_of
-from dualsys.app.idle import NOTHING, hold_actor, null_planner
+from dualsys.app.idle import NOTHING, hold_part, null_part
 from dualsys.app.outside_policy import outside_controller
 from dualsys.app.rollout import EpisodeResult, run_episode
 from dualsys.app.who_drives import is_idle
-from dualsys.bridge.parts import PartConfig
+from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.clearance import clearance_of
 from dualsys.files import replacing
 from dualsys.protocols import Rendered
@@ -46,9 +46,11 @@ def _make_controller(config: EvalConfig, environment: Rendered) -> Controller:
         )
     robot = environment.embodiment
     if is_idle(planner=config.planner, actor=config.actor):
+        backend, precision = config.actor_backend, config.actor_precision
+        actor = hold_part(robot, environment.control_dt_s, backend=backend, precision=precision)
         return Controller(
-            null_planner(NOTHING),
-            hold_actor(robot, environment.control_dt_s),
+            build_planner(null_part(precision=config.planner_precision), NOTHING),
+            build_actor(actor, robot, NOTHING),
             timing=timing,
             core=config.core,
             safety=config.safety,

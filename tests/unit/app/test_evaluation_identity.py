@@ -185,6 +185,12 @@ def test_parts_that_do_nothing_are_no_checkpoint_s() -> None:
     assert who_drives(own.plain()) == "humanoid-table with planner null"
 
 
+@pytest.mark.parametrize("option", [{"actor_backend": "onnx"}, {"planner_precision": "original"}])
+def test_parts_that_do_nothing_have_neither_a_backend_nor_a_precision(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"has no backend 'onnx'|plans in its own precision"):
+        evaluate(EvalConfig(suite_or_task=TASK, planner="null", actor="hold", episodes=1, **option))
+
+
 def test_a_checkpoint_beside_a_policy_is_refused() -> None:
     with pytest.raises(ConfigError, match="--checkpoint: a --policy is both systems of another program"):
         EvalConfig(suite_or_task=TASK, policy="ws://gpu:8000", checkpoint="checkpoints/mine")

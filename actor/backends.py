@@ -1,5 +1,6 @@
 """Which engine samples: a sampler by its name, checked against the reference before anybody gets it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,7 +63,7 @@ def build_sampler(
 
     Raises:
         ConfigError: an unknown name, a backend or a precision that this expert or device doesn't have, or a sampler
-            whose rows differ from eager's by more than its tolerance.
+            whose rows differ from eager's by more than its tolerance, or that torch can't compile.
         ExtraMissing: ONNX Runtime is not installed.
     """
     if isinstance(expert.config, HeadConfig):
@@ -100,7 +101,8 @@ def require_parity(
     subgoal_shape: tuple[int, ...] | None = None,
 ) -> None:
     """Refuse a sampler that differs from eager. Raises `ConfigError` naming the difference."""
-    found = measure_parity(sampler, expert, subgoal_shape)
+    with _first_calls(backend):
+        found = measure_parity(sampler, expert, subgoal_shape)
     # "Not within", so that a difference that is no number is refused, too.
     if not found.difference <= tolerance:
         raise ConfigError(
@@ -108,6 +110,15 @@ def require_parity(
             f"{found.case}, at most {tolerance:.2g} is accepted. Use --actor-backend eager; if the weights have not "
             "changed since it was built, this is a defect: please report it"
         )
+
+
+def _first_calls(backend: str) -> AbstractContextManager[None]:
+    """In which a sampler is called for the first time, and compiled where it is."""
+    if backend != "compiled":
+        return nullcontext()
+    from dualsys.actor.compiled_sampler import compiling
+
+    return compiling()
 
 
 def measure_parity(sampler: Sampler, expert: FlowExpert | Head, subgoal_shape: tuple[int, ...] | None = None) -> Parity:

@@ -7,7 +7,8 @@ of a chunk are one launch. On a processor the first call takes tens of seconds, 
 The weights are those that the expert has when the sampler is built; later changes to them are not promised to show.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from dualsys.actor.cuda_graph import CudaGraph
 from dualsys.actor.experts import FlowExpert
 from dualsys.actor.original_precision import with_original_precision
 from dualsys.actor.sampling import Array, Moment, flow, on_device, subgoal_on_device, time_conditions
+from dualsys.errors import ConfigError
 
 # Traced through, as PyTorch does since einops 0.8.2, its own Python takes most of the time.
 torch.compiler.allow_in_graph(rearrange)  # type: ignore[no-untyped-call]
@@ -44,6 +46,22 @@ class CompiledParts(NamedTuple):
             for part in (network.begin, network.step)
         )
         return cls(config, begin, step)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """While something is compiled for the first time. Raises `ConfigError` where torch can't, with what may help."""
+    from torch._inductor.exc import InductorError
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    try:
+        yield
+    except InductorError as error:
+        raise ConfigError(
+            f"torch could not compile this: {str(error).strip().splitlines()[0]}. A program that was killed while it "
+            f"compiled leaves a damaged file: delete {cache_dir()}, or give TORCHINDUCTOR_CACHE_DIR another folder; or "
+            "take another backend"
+        ) from error
 
 
 def recorded(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dualsys.errors import ConfigError, unknown_name
@@ -149,13 +149,8 @@ def _check_elements(annotation: Any, value: Any, *, where: str) -> None:
 
 def _parse_leaf(annotation: Any, value: Any, *, where: str) -> Any:
     try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True))
-    except PydanticUserError:
-        # A model brings its own configuration.
-        adapter = TypeAdapter(annotation)
-    try:
         # Through JSON, strictness still reads a string as a path and a list as a tuple, and nothing else.
-        return adapter.validate_json(json.dumps(value, default=str))
+        return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{where} = {value!r} is wrong: expected {_name(annotation)}. {_reason(error)}") from error
 

@@ -219,5 +219,10 @@ class Controller:
 
 def _part(asked: str | PartConfig, checkpoint: str | Path) -> PartConfig:
     """With this checkpoint, where it names none of its own."""
+    if not isinstance(asked, str | PartConfig):
+        raise ConfigError(
+            f"{type(asked).__name__} is no name of a part: give a registered name, `package.module:attribute` or a "
+            "PartConfig; an object of your own goes to Controller(planner, actor, ...)"
+        )
     part = PartConfig(name=asked) if isinstance(asked, str) else asked
     return part if part.checkpoint is not None else part.model_copy(update={"checkpoint": checkpoint})

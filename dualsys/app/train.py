@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from dualsys.app.training.precision import precision_on
 from dualsys.app.training.progress import TrainingFolder
 from dualsys.app.training.relative_actions import described, statistics_of
 from dualsys.app.training.robot_datasets import open_data
+from dualsys.app.training.row_times import at_rate_of_data, require_rate_of_data
 from dualsys.app.training.share import WHOLE, Share
 from dualsys.app.training.starting_weights import carry_over, carry_over_planner
 from dualsys.app.training.trainer import Trainer
@@ -122,6 +124,7 @@ def build_learner(
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     if data.robots:
         require_new_actor(config)
+    config = replace(config, actor=at_rate_of_data(config.actor, data.fps))
     base = Checkpoint.open(config.init) if config.init else None
     if base is not None and is_imported(base):
         return build_frozen_learner(config, data, base).to(model_device())
@@ -241,6 +244,8 @@ def build_actor(
     that one's shape and statistics.
     """
     known = FlowActor.from_checkpoint(base) if base is not None and config.init_parts == "both" else None
+    if known is not None:
+        require_rate_of_data(config.init, known.dt_s, data.fps)
     assert data.embodiment is not None  # `build_learner` has looked
     statistics = statistics_of(data, rows, data.embodiment, config) if known is None else known.statistics
     shape = config.actor if known is None else known.config

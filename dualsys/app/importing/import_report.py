@@ -100,7 +100,7 @@ def _size(plan: Plan, recipes: Recipes) -> dict[str, Any]:
 
 def _standstill(plan: Plan, quantity: str) -> int:
     scale = np.array(getattr(plan.statistics, quantity).std)
-    return int(((scale < STANDSTILL) | (scale > 1 / STANDSTILL)).sum())
+    return int(((scale <= STANDSTILL) | (scale >= 1 / STANDSTILL)).sum())
 
 
 def _warnings(plan: Plan) -> list[str]:

@@ -33,7 +33,7 @@ _NEEDS: dict[Mode, tuple[str, str]] = {
 }
 _RANGES = frozenset({"min-max", "quantiles", "quantiles-10"})
 STANDSTILL = 1e-6
-"""A scale below this is of a dimension that never moved in the data."""
+"""A scale not above this is of a dimension that never moved in the data."""
 _STILL = 1e-8
 """Scale of an action that never moved in the data."""
 _DEAF = 1e12

@@ -72,8 +72,10 @@ def _judged(found: Alignment) -> tuple[Verdict, str, str]:
     if found.lag_rows <= 0:
         shift = 1 - found.lag_rows
         mend = f"pair each state with the action {shift} rows later: dualsys data import --action-shift-rows {shift}"
-        # A fast servo at a low rate may well answer within its row; what comes before the action does not answer it.
-        return "warn" if found.lag_rows == 0 else "fail", "rows are shifted", mend
+        if found.lag_rows == 0:  # what comes before the action does not answer it, this may
+            may_be = "nothing, where the servo is that fast or an expert answered noise of its own; else "
+            return "warn", "states answer within their row", may_be + mend
+        return "fail", "rows are shifted", mend
     if found.lag_rows >= found.farthest_rows:
         return "fail", "states are late", "record states and actions with one clock: no servo is that slow"
     if found.gap > MAX_GAP:

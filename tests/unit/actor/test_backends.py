@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from dualsys.actor.action_expert import ActionExpert
 from dualsys.actor.backends import TOLERANCES, build_sampler, measure_parity, require_parity
-from dualsys.actor.compiled_sampler import CompiledSampler
+from dualsys.actor.compiled_sampler import CompiledSampler, compiling
 from dualsys.actor.onnx_sampler import OnnxSampler
 from dualsys.actor.sampling import EagerSampler
 from dualsys.errors import ConfigError, ExtraMissing
@@ -181,3 +182,12 @@ def test_on_a_gpu_graphs_in_bfloat16_are_within_their_tolerance(vision: Any) -> 
 def test_onnx_runs_on_the_processor_for_an_expert_on_a_gpu() -> None:
     expert = make_expert().cuda()
     assert measure_parity(OnnxSampler(expert), expert).difference <= 1e-4
+
+
+def test_a_damaged_cache_of_torch_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torch._inductor.exc import InductorError
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    told = rf"could not compile this: ImportError: main.so: file too short. .* delete {tmp_path}, or give"
+    with pytest.raises(ConfigError, match=told), compiling():
+        raise InductorError(ImportError("main.so: file too short"), None)

@@ -198,3 +198,8 @@ def test_torch_gets_one_thread_unless_told_otherwise(
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_object_is_no_name_of_a_part() -> None:
+    with pytest.raises(ConfigError, match=r"KnownPlanner is no name .*PartConfig; .* Controller\(planner, actor"):
+        dualsys.Controller.from_checkpoint("humanoid-table", planner=KnownPlanner(SPEC))  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ def build_learner(
         raise ConfigError(f"{config.data[0]} does not say which robot it is of; record it with `dualsys demos`")
     if data.robots:
         require_new_actor(config)
-    config = replace(config, actor=at_rate_of_data(config.actor, data.fps))
+    config = _at_rate_of_data(config, data.fps)
     base = Checkpoint.open(config.init) if config.init else None
     if base is not None and is_imported(base):
         return build_frozen_learner(config, data, base).to(model_device())
@@ -156,6 +156,13 @@ def build_learner(
         # A pretrained model knows its words; a small one's are new, and so may be those of a planner that goes on.
         learner.adapt_backbone(config.lora_rank, learn_words=bool(config.init) or config.backbone in ("tiny", *TINY))
     return learner.to(model_device())
+
+
+def _at_rate_of_data(config: TrainConfig, fps: int) -> TrainConfig:
+    """Of a fresh actor; one that goes on is as it is."""
+    if config.init and config.init_parts == "both":
+        return config
+    return replace(config, actor=at_rate_of_data(config.actor, fps))
 
 
 def require_same_robot(base: Checkpoint, embodiment: EmbodimentSpec) -> None:

@@ -4,6 +4,7 @@ from dualsys.actor.flow_actor import FlowActor
 from dualsys.app.train_config import TrainConfig
 from dualsys.app.training.frozen_learner import FrozenLearner
 from dualsys.app.training.frozen_planner import KINDS, FrozenPlanner
+from dualsys.app.training.row_times import is_rate_of
 from dualsys.checkpoint import Checkpoint
 from dualsys.data.reader import DemonstrationDataset
 from dualsys.errors import CheckpointError, ConfigError
@@ -65,7 +66,7 @@ def _require_data(planner: FrozenPlanner, data: DemonstrationDataset) -> None:
             f"{', '.join(differing)}; {again}"
         )
     dt_s = float(base.manifest.actor.config["dt_s"])
-    if abs(dt_s * data.fps - 1.0) > 1e-3:
+    if not is_rate_of(dt_s, data.fps):
         raise CheckpointError(
             f"{base.folder.name!r} makes {1 / dt_s:.3g} rows a second, --data has {data.fps}: {again} --rate-hz "
             f"{data.fps}"

@@ -25,9 +25,7 @@ from pydantic import AfterValidator, ValidationInfo
 from dualsys.latency_trace import read_series
 from dualsys.messages import FloatArray
 
-_FORMS = (
-    "a number of seconds, uniform:LOW,HIGH, normal:MEAN,STD, lognormal:MEAN,STD, trace:FILE or trace-in-order:FILE"
-)
+_FORMS = "a number of seconds, uniform:LOW,HIGH, normal:MEAN,STD, lognormal:MEAN,STD, trace:FILE or trace-in-order:FILE"
 _TRACES = ("trace", "trace-in-order")
 _WORD = 0x64656C61
 """Sets the seeds of delays apart from those of the models' noise."""

@@ -24,9 +24,7 @@ class Translation:
     def outward(self, observation: Observation) -> dict[str, Any]:
         """What a policy is sent of an observation."""
         dtype = np.dtype(self._keys.state_dtype)
-        entries: dict[str, Any] = {
-            key: observation.state[places].astype(dtype) for key, places in self._states.items()
-        }
+        entries: dict[str, Any] = {key: observation.state[places].astype(dtype) for key, places in self._states.items()}
         for key, camera in self._cameras.items():
             picture = fitted(observation.images[camera], self._keys.image_size)
             entries[key] = picture.transpose(2, 0, 1) if self._keys.channels_first else picture

@@ -121,9 +121,7 @@ def evaluate_all(
     chosen = [choose_tasks(config) for config in configs] if chosen is None else chosen
     require_in_time(configs, [tasks.names for tasks in chosen])
     identities = Identity.of_all(configs)
-    played = play_evaluations(
-        configs, identities, [tasks.names for tasks in chosen], journal=journal, resume=resume
-    )
+    played = play_evaluations(configs, identities, [tasks.names for tasks in chosen], journal=journal, resume=resume)
     reports = []
     for index, (config, identity, about) in enumerate(zip(configs, identities, chosen, strict=True)):
         tasks = [task_report(task, results) for task, results in played.results(index).items()]

@@ -32,9 +32,7 @@ def substeps_at(control_hz: float, timestep_s: float) -> int:
     return substeps
 
 
-def camera_specs(
-    asked: tuple[str, ...], known: tuple[str, ...], shape_px: tuple[int, int]
-) -> tuple[CameraSpec, ...]:
+def camera_specs(asked: tuple[str, ...], known: tuple[str, ...], shape_px: tuple[int, int]) -> tuple[CameraSpec, ...]:
     """The policy's cameras, of this height and width. Raises `ConfigError` for one that the scene hasn't."""
     for name in asked:
         if name not in known:

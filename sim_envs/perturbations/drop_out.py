@@ -51,7 +51,5 @@ class DropOut:
     def _began(self, share: float, channel: int, seed: int, step: int, dt_s: float) -> int | None:
         if not share:
             return None
-        windows = windows_of(
-            share=share, lasts_s=self.lasts_s, dt_s=dt_s, seed=seed, kind=self.kind, channel=channel
-        )
+        windows = windows_of(share=share, lasts_s=self.lasts_s, dt_s=dt_s, seed=seed, kind=self.kind, channel=channel)
         return windows.began(step)

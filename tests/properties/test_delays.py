@@ -35,9 +35,7 @@ DELAYS = st.one_of(
     st.tuples(_numbers(0.0, 0.2), _numbers(0.0, 0.2)).map(lambda pair: f"normal:{pair[0]},{pair[1]}"),
 )
 CHANCES = st.sampled_from([0.0, 0.3])
-LINKS = st.builds(
-    LinkConfig, observation_s=DELAYS, subgoal_s=DELAYS, observation_drop=CHANCES, subgoal_drop=CHANCES
-)
+LINKS = st.builds(LinkConfig, observation_s=DELAYS, subgoal_s=DELAYS, observation_drop=CHANCES, subgoal_drop=CHANCES)
 TIMINGS = st.builds(
     TimingConfig,
     planner_hz=st.sampled_from([3.0, 10.0]),

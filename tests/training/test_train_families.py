@@ -143,9 +143,7 @@ def test_adapters_fit_a_family_of_another_kind(dataset: Path, tmp_path: Path) ->
 
 def test_adapters_begin_on_a_backbone_beside_a_new_readout_and_actor(dataset: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 3, "validate_every": 3, "batch_size": 2, "image_size": 24, "warmup_steps": 0}
-    config = TrainConfig(
-        data=(dataset,), out=tmp_path, backbone="qwen3_vl", lora_rank=2, learning_rate=0.05, **options
-    )
+    config = TrainConfig(data=(dataset,), out=tmp_path, backbone="qwen3_vl", lora_rank=2, learning_rate=0.05, **options)
     main(config)
     checkpoint = Checkpoint.open(tmp_path)
     planner = VLMPlanner.from_checkpoint(checkpoint)

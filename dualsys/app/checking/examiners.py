@@ -9,9 +9,7 @@ from dualsys.app.checking.examination import TaskFinding, examine
 from dualsys.app.process_crew import LATE, process_crew
 
 
-def examine_all(
-    tasks: Sequence[str], *, workers: int, expert_episodes: int, timeout_s: float
-) -> Iterator[TaskFinding]:
+def examine_all(tasks: Sequence[str], *, workers: int, expert_episodes: int, timeout_s: float) -> Iterator[TaskFinding]:
     """Try tasks in several processes; findings come as they are made.
 
     Args:

@@ -141,9 +141,7 @@ def _refuse(constant: str) -> None:
 def _require_same(path: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     before, now = (flattened(_by_index(each)) for each in (found, json.loads(json.dumps(asked))))
     if differing := differing_settings(before, now):
-        raise ConfigError(
-            f"{path} was begun with {differing}: go on with the same, or give another --json for this"
-        )
+        raise ConfigError(f"{path} was begun with {differing}: go on with the same, or give another --json for this")
 
 
 def _by_index(facts: Mapping[str, Any]) -> dict[str, Any]:

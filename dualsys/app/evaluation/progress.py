@@ -39,9 +39,7 @@ class EvaluationProgress:
         if self._work.show(episode.job.task, done=done, count=mean if self._by_return else self._successes):
             left_s = (self._total - done) * self._work.elapsed_s / self._played
             found = f"mean return {mean}" if self._by_return else f"{self._successes} of {self._played} succeeded"
-            self.say(
-                f"{episode.job.task}: {done}/{self._total} episodes, {found}, about {left_s / 60:.1f} min left"
-            )
+            self.say(f"{episode.job.task}: {done}/{self._total} episodes, {found}, about {left_s / 60:.1f} min left")
 
     def note_death(self, death: Death) -> None:
         """A worker has died."""

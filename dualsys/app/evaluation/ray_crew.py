@@ -61,9 +61,7 @@ class PlayerServer:
 
 
 @contextmanager
-def ray_crew(
-    workers: int, make: MakePlayer, *, address: str | None, say: Callable[[str], None]
-) -> Iterator["RayCrew"]:
+def ray_crew(workers: int, make: MakePlayer, *, address: str | None, say: Callable[[str], None]) -> Iterator["RayCrew"]:
     """Workers of a Ray cluster; of a local one, which is started and goes with the block, without an address.
 
     Raises:

@@ -105,7 +105,4 @@ class ServedPolicy:
         if (problem := subgoal_problem(subgoal, spec)) is not None:
             raise PolicyError(f"the planner's subgoal can't be used: {problem}")
         self._planned += 1
-        return sign_subgoal(
-            subgoal, spec, sequence=self._planned - 1, epoch=0, emitted_stamp_s=observation.stamp_s
-        )
-
+        return sign_subgoal(subgoal, spec, sequence=self._planned - 1, epoch=0, emitted_stamp_s=observation.stamp_s)

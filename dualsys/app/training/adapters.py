@@ -18,9 +18,7 @@ INSTALL_HINT = "install it with: pip install 'dualsys[finetune]'"
 class Adapters:
     """Adapters of one module; the module's own weights are frozen."""
 
-    def __init__(
-        self, module: nn.Module, *, rank: int, whole: tuple[str, ...], spared: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, module: nn.Module, *, rank: int, whole: tuple[str, ...], spared: tuple[str, ...] = ()) -> None:
         """Put them on every linear layer of `module`, in place.
 
         Args:

@@ -79,7 +79,7 @@ class Misfortune:
         """
         harm = self._looks[self._harm_place()]
         after = next(look for look in self._looks if look.ticks >= harm.ticks + TICKS_BEFORE)
-        missed, waited_s = after.misses - harm.misses, after.waited_s - harm.waited_s
+        missed, waited_s = after.misses - harm.misses, after.waited_s - self._waited_before_s(harm)
         # A wait that begins just before a deadline makes that one late, too.
         excused = math.ceil(max(waited_s, 0.0) * after.hz)
         if missed > harm.misses + allowed_misses + excused:
@@ -87,6 +87,14 @@ class Misfortune:
                 f"{missed} deadlines were missed in {after.ticks - harm.ticks} ticks after the harm, {harm.misses} in "
                 f"{harm.ticks} before; for {waited_s:.3f} s there was no processor, which excuses {excused}"
             )
+
+    def _waited_before_s(self, harm: _Look) -> float:
+        """Wait by the time at which the tick told what was seen of it: that may be a quarter of a second old.
+
+        What it waited since has its misses in what it tells next, so the wait is that of the look before.
+        """
+        older = [look for look in self._looks if look.ticks < harm.ticks]
+        return (older[-1] if older else harm).waited_s
 
     def _harm_place(self) -> int:
         if self._harmed_at is None:

@@ -12,7 +12,7 @@ from dualsys.app.checking.examination import TaskFinding, examine
 from dualsys.app.checking.examiners import examine_all
 from dualsys.errors import ConfigError
 
-SUITE = '''
+SUITE = """
 import os
 import time
 
@@ -79,7 +79,7 @@ class Expert:
 
 
 SUITE = Suite()
-'''
+"""
 EXPECTED = {
     "blank": ("failed", "render() gave a blank picture"),
     "dies": ("failed", "its process died (it exited with 7)"),

@@ -26,9 +26,7 @@ from dualsys.checkpoint import Checkpoint
 from dualsys.errors import CannotWrite, CheckpointError, ConfigError
 from dualsys.sim_envs import rendering
 
-FAILED = EpisodeResult(
-    seed=0, instruction="", success=False, duration_s=1.0, reward=2.5, limited_ticks=0, info={}
-)
+FAILED = EpisodeResult(seed=0, instruction="", success=False, duration_s=1.0, reward=2.5, limited_ticks=0, info={})
 
 
 def test_a_suite_is_all_its_tasks() -> None:

@@ -113,9 +113,11 @@ def test_clients_are_told_what_is_served_and_answered() -> None:
 
 
 def test_health_is_answered_while_a_client_is_served() -> None:
-    with served() as address, connect(address, compression=None), urllib.request.urlopen(
-        f"{address.replace('ws', 'http', 1)}/healthz"
-    ) as answer:
+    with (
+        served() as address,
+        connect(address, compression=None),
+        urllib.request.urlopen(f"{address.replace('ws', 'http', 1)}/healthz") as answer,
+    ):
         assert (answer.status, answer.read()) == (200, b"OK\n")
 
 

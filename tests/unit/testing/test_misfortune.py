@@ -82,6 +82,17 @@ def test_misses_for_want_of_a_processor_are_the_machines() -> None:
         misfortune.check()
 
 
+def test_a_wait_that_the_tick_had_not_told_of_yet_counts_after_the_harm() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    with process(COMPUTES, cpu) as pid, process(COMPUTES, cpu):
+        misfortune = Misfortune(lambda _: None, lambda _: True)
+        misfortune(look(pid, 140, 0))
+        until_waited(pid, 0.5)
+        misfortune(look(pid, 160, 0))
+        misfortune(look(pid, 310, 50))
+        misfortune.check()
+
+
 def test_a_run_that_ended_early_was_never_harmed() -> None:
     misfortune = Misfortune(lambda _: None, lambda _: True)
     misfortune(look(os.getpid(), 10, 0))

@@ -8,9 +8,7 @@ from dualsys.sim_envs.libero.shapes import Boxes
 
 def boxes(*of: tuple[tuple[float, float, float], tuple[float, float, float], float]) -> Boxes:
     """Of centres, half sides and turns about the vertical."""
-    turns = [
-        [[np.cos(yaw), -np.sin(yaw), 0.0], [np.sin(yaw), np.cos(yaw), 0.0], [0.0, 0.0, 1.0]] for *_, yaw in of
-    ]
+    turns = [[[np.cos(yaw), -np.sin(yaw), 0.0], [np.sin(yaw), np.cos(yaw), 0.0], [0.0, 0.0, 1.0]] for *_, yaw in of]
     return Boxes(
         centres=np.array([centre for centre, _, _ in of]).reshape(-1, 3),
         axes=np.array(turns).reshape(-1, 3, 3),

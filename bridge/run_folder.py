@@ -18,6 +18,7 @@ from typing import Self, final
 from dualsys.bridge.box_file import process_start_ticks
 from dualsys.bridge.shared_memory import SHARED_MEMORY as SHARED_MEMORY
 from dualsys.bridge.shared_memory import no_room, require_folder
+from dualsys.bridge.unbroken import unbroken
 from dualsys.errors import BridgeError
 
 PREFIX = "dualsys."
@@ -64,7 +65,8 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the folder and all that is in it."""
-        self._let_go(self.path)
+        with unbroken():
+            self._let_go(self.path)
 
     def _let_go(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)

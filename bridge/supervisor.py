@@ -26,6 +26,7 @@ from dualsys.bridge.tape_deck import TapeDeck
 from dualsys.bridge.tape_ring import TapeRing
 from dualsys.bridge.tick_log import overtime_s
 from dualsys.bridge.tick_process import REPORT
+from dualsys.bridge.unbroken import unbroken
 from dualsys.clock import MonotonicClock
 from dualsys.errors import BridgeError
 from dualsys.telemetry import RunLog
@@ -97,7 +98,8 @@ class Supervisor:
         try:
             self._start()
             self._wait_until_ready()
-            self._say_go()
+            self._go = True
+            self._publish()
             self._watch()
             return self._report()
         finally:
@@ -146,10 +148,6 @@ class Supervisor:
             # A first plan is the warm-up; a planner that only fails is reported, not waited for.
             return bool(status.get("plans") or status.get("failures") or status.get("refused"))
         return bool(status.get("ready"))
-
-    def _say_go(self) -> None:
-        self._go = True
-        self._publish()
 
     def _publish(self) -> None:
         self._published = self._news()
@@ -200,7 +198,7 @@ class Supervisor:
     def _require_set_up(self) -> None:
         """Raise `BridgeError` where a start has shown that there is nothing to wait for."""
         for name, child in self._children.items():
-            if child.failed_for_good and child.exit_status != 0:
+            if child.given_up or (child.failed_for_good and child.exit_status != 0):
                 raise BridgeError(f"the {name} process ended with status {child.exit_status}; it said:\n{child.tail()}")
         problem = self._keeper.set_up_problem
         if not problem and self._keeper.state == "failed":
@@ -283,6 +281,7 @@ class Supervisor:
             report["tape"] = self._deck.report()
         return report
 
+    @unbroken()
     def _stop(self) -> None:
         """The tick first: nothing moves once it has ended; then those that feed it."""
         others = [self._children[name] for name in _CHILDREN]

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -69,6 +70,7 @@ def run_threads(
     boxes, crew = boxes or LocalBoxes(), Crew()
     logs = [_open_log(config, name) for name in ("planner.1.jsonl", "actor.1.jsonl")]
     environment = build_environment(config.environment)
+    written: TapeRing | None = None
     try:
         ring = TapeRing.create(config.tape, capacity=config.tape_bytes) if config.tape_bytes else None
         tick = make_tick_loop(config, boxes, environment, tape=ring)
@@ -82,7 +84,8 @@ def run_threads(
         crew.start("actor", actor_loop.run)
         crew.start("progress", lambda stop: _tell(boxes, on_progress, stop))
         if deck is not None and ring is not None:
-            crew.start("tape", lambda stop: _record(deck, TapeRing.open(config.tape), boxes, stop))
+            written = TapeRing.open(config.tape)
+            crew.start("tape", partial(_record, deck, written, boxes))
         _wait_for_planner(boxes, tick, crew, is_over)
         crew.carry_on()
         crew.start("end", lambda stop: _end(is_over, stop))
@@ -92,6 +95,8 @@ def run_threads(
         crew.check()
     finally:
         crew.end()
+        if deck is not None and written is not None:
+            deck.drain(written)  # what was decided between the word to stop and the tick's end, too
         environment.close()
         for log in logs:
             if log is not None:
@@ -213,4 +218,3 @@ def _record(deck: TapeDeck, ring: TapeRing, boxes: LocalBoxes, stop: threading.E
     while not stop.wait(_RECORD_PERIOD_S):
         deck.drain(ring)
         deck.look({name: box.read() or {} for name, box in readers.items()})
-    deck.drain(ring)

@@ -17,8 +17,12 @@ from typing import final
 
 import numpy as np
 
+from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
 from dualsys.motion_limits import MotionLimits
+
+LONGEST_S = 10.0
+"""A window beyond this is no limit that anybody means: commands would come half of it late."""
 
 
 @final
@@ -28,12 +32,20 @@ class JerkFilter:
     Args:
         limits: Of the joints; where none has a jerk limit, what goes in comes out.
         together: One window for all joints, the longest: keeps straight paths straight.
+
+    Raises:
+        ConfigError: a jerk limit is so low that commands would come seconds late.
     """
 
     def __init__(self, limits: MotionLimits, *, together: bool) -> None:
         ticks = [_window(a, j, limits.dt_s) for a, j in zip(limits.max_acceleration, limits.max_jerk, strict=True)]
         if together:
             ticks = [max(ticks)] * len(ticks)
+        if max(ticks) * limits.dt_s > LONGEST_S:
+            raise ConfigError(
+                f"a jerk limit would have commands come {max(ticks) * limits.dt_s / 2:.3g} s late (acceleration limit "
+                "over jerk limit): give a higher jerk limit, or a lower safety.acceleration_scale"
+            )
         self.ticks = max(ticks)
         """The longest window; 1: nothing is limited."""
         ages = np.arange(self.ticks)[::-1, None]

@@ -23,7 +23,7 @@ from dualsys.app.this_machine import this_machine
 from dualsys.app.trained_robots import trained_robots
 from dualsys.app.versions import result_versions
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
-from dualsys.bridge.processes import RunResult, run_processes
+from dualsys.bridge.processes import RunResult, run_processes, sigterm_as_exit
 from dualsys.bridge.progress import IsOver
 from dualsys.bridge.ray_cluster import require_listening
 from dualsys.bridge.run_folder import RunFolder
@@ -213,7 +213,7 @@ def _drive(
             deck=deck,
             is_over=is_over,
         )
-    with ExitStack() as stack:
+    with sigterm_as_exit(), ExitStack() as stack:
         actor = build_actor(system.actor, system.embodiment, system.subgoal)
         if isinstance(actor, Closing):
             stack.callback(actor.close)

@@ -130,6 +130,12 @@ def test_the_death_of_rays_driver_and_cluster_is_survived() -> None:
     assert report["planner"]["restarts"] >= 1
 
 
+def test_who_dies_in_every_start_ends_the_run_before_its_first_tick() -> None:
+    config = system(actor=bridge_system.part("dying_actor"), max_failed_starts=1)
+    with pytest.raises(BridgeError, match="the actor process ended with status 7"):
+        run(config, Misfortune(lambda _: None, lambda _: False))
+
+
 def test_a_run_that_fails_keeps_what_its_processes_said(tmp_path: Path) -> None:
     def harm(statuses: Statuses) -> None:
         kill(statuses, "tick")

@@ -2,14 +2,18 @@
 
 import fcntl
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dualsys.bridge.box_file import process_start_ticks
+from dualsys.bridge.processes import sigterm_as_exit
 from dualsys.bridge.run_folder import RunFolder, remove_stale_folders, run_folders
 from dualsys.bridge.shared_memory import mount_of
 from dualsys.errors import BridgeError
@@ -111,3 +115,22 @@ def test_missing_shared_memory_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(BridgeError, match=r"nowhere is missing: .*shared memory"):
         RunFolder("mine", root=tmp_path / "nowhere").__enter__()
     assert mount_of(Path("/dev/shm/a/b")) == Path("/dev/shm")
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_at_its_removal_does_not_leave_half_of_it(
+    number: signal.Signals, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        signal.raise_signal(number)
+        remove(*arguments, **options)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(raised), sigterm_as_exit(), RunFolder("mine", root=tmp_path):
+            monkeypatch.setattr(shutil, "rmtree", interrupted)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(tmp_path.iterdir()) == []

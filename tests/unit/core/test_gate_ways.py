@@ -122,6 +122,12 @@ def test_each_joint_has_its_window_and_along_a_path_all_have_the_longest() -> No
         assert easing.is_settled()
 
 
+def test_a_jerk_limit_that_would_have_commands_come_seconds_late_is_refused() -> None:
+    with pytest.raises(ConfigError, match="come 200 s late"):
+        _gate(max_jerk=0.1)
+    assert _gate(max_jerk=5.0)
+
+
 _JERK_CONFIGS: tuple[dict[str, Any], ...] = ({}, {"max_jerk": 500.0, "jerk_scale": 0.5})
 
 

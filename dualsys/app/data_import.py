@@ -1,5 +1,6 @@
 """`dualsys data import`: somebody else's demonstrations as a dataset of ours."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,8 +45,9 @@ class DataImportConfig:
     """Folder of the new dataset."""
     format: Format = "auto"
     """What the source is; auto tells it by its structure."""
-    fps: int | None = None
-    """Rows a second of the source; needed where it does not say (ACT, Diffusion Policy, MCAP, most of RLDS)."""
+    fps: float | None = None
+    """Rows a second of the source; needed where it does not say (ACT, Diffusion Policy, MCAP, most of RLDS). A dataset
+    has a whole number of them: of 3.75 it is made with --resample-hz."""
     resample_hz: int | None = None
     """Rows a second of the dataset, made of the source's; none: as many as it has."""
     actions_are: ActionsAre = "as-known"
@@ -75,8 +77,8 @@ class DataImportConfig:
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values that mean nothing."""
-        if self.fps is not None and self.fps < 1:
-            raise ConfigError(f"--fps must be at least 1, got {self.fps}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise ConfigError(f"--fps must be above 0, got {self.fps:g}")
         if self.resample_hz is not None and self.resample_hz < 1:
             raise ConfigError(f"--resample-hz must be at least 1, got {self.resample_hz}")
         if self.action_shift_rows < 0:

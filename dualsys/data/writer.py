@@ -44,8 +44,10 @@ class DatasetWriter:
             column_names: Names of the components of some of the episodes' `extras`.
 
         Raises:
-            DatasetError: the folder holds a damaged dataset, one of another robot or rate.
+            DatasetError: the folder holds a damaged dataset, one of another robot or rate; or the robot has no states.
         """
+        if not embodiment.state_names:
+            raise DatasetError(f"{embodiment.name} has no states: rows of a dataset hold some; name what it senses")
         self.root = root
         self.embodiment = embodiment
         self.fps = fps

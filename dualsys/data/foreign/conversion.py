@@ -33,7 +33,7 @@ class Conversion:
 
     path: Path
     """Of the source, for messages and the provenance."""
-    fps: int | None = None
+    fps: float | None = None
     """Rows a second that the source has; None takes what it says."""
     resample_hz: int | None = None
     """Rows a second that are made of them; None: the same."""
@@ -73,12 +73,13 @@ def convert(source: Source, plan: Conversion, out: Path, progress: Callable[[int
         DatasetError: the source is damaged or says too little, has no episode that is to be skipped, or the folder
             holds something else, or another process imports or records into it.
     """
-    fps = _fps(source, plan)
+    source_fps = _source_fps(source, plan)
+    fps = _fps(plan, source_fps)
+    _require_numbers(source, plan)
     _require_skipped_exist(source, plan)
-    if plan.resample_hz not in (None, fps):
+    if fps != source_fps:
         kind = _kind_of_actions(source, plan)
-        plan = replace(plan, resampling=Resampling(source_fps=fps, fps=plan.resample_hz or fps, kind=kind))
-        fps = plan.resample_hz or fps
+        plan = replace(plan, resampling=Resampling(source_fps=source_fps, fps=fps, kind=kind))
     chosen = [index for index in range(len(source)) if index not in set(plan.skip)]
     if not chosen:
         raise DatasetError(f"{plan.path} has {len(source)} episodes, and none is left to import")
@@ -124,11 +125,26 @@ def _has_gripper(source: Source, plan: Conversion) -> bool:
     return source.action_representation not in ("joint", None)
 
 
-def _fps(source: Source, plan: Conversion) -> int:
+def _source_fps(source: Source, plan: Conversion) -> float:
     fps = plan.fps or source.fps
     if fps is None:
         raise DatasetError(f"{plan.path} ({source.format}) does not say its rate; give it: --fps 50, or what it was")
     return fps
+
+
+def _fps(plan: Conversion, source_fps: float) -> int:
+    fps = plan.resample_hz or source_fps
+    if fps != round(fps):
+        raise DatasetError(f"{fps:g} rows a second: a dataset's rate is a whole number; make it one: --resample-hz 10")
+    return round(fps)
+
+
+def _require_numbers(source: Source, plan: Conversion) -> None:
+    for of, names in {"state": source.state_names, "action": source.action_names}.items():
+        if not names:
+            raise DatasetError(
+                f"{plan.path} ({source.format}): what is to be the {of} has no components; choose others: --{of}-keys"
+            )
 
 
 def _require_skipped_exist(source: Source, plan: Conversion) -> None:

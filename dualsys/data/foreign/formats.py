@@ -23,7 +23,7 @@ def open_source(
     format_: str = "auto",
     state_keys: tuple[str, ...] = (),
     action_keys: tuple[str, ...] = (),
-    fps: int | None = None,
+    fps: float | None = None,
 ) -> Source:
     """A reader for a path.
 

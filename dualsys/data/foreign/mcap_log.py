@@ -66,7 +66,7 @@ class McapSource:
         path: Path,
         state_keys: tuple[str, ...] = (),
         action_keys: tuple[str, ...] = (),
-        fps: int | None = None,
+        fps: float | None = None,
     ) -> None:
         """Look into each file. Raises `DatasetError` where one is damaged, or lacks a topic."""
         files = [path] if path.is_file() else sorted(path.glob("*.mcap"))
@@ -126,6 +126,8 @@ class McapSource:
                 raise DatasetError(f"{path}: {topic} at {message.stamp_s:.3f} s is no picture ({error})") from error
         if len({picture.shape for picture in pictures}) > 1:
             raise DatasetError(f"{path}: pictures of {topic} differ in size")
+        if not len(grid_s):
+            return np.zeros((0, *pictures[0].shape), np.uint8)
         return np.stack([pictures[row] for row in self._newest(np.array(stamps_s), grid_s, topic, index)])
 
     def _cameras(self, files: Sequence[Path]) -> tuple[dict[str, str], list[str]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dualsys.errors import DatasetError, ExtraMissing
+from dualsys.errors import DatasetError, DualsysError, ExtraMissing
 
 Decode = Callable[[bytes], Any]
 
@@ -99,13 +99,14 @@ def _decoder(channel: Any, schema: Any, path: Path) -> Decode:
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
     """A reader; what it raises says of which file."""
-    from mcap.exceptions import McapError
     from mcap.reader import make_reader
 
     try:
         with path.open("rb") as file:
-            yield make_reader(file)
+            yield make_reader(file, validate_crcs=True)
+    except DualsysError:
+        raise
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); copy it again") from error
-    except McapError as error:
+    except Exception as error:  # the reader's own, and those of whoever unpacks its chunks
         raise DatasetError(f"{path} is damaged ({error!r}); copy it again, or mend it: mcap recover") from error

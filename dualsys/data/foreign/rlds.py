@@ -61,8 +61,8 @@ class RldsSource:
         self._records = _records(path)
         self._read: dict[int, dict[str, Values]] = {}
         known = self._standard
-        self._state = self._parts(state_keys or (known.state if known else ("observation/state",)), path)
-        self._action = self._parts(action_keys or (known.action if known else ("action",)), path)
+        self._state = self._parts(state_keys or (known.state if known else ("observation/state",)), path, "state")
+        self._action = self._parts(action_keys or (known.action if known else ("action",)), path, "action")
         self.state_names = self._names(self._state)
         self.action_names = self._names(self._action)
         self.fps: int | None = None if known is None else known.fps
@@ -120,23 +120,32 @@ class RldsSource:
             self._read = {index: read_example(file.record(number), where)}
         return self._read[index], where
 
-    def _parts(self, keys: Sequence[str], path: Path) -> tuple[_Part, ...]:
+    def _parts(self, keys: Sequence[str], path: Path, of: str) -> tuple[_Part, ...]:
+        """Columns as they are asked for. Raises `DatasetError` for what isn't there."""
         parts = []
         for key in keys:
             found = _SLICE.fullmatch(key)
             components = slice(int(found["start"]), int(found["stop"])) if found else slice(None)
             parts.append(_Part(key, found["key"] if found else key, components))
         vectors = [name for name, column in self._columns.items() if column.is_vector]
-        require_keys([part.column for part in parts], vectors, f"{path}/features.json")
+        require_keys([part.column for part in parts], vectors, f"{path}/features.json", of=of)
+        for part in parts:
+            (size,) = self._columns[part.column].shape or (1,)
+            if part.components != slice(None) and not 0 <= part.components.start < part.components.stop <= size:
+                raise DatasetError(
+                    f"{path}: {part.name} is none of the {size} components of {part.column}; mend --{of}-keys"
+                )
         return tuple(parts)
 
     def _names(self, parts: tuple[_Part, ...]) -> tuple[str, ...]:
-        """Components keep their numbers where some are chosen."""
+        """Components keep their numbers where some are chosen. Raises `DatasetError` where one is chosen twice."""
         names: list[str] = []
         for part in parts:
             shape = self._columns[part.column].shape
             whole = component_names({part.column.removeprefix("observation/"): shape})
             names += whole[part.components] if shape else whole
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DatasetError(f"{', '.join(twice)} would be there twice: ask for each component once")
         return tuple(names)
 
     def _joined(self, example: Mapping[str, Values], parts: tuple[_Part, ...], where: str) -> NDArray[np.float32]:

@@ -38,8 +38,9 @@ class Column:
 
     @property
     def is_vector(self) -> bool:
-        """Whether it is a number or a list of numbers."""
-        return self.kind == "tensor" and len(self.shape) <= 1 and self.dtype != "string"
+        """Whether it is a number or a list of numbers, of always the same length."""
+        is_of_one_size = len(self.shape) <= 1 and min(self.shape, default=1) > 0
+        return self.kind == "tensor" and is_of_one_size and self.dtype != "string"
 
 
 def read_columns(folder: Path) -> dict[str, Column]:

@@ -1,5 +1,6 @@
 """A dataset of somebody else's, one episode at a time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -34,7 +35,7 @@ class Source(Protocol):
         ...
 
     @property
-    def fps(self) -> int | None:
+    def fps(self) -> float | None:
         """Rows a second; None where the source does not say."""
         ...
 
@@ -83,7 +84,9 @@ class Source(Protocol):
 
 def joined(parts: Mapping[str, NDArray[Any]], where: str) -> NDArray[np.float32]:
     """Columns `(n,)` or `(n, ...)` side by side, `(n, m)`. Raises `DatasetError` where their rows differ in number."""
-    flat = {name: np.asarray(part, np.float32).reshape(len(part), -1) for name, part in parts.items()}
+    flat = {
+        name: np.asarray(part, np.float32).reshape(len(part), math.prod(part.shape[1:])) for name, part in parts.items()
+    }
     if len({len(part) for part in flat.values()}) != 1:
         raise DatasetError(
             f"{where}: columns differ in rows: {', '.join(f'{k} has {len(v)}' for k, v in flat.items())}; "
@@ -101,11 +104,11 @@ def component_names(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def require_keys(asked: Sequence[str], existing: Sequence[str], where: str) -> None:
+def require_keys(asked: Sequence[str], existing: Sequence[str], where: str, *, of: str = "state") -> None:
     """Raise `DatasetError` for a column that is not there, naming those that are."""
     lacking = [key for key in asked if key not in existing]
     if lacking:
         raise DatasetError(
             f"{where} has no {', '.join(lacking)}; it has {', '.join(sorted(existing)) or 'nothing'}. "
-            "Choose the state's columns with --state-keys"
+            f"Choose the {of}'s columns with --{of}-keys"
         )

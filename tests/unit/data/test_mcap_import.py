@@ -184,6 +184,48 @@ def test_holes_and_damage_are_named(tmp_path: Path) -> None:
         open_source(cut, "auto", *keys)
 
 
+def write_plain(path: Path, messages: list[tuple[float, str, Any]]) -> Path:
+    """JSON without schemas' names."""
+    with path.open("wb") as file:
+        writer = JsonWriter(file)
+        writer.start()
+        schema = writer.register_schema(name="plain", encoding="jsonschema", data=b"{}")
+        channels = {name: writer.register_channel(name, "json", schema) for name in ("/robot", "/commands")}
+        for t, topic, content in messages:
+            writer.add_message(channels[topic], round(t * 1e9), json.dumps(content).encode(), round(t * 1e9))
+        writer.finish()  # type: ignore[no-untyped-call]
+    return path
+
+
+def test_numbers_that_are_none_and_commands_before_any_state_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in JointState, whose velocity is often left empty."""
+    states = [(t, "/robot", {"place": position(t), "speed": []}) for t in moments(50, 1.0)]
+    commands = [(t, "/commands", {"target": position(t)}) for t in moments(50)]
+    told = ["--action-keys", "/commands.target", "--fps", "20", "--instruction", "wave"]
+
+    def said(messages: list[tuple[float, str, Any]], field: str) -> str:
+        log, out = write_plain(tmp_path / "log.mcap", messages), tmp_path / "out"
+        assert main(["data", "import", str(log), "--out", str(out), "--state-keys", f"/robot.{field}", *told]) == 2
+        assert not out.exists()
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "what is to be the state has no components; choose others: --state-keys" in said(commands + states, "speed")
+    early = [message for message in commands if message[0] < 0.9]
+    assert "episode 0 has 0 rows; leave it out: --skip 0" in said(early + states, "place")
+
+
+def test_a_changed_byte_of_the_messages_is_told(tmp_path: Path) -> None:
+    whole = write_json(tmp_path / "log.mcap").read_bytes()
+    for place in range(len(whole) // 40, 2 * len(whole) // 5, len(whole) // 20):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        (tmp_path / "bad.mcap").write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"bad\.mcap"):
+            open_source(tmp_path / "bad.mcap", "auto", ("/robot.grip",), ("/commands.target",), 20)
+
+
 def test_a_tape_of_ours_becomes_a_dataset(tmp_path: Path) -> None:
     """Each episode of a recorded run: what was observed, and what was sent."""
     tape = tmp_path / "run.mcap"

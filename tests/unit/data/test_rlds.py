@@ -3,6 +3,7 @@
 `rlds/` was written by tensorflow-datasets 4.9.10 from the two episodes of `foreign_files`, with columns of each kind.
 """
 
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -107,6 +108,34 @@ def test_what_it_does_not_say_is_asked_for(tmp_path: Path, capsys: pytest.Captur
         open_source(files.write_act(tmp_path / "act"), action_keys=("action",))
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (("--state-keys", "observation/state[1:9]"), r"state\[1:9\] is none of the 3 components of observation/state"),
+        (("--state-keys", "observation/state[2:2]"), r"state\[2:2\] is none of the 3 components"),
+        (("--state-keys", "observation/state", "observation/state[0:2]"), "state_0, state_1 would be there twice"),
+        (("--action-keys", "action/speed"), "Choose the action's columns with --action-keys"),
+    ],
+)
+def test_components_that_are_not_there_or_twice_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: tuple[str, ...], message: str
+) -> None:
+    assert run_import(WRITTEN, tmp_path / "out", *keys) == 2
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+
+
+def test_a_source_may_have_any_rate_and_a_dataset_a_whole_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_import(WRITTEN, tmp_path / "out", "--fps", "3.75") == 2
+    assert "3.75 rows a second: a dataset's rate is a whole number" in capsys.readouterr().err
+    assert run_import(WRITTEN, tmp_path / "out", "--fps", "3.75", *AT_10_HZ) == 0
+    data = DemonstrationDataset.open(tmp_path / "out")
+    assert data.provenance[0] is not None
+    assert data.provenance[0].settings["resampled_from_hz"] == 3.75
+    assert sorted(data.episode_lengths.tolist()) == [1 + int(23 * 10 / 3.75), 1 + int(29 * 10 / 3.75)]
+
+
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -198,6 +227,15 @@ VALUES = st.one_of(
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5),
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5),
 )
+
+
+def test_an_episode_without_steps_is_named(tmp_path: Path) -> None:
+    shutil.copytree(WRITTEN, tmp_path / "copy")
+    (shard,) = (tmp_path / "copy").glob("*.tfrecord-*")
+    names = ("observation/state", "action/world_vector", "action/gripper_closedness_action", "observation/image")
+    shard.write_bytes(shard.read_bytes() + _record(_example({f"steps/{name}": [] for name in names})))
+    assert run_import(tmp_path / "copy", tmp_path / "out") == 2
+    assert run_import(tmp_path / "copy", tmp_path / "out", "--skip", "2") == 0
 
 
 @settings(deadline=None)

@@ -159,6 +159,11 @@ def test_episodes_that_do_not_hold_together_are_refused(
     assert writer.staged_seeds() == []
 
 
+def test_a_robot_without_states_is_refused(tmp_path: Path, embodiment: EmbodimentSpec) -> None:
+    with pytest.raises(DatasetError, match="has no states: rows of a dataset hold some"):
+        DatasetWriter(tmp_path / "out", embodiment.model_copy(update={"state_names": ()}), fps=50)
+
+
 def test_component_names_must_fit(
     tmp_path: Path, embodiment: EmbodimentSpec, make_episode: MakeEpisode, make_provenance: MakeProvenance
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dualsys.embodiment import EmbodimentSpec
 
@@ -18,6 +19,10 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Inherited by every process a test starts, Ray's daemons too: what is left behind can be told from others' processes.
 os.environ["DUALSYS_TEST_RUN"] = str(os.getpid())
+
+# How long an example takes is the machine's other work's doing.
+settings.register_profile("dualsys", deadline=None)
+settings.load_profile("dualsys")
 
 _TESTS = Path(__file__).parent
 _TAKING_TURNS = {

@@ -65,7 +65,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
     At a reset the simulation is first set back as it was compiled, then the task resets it, then the perturbations draw
     and write: so an episode is the same whatever was played before, and is the unperturbed one where nothing is asked
     for. `info` tells what was drawn as `perturbed.<kind>.<what>`. Rewards, success and `privileged()` are the task's
-    own. `unwrapped` is the environment inside, which experts are built from.
+    own. `truth` is the environment inside, which experts are built from.
 
     Args:
         inner: Any environment. To change its simulation it must be `dualsys.protocols.Perturbable`.
@@ -104,9 +104,10 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
             self.snapshot, self.restore = self._snapshot, self._restore
 
     @property
-    def unwrapped(self) -> Any:
-        """The environment inside."""
-        return getattr(self.inner, "unwrapped", self.inner)
+    def truth(self) -> Any:
+        """The environment inside. `unwrapped` is this one: in gymnasium's words it is a task, and no wrapper of one."""
+        inner = self.inner
+        return inner.truth if isinstance(inner, Perturbed) else getattr(inner, "unwrapped", inner)
 
     @property
     def embodiment(self) -> EmbodimentSpec:

@@ -1,5 +1,7 @@
 """A plain gymnasium loop: our tasks by gymnasium's names, our controller in it."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -30,6 +32,23 @@ def test_gymnasium_makes_them_with_our_options() -> None:
         assert made.unwrapped.instruction == "cartpole: balance"  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="rgb_array"):
         gymnasium.make("dualsys/dm_control-cartpole-balance-v0", render_mode="human")
+
+
+def test_what_is_perturbed_is_so_in_a_loop_of_gymnasiums() -> None:
+    """And not what lies beneath: `unwrapped` is what the documented loop asks."""
+    name = "dualsys/dm_control-cartpole-balance-v0"
+    made = gymnasium.make(name, image_size=32, perturbations=("sensor-noise:severe", "friction:mild"))
+    plain = gymnasium.make(name, image_size=32)
+    seen, info = made.reset(seed=3)
+    expected, _ = plain.reset(seed=3)
+    task: Any = made.unwrapped
+    assert "perturbed.friction.factor" in info
+    np.testing.assert_array_equal(task.observe().state, seen["state"])
+    assert not np.allclose(seen["state"], expected["state"])
+    assert made.spec is not None
+    assert made.spec.id == name
+    made.close()
+    plain.close()
 
 
 @pytest.mark.slow

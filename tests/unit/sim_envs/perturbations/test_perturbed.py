@@ -111,7 +111,7 @@ def test_one_on_another_is_both_at_once(table: Any) -> None:
     inner = put_on(table, *first)
     outer = put_on(inner, *then)
     assert played(outer) == expected
-    assert outer.unwrapped is table
+    assert outer.truth is table
     outer.close()
 
 
@@ -268,7 +268,7 @@ def test_what_a_task_offers_beside_its_perturbed_self_offers_too(plain: Any, pro
     perturbed = put_on(plain, *SEVERE)
     assert isinstance(perturbed, protocol) == isinstance(plain, protocol)
     assert isinstance(perturbed, gymnasium.Env)
-    assert perturbed.unwrapped is plain
+    assert perturbed.truth is plain
 
 
 def test_experts_and_judges_know_better() -> None:

@@ -10,6 +10,7 @@ from dualsys.app.evaluation.averages import protocol_report
 from dualsys.app.evaluation.config import EvalConfig
 from dualsys.app.evaluation.deviations import deviations
 from dualsys.app.evaluation.films import film_all
+from dualsys.app.evaluation.frozen_rows import require_rows
 from dualsys.app.evaluation.identity import Identity
 from dualsys.app.evaluation.journal import journal_of, num_kept
 from dualsys.app.evaluation.overdue import require_in_time
@@ -113,13 +114,15 @@ def evaluate_all(
         resume: Go on with the episodes that it holds.
 
     Raises:
-        ConfigError: an unknown suite, task, planner, actor or policy; a delay outlasts the episodes; the journal is of
-            another evaluation; or a trace, a protocol or keys were replaced under it.
+        ConfigError: an unknown suite, task, planner, actor or policy; a delay outlasts the episodes; chunks are shorter
+            than what a frozen world executes; the journal is of another evaluation; or a trace, a protocol or keys were
+            replaced under it.
         CheckpointError: the checkpoint is missing, damaged, for another robot, or another one after the episodes.
         BridgeError: workers died too often, or Ray can't be had.
     """
     chosen = [choose_tasks(config) for config in configs] if chosen is None else chosen
     require_in_time(configs, [tasks.names for tasks in chosen])
+    require_rows(configs, [tasks.names for tasks in chosen])
     identities = Identity.of_all(configs)
     played = play_evaluations(configs, identities, [tasks.names for tasks in chosen], journal=journal, resume=resume)
     reports = []

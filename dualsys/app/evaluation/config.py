@@ -100,7 +100,7 @@ class EvalConfig:
     """How far light, shades and cameras stray from episode to episode, as in `dualsys demos`."""
     perturb: tuple[str, ...] = ()
     """What goes otherwise than in training, such as lighting:severe or pushes (medium): lighting, camera, texture,
-    friction, mass, pushes, sensor-noise, drop-out, paraphrase, or all; mild, medium or severe."""
+    friction, mass, pushes, sensor-noise, drop-out, paraphrase, or all, or change-of-mind; mild, medium or severe."""
     workers: int = 1
     """Processes. The result is the same for any number."""
     launcher: Literal["subprocess", "ray"] = "subprocess"

@@ -62,6 +62,8 @@ def write_evaluation_page(
         lead=_lead(report),
         swept=report.get("sweep"),
         tasks=report["tasks"],
+        not_played=report.get("left_out") or {},
+        who=who_drives(report["config"]),
         figure=drawing(sweep_figure(report) if swept else success_figure(report)),
         compared=[] if before is None else list(_compared(before, report)),
         before="" if before is None else _lead(before),

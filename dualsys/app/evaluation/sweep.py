@@ -76,6 +76,8 @@ def _parse(written: str) -> tuple[str, list[str]]:
         raise ConfigError(f"--sweep {written}: between values with commas of their own stands a semicolon")
     if len(set(values)) != len(values):
         raise ConfigError(f"--sweep {written} has a value twice")
+    if len(set(map(_as_name, values))) != len(values):
+        raise ConfigError(f"--sweep {written}: two values' results would have one file's name; rename their traces")
     return option, values
 
 

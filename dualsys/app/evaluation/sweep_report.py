@@ -28,7 +28,6 @@ def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]
         "sweep": {
             "option": sweep.option,
             "points": points,
-            "reports": files,
             "averages": _averages(points, reports),
             "traces": {label: report.get("traces") or {} for label, report in zip(points, reports, strict=True)},
         },
@@ -36,7 +35,7 @@ def sweep_report(config: EvalConfig, sweep: Sweep, reports: list[dict[str, Any]]
         **{key: value for key, value in reports[0].items() if key not in ("tasks", "config", "traces", "protocol")},
         "protocol": _without_averages(reports[0].get("protocol")),
         "config": config.plain(),
-        "timings": {**timings, **config.not_deciding()},
+        "timings": {**timings, **config.not_deciding(), "reports": files},
     }
 
 

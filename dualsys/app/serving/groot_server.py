@@ -15,7 +15,7 @@ from dualsys.actor.outside.extras import import_zmq
 from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.actor.outside.groot_keys import GrootKeys, GrootParts
 from dualsys.actor.outside.npy_packing import pack, unpack
-from dualsys.app.serving.served_policy import ServedPolicy
+from dualsys.app.serving.served_policy import ServedPolicy, whole_seed
 from dualsys.errors import ConfigError, InvalidObservation
 from dualsys.messages import FloatArray, Observation
 
@@ -87,9 +87,7 @@ class GrootServer:
     def _reset(self, data: Mapping[str, Any]) -> dict[str, Any]:
         options = data.get("options")
         seed = options.get("seed", 0) if isinstance(options, Mapping) else 0
-        if not isinstance(seed, int) or seed < 0:
-            raise InvalidObservation(f"a seed is a number from 0 on, not {seed!r}")
-        self._policy.begin(seed)
+        self._policy.begin(whole_seed(seed))
         return {}
 
     def _act(self, data: Mapping[str, Any]) -> list[Any]:

@@ -23,7 +23,7 @@ from dualsys.actor.outside.frame import MAX_BYTES
 from dualsys.actor.outside.keys import PolicyKeys
 from dualsys.actor.outside.openpi_actor import OWN
 from dualsys.actor.outside.translation import Translation
-from dualsys.app.serving.served_policy import BuildPolicy, ServedPolicy
+from dualsys.app.serving.served_policy import BuildPolicy, ServedPolicy, whole_seed
 from dualsys.errors import DualsysError, InvalidObservation
 
 _INTERNAL_ERROR = 1011
@@ -117,8 +117,8 @@ class OpenPIServer:
         own = own if isinstance(own, Mapping) else {}
         seed, stamp_s = own.get("seed"), own.get("stamp_s", monotonic() - self._began_s)
         observation = self._translation.inward(message, stamp_s=_number(stamp_s))
-        if isinstance(seed, int):
-            policy.begin(seed)
+        if seed is not None:
+            policy.begin(whole_seed(seed))
         chunk, timing = policy.infer(observation)
         return {self._keys.actions: chunk.rows, "policy_timing": timing}
 

@@ -7,7 +7,7 @@ from typing import Any, final
 from dualsys.bridge.parts import PartConfig, build_actor, build_planner
 from dualsys.checkpoint import Checkpoint
 from dualsys.embodiment import EmbodimentSpec
-from dualsys.errors import PolicyError
+from dualsys.errors import InvalidObservation, PolicyError
 from dualsys.messages import ActionChunk, LatentSubgoal, Observation
 from dualsys.protocols import Actor, Planner
 from dualsys.provenance import sign_subgoal, subgoal_problem
@@ -106,3 +106,10 @@ class ServedPolicy:
             raise PolicyError(f"the planner's subgoal can't be used: {problem}")
         self._planned += 1
         return sign_subgoal(subgoal, spec, sequence=self._planned - 1, epoch=0, emitted_stamp_s=observation.stamp_s)
+
+
+def whole_seed(value: Any) -> int:
+    """A seed that a client gave. Raises `InvalidObservation` where it is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise InvalidObservation(f"a seed is a number from 0 on, not {value!r}")
+    return value

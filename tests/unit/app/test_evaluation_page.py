@@ -82,6 +82,13 @@ def test_its_numbers_are_the_results(report: dict[str, Any], tmp_path: Path) -> 
     assert not re.search(r"https?://(?!www\.w3\.org|purl\.org|creativecommons)", (tmp_path / "page.html").read_text())
 
 
+def test_what_was_left_out_is_told(report: dict[str, Any], tmp_path: Path) -> None:
+    page = written(report | {"left_out": {"humanoid/stand": "unitree-g1"}}, tmp_path)
+    said = " ".join(" ".join(page.words).split())
+    assert "Left out, since null + hold doesn't drive their robot: humanoid/stand (unitree-g1)." in said
+    assert "doesn't drive" not in " ".join(written(report, tmp_path).words)
+
+
 def test_words_of_a_task_are_words(report: dict[str, Any], tmp_path: Path) -> None:
     spoiled = json.loads(json.dumps(report))
     spoiled["tasks"][0]["per_episode"][0]["instruction"] = "<script>alert('\"&</script>"

@@ -152,6 +152,8 @@ def test_the_planner_keeps_its_rate_by_the_observations_stamps() -> None:
         (pack(sent(images={})), "no picture"),
         (pack(sent(**{OWN: {"stamp_s": "now"}})), "stamp_s is 'now'"),
         (pack(sent(**{OWN: {"stamp_s": float("nan")}})), "stamp of the state is nan"),
+        (pack(sent(**{OWN: {"seed": "seven"}})), "a seed is a number from 0 on, not 'seven'"),
+        (pack(sent(**{OWN: {"seed": True}})), "a seed is a number from 0 on, not True"),
         (pack(sent(prompt="fail")), "RuntimeError: the model is out of memory"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from dualsys.app import cli
 from dualsys.app.evaluate import main
 from dualsys.app.evaluation.config import EvalConfig
+from dualsys.app.evaluation.journal import journal_of
 from dualsys.app.evaluation.overdue import require_in_time
 from dualsys.app.evaluation.page import write_evaluation_page
 from dualsys.app.evaluation.sweep import Sweep
@@ -63,6 +64,7 @@ def test_distributions_links_and_rates_can_be_swept_over() -> None:
         ({"sweep": "seed=0,1"}, "unknown option 'seed'"),
         ({"sweep": "planner-latency-s=0,0"}, "a value twice"),
         ({"sweep": "planner-latency-s=0,normal:0.1,0.1"}, "stands a semicolon"),
+        ({"sweep": "planner-latency-s=trace:a/b.json;trace:a_b.json"}, "would have one file's name"),
         ({"sweep": "camera-hz=null,10"}, "camera-hz=null: give a number"),
         ({"sweep": "planner-latency-s=0,0.5", "world": "frozen"}, "nothing but execution-horizon has an effect"),
         ({"sweep": "link.subgoal-s=0,0.5", "policy": "ws://here:1"}, "a --policy has no planner of ours"),
@@ -148,7 +150,7 @@ def _report(outcomes: list[bool]) -> dict[str, Any]:
     return {"tasks": [task], "config": {}, "versions": {"python": "3"}, "timings": {"wall_s": 2.0}}
 
 
-def test_points_are_compared_pair_by_pair() -> None:
+def test_points_are_compared_pair_by_pair(tmp_path: Path) -> None:
     asked = config(sweep="planner-latency-s=0,0.5", workers=2)
     sweep = Sweep.of(asked)
     points = [_report([True] * 8 + [False] * 2), _report([False] * 4 + [True] * 5 + [False])]
@@ -164,6 +166,9 @@ def test_points_are_compared_pair_by_pair() -> None:
     assert report["versions"] == {"python": "3"}
     assert [table.row_count for table in sweep_tables(report)] == [2]
     assert (report["timings"]["wall_s"], report["timings"]["workers"]) == (2.0, 2)
+    elsewhere = sweep_report(replace(asked, json=tmp_path / "b.json", workers=1), sweep, points)
+    assert elsewhere["timings"]["reports"] == {"0": "b.0.json", "0.5": "b.0.5.json"}
+    assert {**elsewhere, "timings": 0} == {**report, "timings": 0}, "wherever it is written"
 
 
 def test_a_single_point_has_nothing_to_be_against(tmp_path: Path) -> None:
@@ -215,6 +220,19 @@ def test_where_a_protocol_counts_returns_so_does_its_sweep(tmp_path: Path) -> No
     assert "success against" in str(sweep_tables(old)[0].title), "of before they were told"
 
 
+def test_rows_that_chunks_dont_have_are_refused_before_any_episode(tmp_path: Path) -> None:
+    file = tmp_path / "touch.json"
+    parts: dict[str, Any] = {"planner": "null", "actor": "hold", "episodes": 1000, "json": file}
+    for asked in (
+        config(sweep="actor-latency-s=0,0.1", sweep_frozen_world=True, execution_horizon=2000, **parts),
+        config(sweep="execution-horizon=1,2000,2", world="frozen", **parts),
+    ):
+        with pytest.raises(ConfigError, match="execution_horizon 2000 is more than the"):
+            main(asked)
+    assert not file.exists()
+    assert not journal_of(file).exists()
+
+
 @pytest.mark.slow
 def test_a_sweep_writes_a_report_for_each_point_a_summary_and_a_picture(tmp_path: Path) -> None:
     file = tmp_path / "touch.json"
@@ -223,7 +241,7 @@ def test_a_sweep_writes_a_report_for_each_point_a_summary_and_a_picture(tmp_path
     swept = config(sweep="planner-latency-s=0.1;lognormal:0.3,0.1", sweep_frozen_world=True, json=file, **options)
     assert main(swept) == 0
     report = json.loads(file.read_text())
-    names = report["sweep"]["reports"]
+    names = report["timings"]["reports"]
     assert names == {
         "0.1": "touch.0.1.json",
         "lognormal:0.3,0.1": "touch.lognormal_0.3_0.1.json",

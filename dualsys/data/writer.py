@@ -91,6 +91,12 @@ class DatasetWriter:
             raise DatasetError(
                 f"episode of seed {episode.seed} has state, action, cameras {shapes}, expected {expected}"
             )
+        for camera in spec.cameras:
+            size, own = episode.cameras[camera.name].frames.shape[1:], (camera.height, camera.width, 3)
+            if size != own:  # a video would hold them, and whoever reads it gets them stretched
+                raise DatasetError(
+                    f"episode of seed {episode.seed}: pictures of {camera.name} are {size}, expected {own}"
+                )
         StagedEpisode.save(self.staging, episode, self.fps)
 
     def finish(self, seeds: Sequence[int], provenance: Provenance) -> DatasetInfo:

@@ -7,6 +7,7 @@ from dualsys.app.evaluation.tasks import tasks_of_protocol
 from dualsys.app.eyes import trained_eyes
 from dualsys.app.trained_robots import trained_robots
 from dualsys.sim_envs.options import size_in_words
+from dualsys.sim_envs.perturbations import perturbations_of
 from dualsys.sim_envs.protocols import EvaluationProtocol
 
 
@@ -24,7 +25,7 @@ def deviations(config: EvalConfig, tasks: Sequence[str]) -> list[str]:
         found.append(f"instructions are phrased otherwise: {config.phrasing}")
     if config.randomization != "usual":
         found.append(f"light, shades and cameras stray further: {config.randomization}")
-    if config.perturb:
+    if perturbations_of(config.perturb):
         found.append(f"perturbed: {', '.join(config.perturb)}")
     return [deviation for deviation in found if deviation]
 

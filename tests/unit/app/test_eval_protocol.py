@@ -190,6 +190,7 @@ def test_deviations_are_named() -> None:
     assert deviations(whole, tasks_for(whole)) == []
     part = replace(whole, suite_or_task="dm_control/walker-walk", episodes=3)
     assert deviations(part, tasks_for(part)) == ["3 of 10 episodes of each task", "1 of 28 tasks"]
+    assert deviations(config_of("humanoid/touch", "humanoid-claims", perturb=("none",)), ["humanoid/touch"]) == []
     assert deviations(config_of("humanoid/touch", "humanoid-claims", phrasing="held-out"), ["humanoid/touch"]) == [
         "instructions are phrased otherwise: held-out"
     ]

@@ -154,6 +154,10 @@ def test_episodes_that_do_not_hold_together_are_refused(
         writer.stage(_replaced(good, cameras={"head": backwards}))
     with pytest.raises(DatasetError, match="expected"):
         writer.stage(_replaced(good, cameras={}))
+    track = good.cameras["head"]
+    smaller = CameraTrack(frames=track.frames[:, :-2], frame_of_row=track.frame_of_row, stamps_s=track.stamps_s)
+    with pytest.raises(DatasetError, match=r"pictures of head are \(\d+, \d+, 3\), expected"):
+        writer.stage(_replaced(good, cameras={"head": smaller}))
     with pytest.raises(DatasetError, match="no rows"):
         writer.stage(_replaced(good, states=good.states[:0]))
     assert writer.staged_seeds() == []

@@ -52,6 +52,8 @@ class _Stream(NamedTuple):
     stamps_s: FloatArray
     rows: NDArray[np.float32]
     """`(n, m)`."""
+    joints: tuple[str, ...]
+    """What the components are of, where messages say it (`name` of JointState)."""
 
 
 @final
@@ -83,6 +85,7 @@ class McapSource:
         self.fps = fps
         self.robot = ""
         self._read: dict[int, dict[str, _Stream]] = {}
+        self._joints: dict[str, tuple[str, ...]] = {}
         self._grids: dict[int, FloatArray] = {}
         first = self._streams(0)
         self.state_names, self.action_names = (
@@ -207,6 +210,8 @@ class McapSource:
     def _streams(self, index: int) -> dict[str, _Stream]:
         if index not in self._read:
             self._read = {index: _streams(self._stretches[index], (*self._states, *self._actions), index)}
+            for key, stream in self._read[index].items():
+                _require_joints(self._joints.setdefault(key, stream.joints), stream.joints, key, self._stretches[index])
         return self._read[index]
 
 
@@ -228,6 +233,7 @@ def _streams(stretch: _Stretch, keys: Sequence[str], index: int) -> dict[str, _S
     """All columns of an episode."""
     stamps: dict[str, list[float]] = {key: [] for key in keys}
     rows: dict[str, list[NDArray[np.float32]]] = {key: [] for key in keys}
+    joints: dict[str, tuple[str, ...]] = {}
     topics = {key.partition(".")[0] for key in keys}
     for message in messages_of(stretch.path, sorted(topics), *stretch.bounds):
         for key in keys:
@@ -235,11 +241,32 @@ def _streams(stretch: _Stretch, keys: Sequence[str], index: int) -> dict[str, _S
             if topic == message.topic:
                 stamps[key].append(message.stamp_s)
                 rows[key].append(_numbers(message.content, field, key, stretch.path))
+                own = _joints(message.content, field)
+                _require_joints(joints.setdefault(key, own), own, key, stretch)
     for key in keys:
         if len({len(row) for row in rows[key]}) != 1:
             said = f"has rows of different lengths for {key}" if rows[key] else f"has nothing of {key}"
             raise DatasetError(f"{stretch.path} {said} in episode {index}; leave it out: --skip {index}")
-    return {key: _Stream(np.array(stamps[key]), np.stack(rows[key])) for key in keys}
+    return {key: _Stream(np.array(stamps[key]), np.stack(rows[key]), joints[key]) for key in keys}
+
+
+def _joints(content: Any, field: str) -> tuple[str, ...]:
+    """What stands beside a field as `name`, if anything does."""
+    outer = field.rpartition(".")[0]
+    try:
+        names = field_of(content, f"{outer}.name" if outer else "name")
+    except KeyError:
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
+def _require_joints(first: tuple[str, ...], own: tuple[str, ...], key: str, stretch: _Stretch) -> None:
+    """Raise `DatasetError` where components are of other joints than before: of two publishers, or in another order."""
+    if own != first:
+        raise DatasetError(
+            f"{stretch.path}: {key} is of {', '.join(first)}, and elsewhere of {', '.join(own)}: rows would be of now "
+            "one, now the other. Give each its own topic, always in one order"
+        )
 
 
 def _numbers(content: Any, field: str, key: str, path: Path) -> NDArray[np.float32]:

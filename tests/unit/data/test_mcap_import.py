@@ -216,6 +216,29 @@ def test_numbers_that_are_none_and_commands_before_any_state_are_refused(
     assert "episode 0 has 0 rows; leave it out: --skip 0" in said(early + states, "place")
 
 
+@pytest.mark.parametrize("other", [["b", "a"], ["right_a", "right_b"]])
+def test_a_topic_of_now_these_and_now_those_joints_is_refused(tmp_path: Path, other: list[str]) -> None:
+    """As where both arms' drivers write to `/joint_states`."""
+    states = [
+        (t, "/robot", {"name": ["a", "b"] if index % 2 == 0 else other, "position": position(t)})
+        for index, t in enumerate(moments(50))
+    ]
+    commands = [(t, "/commands", {"target": position(t)}) for t in moments(50)]
+    log = write_plain(tmp_path / "log.mcap", states + commands)
+    with pytest.raises(DatasetError, match=f"/robot.position is of a, b, and elsewhere of {', '.join(other)}"):
+        open_source(log, "auto", ("/robot.position",), ("/commands.target",), 20)
+
+
+def test_files_of_other_joints_are_refused(tmp_path: Path) -> None:
+    for name, joints in (("a", ["left", "grip"]), ("b", ["grip", "left"])):
+        states = [(t, "/robot", {"name": joints, "position": position(t)}) for t in moments(50)]
+        write_plain(tmp_path / f"{name}.mcap", states + [(t, "/commands", {"target": [t]}) for t in moments(50)])
+    source = open_source(tmp_path, "auto", ("/robot.position",), ("/commands.target",), 20)
+    assert len(source.episode(0).states) > 0
+    with pytest.raises(DatasetError, match=r"b\.mcap: /robot.position is of left, grip, and elsewhere of grip, left"):
+        source.episode(1)
+
+
 def test_a_changed_byte_of_the_messages_is_told(tmp_path: Path) -> None:
     whole = write_json(tmp_path / "log.mcap").read_bytes()
     for place in range(len(whole) // 40, 2 * len(whole) // 5, len(whole) // 20):

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from benchmarks.model_parity_kinds import KINDS, kind_of
 from benchmarks.report import exit_unless, write_report
+from dualsys.app.wide_console import wide_console
 
 BOUND, BETWEEN_ENGINES = 1e-5, 1e-4
 ENGINES = ("eager", "sdpa")
@@ -76,7 +77,7 @@ def main(config: ModelParityConfig) -> None:
     """Compare, print, write, and end with status 1 where one is over."""
     torch.manual_seed(0)
     torch.set_num_threads(1)  # more of them sum in another order
-    console = Console()
+    console = wide_console()
     names = fixture_names(config.fixtures)
     unknown, broken, rows = compare_all(names, config.fixtures)
     print_table(console, rows)
@@ -91,6 +92,9 @@ def main(config: ModelParityConfig) -> None:
         "every output within 1e-5 and 1e-6 a unit of its peer's": all(row.holds for row in rows if row.bound == BOUND),
         "SDPA within 1e-4 and 1e-5 a unit of eager": all(row.holds for row in rows if row.bound == BETWEEN_ENGINES),
     }
+    unread = unread_files(names, config.fixtures)
+    if unread:
+        console.print(f"Not read, since they go with none of the fixtures: {', '.join(unread)}", markup=False)
     beyond = [f"{row.fixture} {row.output} ({row.held_to})" for row in rows if not row.within_bound]
     console.print(
         f"Beyond {BOUND:.0e} as it stands (SDPA: {BETWEEN_ENGINES:.0e}): {', '.join(beyond) or 'none'}", markup=False
@@ -98,6 +102,7 @@ def main(config: ModelParityConfig) -> None:
     figures = {
         "fixtures": len(names),
         "not_compared": broken,
+        "not_read": unread,
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "beyond_the_bound_as_it_stands": beyond,
         "results": [asdict(row) for row in rows],
@@ -110,6 +115,13 @@ def main(config: ModelParityConfig) -> None:
 def fixture_names(folder: Path) -> list[str]:
     """Fixtures of a folder, by name."""
     return sorted(path.stem for path in folder.glob("*.json") if (folder / f"{path.stem}.io.safetensors").is_file())
+
+
+def unread_files(names: Iterable[str], folder: Path) -> list[str]:
+    """Tensors beside the fixtures that go with none of them, such as another peer's outputs under another name."""
+    read = {f"{name}.{part}" for name in names for part in ("weights", "io")}
+    read |= {f"{name.replace('lerobot', 'openpi')}.out" for name in names}
+    return sorted(path.name for path in folder.glob("*.safetensors") if path.stem not in read)
 
 
 def compare_all(names: Iterable[str], folder: Path) -> tuple[dict[str, str], dict[str, str], list[Comparison]]:

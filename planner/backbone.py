@@ -8,9 +8,11 @@ Shape legend: B batch, S prompt length (image and text tokens), D hidden width, 
 """
 
 import json
+import re
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache, PreTrainedTokenizerBase
 
@@ -23,6 +25,8 @@ from dualsys.planner.tiny_architectures import TINY, VARIANTS, tiny_architecture
 
 TINY_IMAGE_PX = 96
 """Side of the pictures of a family's tiny architecture, where nothing else is said."""
+_UNREAD = re.compile(r"lm_head\.|\.vision_(?:tower|model)\.(?:vision_model\.)?head\.")
+"""Weights of a model that nobody reads here: heads of words, and of pictures as a whole."""
 
 
 class Backbone(nn.Module):
@@ -213,10 +217,21 @@ def _pretrained(name: str) -> nn.Module:
             f"{', '.join(TINY)}, which are built small, with fresh weights"
         ) from error
     family_of(config.model_type).scale(config)  # refused before gigabytes are read
+    model: nn.Module
     try:
-        model: nn.Module = AutoModelForImageTextToText.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        model, loaded = cast(Any, AutoModelForImageTextToText).from_pretrained(
+            name, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(f"backbone {name!r} could not be loaded: {error}") from error
+    # transformers draws at random what isn't there or doesn't fit, and says so in passing.
+    drawn = (*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"]))
+    if wrong := sorted(key for key in drawn if not _UNREAD.search(key)):
+        some = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+        raise ConfigError(
+            f"backbone {name!r}: {len(wrong)} of its weights are missing or of another shape: {some}; copy the whole "
+            "folder again"
+        )
     return model.float()
 
 

@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
+from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray, TokenArray
 from dualsys.planner.progress_sense import ProgressSense
 from dualsys.planner.subtask_config import SubtaskConfig
 from dualsys.planner.word_decoder import INSTRUCTION, PADDING, STEP, WordDecoder
+
+_IGNORED = -100
+"""Of what is to be said: nothing."""
 
 
 class Reading(NamedTuple):
@@ -38,7 +42,10 @@ class LanguageHead(nn.Module):
     Args:
         config: Sizes, bounds and threshold.
         words_VE: Weights of the backbone's word embedding: read, not trained, not saved.
-        tokenizer: The planner's.
+        tokenizer: The planner's. Where it has no token for a beginning, or pads with that of the end, others stand in.
+
+    Raises:
+        ConfigError: it has none for beginning, end and padding.
     """
 
     def __init__(self, config: SubtaskConfig, words_VE: Tensor, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -48,9 +55,11 @@ class LanguageHead(nn.Module):
         self.sense = ProgressSense(config)
         self.words_VE: Tensor
         self.register_buffer("words_VE", words_VE.detach().clone(), persistent=False)
-        self._begin, self._end, self._pad = (
-            int(number) for number in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        )
+        marks = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        known = [int(number) for number in marks if number is not None]
+        if not known:
+            raise ConfigError("the planner's tokenizer has no token for beginning, end or padding; words need one")
+        self._begin, self._end, self._pad = (known[0] if number is None else int(number) for number in marks)
 
     def reading(self, instructions: Sequence[str], steps: Sequence[str]) -> Reading:
         """Tokens of instructions and of the steps before; `""`: there was none yet."""
@@ -79,7 +88,8 @@ class LanguageHead(nn.Module):
         """Mean negative log-likelihood a token of the steps' words."""
         ids_BT = self.writing(steps)
         logits_BTV = self._logits(self.reading(instructions, before), ids_BT[:, :-1])
-        return F.cross_entropy(logits_BTV.flatten(0, 1), ids_BT[:, 1:].flatten(), ignore_index=self._pad)
+        said_BT = ids_BT[:, 1:].masked_fill(self._behind_end(ids_BT), _IGNORED)
+        return F.cross_entropy(logits_BTV.flatten(0, 1), said_BT.flatten(), ignore_index=_IGNORED)
 
     @torch.inference_mode()
     def log_likelihoods(self, instruction: str, before: str, steps: Sequence[str]) -> FloatArray:
@@ -88,7 +98,7 @@ class LanguageHead(nn.Module):
         reading = self.reading([instruction] * len(steps), [before] * len(steps))
         logs_BTV = self._logits(reading, ids_BT[:, :-1]).double().log_softmax(-1)
         said_BT = logs_BTV.gather(-1, ids_BT[:, 1:, None])[..., 0]
-        total: FloatArray = said_BT.masked_fill(ids_BT[:, 1:] == self._pad, 0.0).sum(-1).cpu().numpy()
+        total: FloatArray = said_BT.masked_fill(self._behind_end(ids_BT), 0.0).sum(-1).cpu().numpy()
         return total
 
     @torch.inference_mode()
@@ -118,6 +128,11 @@ class LanguageHead(nn.Module):
         logits_2 = self.sense(*(torch.from_numpy(np.asarray(part)).float()[None].to(device) for part in parts))[0]
         behind, done = logits_2.sigmoid().tolist()
         return behind, done
+
+    def _behind_end(self, ids_BT: Tensor) -> Tensor:
+        """`(B, T - 1)`: which tokens behind the beginning are padding, by their place: it may be the end's token."""
+        is_end_BT = (ids_BT[:, 1:] == self._end).long()
+        return is_end_BT.cumsum(dim=1) > is_end_BT
 
     def _logits(self, reading: Reading, ids_BT: Tensor) -> Tensor:
         return self.words.write(self._read(reading), reading.kind_BS, self.words_VE[ids_BT])

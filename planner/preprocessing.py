@@ -60,7 +60,7 @@ def build_prompt(
             known[instruction] = tokenizer.encode(instruction.strip(), add_special_tokens=False)[:max_text_tokens]
         rows.append([*head, *known[instruction], *newline])
     length = max(map(len, rows))
-    pad = int(tokenizer.pad_token_id)
+    pad = tokenizer.pad_token_id or 0  # which token is masked doesn't matter
     input_ids_BS = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
     mask_BS = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
     return Prompt(input_ids_BS, mask_BS)

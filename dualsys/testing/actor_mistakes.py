@@ -63,11 +63,13 @@ def _masks(num_tokens: int) -> dict[str, NDArray[np.bool_]]:
 
 def actor_mistake(example: ActorExample, found: FloatArray, tolerance: float) -> str | None:
     """What is wrong with rows, in words; None: they are near the recorded ones."""
-    expected = np.asarray(example.rows, dtype=np.float64)
+    found, expected = (np.asarray(rows, dtype=np.float64) for rows in (found, example.rows))
     if near(found, expected, tolerance):
         return None
     if found.shape != expected.shape:
         return f"it gave rows {found.shape}, recorded are {expected.shape}"
+    if not np.isfinite(found).all():
+        return "it gave rows that are not finite"
     told = [
         _direction(example, found, expected),
         _joints(found, expected, tolerance),

@@ -296,3 +296,9 @@ def test_rows_that_are_off_in_a_usual_way_are_named(
 ) -> None:
     family, example = recorded
     refuse_actor(Reordered(joint_actor(family), change), example, message)
+
+
+def test_rows_that_are_no_numbers_are_said_to_be_none(recorded: tuple[str, ActorExample]) -> None:
+    family, example = recorded
+    with pytest.raises(NotConforming, match="it gave rows that are not finite"):
+        check_actor(joint_actor(family), examples=[example], sample=lambda told: told.rows * np.nan)

@@ -43,8 +43,8 @@ def continued(model: DiTExpert, fixture: Fixture, features: Features) -> Tensor:
     """Real-time chunking: rows that continue the previous chunk, which is the fixture's `action`."""
     options = fixture.config["rtc"]
     end, overlap = options["action_horizon"], options["rtc_overlap_steps"]
-    old = fixture.given["action"][:, end - overlap : end]
-    rows = torch.cat([old, old[:, -1:].expand(-1, model.config.horizon - overlap, -1)], dim=1)
+    rows = torch.zeros_like(fixture.given["noise"])  # behind those that are told nothing is read
+    rows[:, :overlap] = fixture.given["action"][:, end - overlap : end]
     running = Running(rows_BAU=rows, told=overlap, delay=options["rtc_frozen_steps"])
     guided = released(field(model, fixture, features), running, rate=options["rtc_ramp_rate"])
     return integrate(guided, seeded(fixture.given["noise"], running), model.config.num_inference_steps)

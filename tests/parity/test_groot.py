@@ -122,6 +122,13 @@ def test_real_time_chunking_is_the_peers(name: str) -> None:
 
 
 @torch.no_grad()
+def test_a_motion_of_which_nothing_is_told_is_sampled_as_a_new_one() -> None:
+    fixture, none = load("n1_7"), {"rtc_overlap_steps": 0, "rtc_frozen_steps": 0}
+    told = fixture._replace(config={**fixture.config, "rtc": {**fixture.config["rtc"], **none}})
+    assert_near(continued(expert(fixture), told, fixture.features), fixture.out["actions"])
+
+
+@torch.no_grad()
 def test_split_it_acts_as_the_peer_unsplit(fixture: Fixture) -> None:
     """Features cross as bytes, images first, padded and masked; what samples is what `FlowActor` runs."""
     features = fixture.features_of(backbone(fixture)(**backbone_inputs(fixture)))

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from dualsys.app.importing.conversion import Plan, Wish, plan_import
 from dualsys.app.importing.import_report import summary
-from dualsys.errors import CheckpointError
-from tests.parity.published_folders import change_step, lerobot_folder, numbers
+from dualsys.errors import CheckpointError, ConfigError
+from tests.parity.published_folders import change_step, groot_folder, lerobot_folder, numbers
 
 Steps = list[dict[str, Any]]
 NORMALIZER, UNNORMALIZER = "normalizer_processor", "unnormalizer_processor"
@@ -159,3 +159,40 @@ def test_statistics_among_the_weights_that_differ_are_refused(pi0: Path) -> None
         weights[f"{where}.buffer_action.mean"] = torch.full((8,), float(number))
     save_file(weights, pi0 / "model.safetensors")
     refused(pi0, r"have different buffer_action\.mean")
+
+
+def test_of_several_robots_statistics_those_of_one_prefix_count(tmp_path: Path) -> None:
+    """Published SmolVLA keeps some under the names of robots; those of no prefix may be of yet another one."""
+    folder = lerobot_folder(tmp_path / "published", "lerobot_smolvla_special", key="so100.buffer.")
+    for file in ("preprocessor", "postprocessor"):
+        change_numbers(
+            folder,
+            file,
+            lambda stored: stored.update(
+                {
+                    name.replace("so100.buffer.", other): value + shift
+                    for name, value in list(stored.items())
+                    for other, shift in (("so100-red.buffer.", 100.0), ("", 200.0))
+                    if name.startswith("so100.")
+                }
+            ),
+        )
+    refused(folder, r"--statistics-prefix so100-red\.buffer\. or so100\.buffer\.")
+    statistics = plan_import(Wish(checkpoint=folder, statistics_prefix="so100.buffer.")).statistics
+    np.testing.assert_allclose(statistics.action.mean, numbers(2)["mean"], rtol=1e-6)
+    np.testing.assert_allclose(statistics.state.mean, numbers(1)["mean"], rtol=1e-6)
+
+
+def test_a_prefix_that_no_statistics_have_is_refused(pi0: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"names that begin with 'so101\.'\).*: no statistics state\.mean"):
+        plan_import(Wish(checkpoint=pi0, statistics_prefix="so101."))
+    groot = groot_folder(tmp_path / "groot", "lerobot_groot_n1_7")
+    with pytest.raises(ConfigError, match="GR00T's robots have --tag"):
+        plan_import(Wish(checkpoint=groot, statistics_prefix="so101."))
+
+
+@pytest.mark.parametrize("asked", ["top", "wrist"])
+def test_cameras_that_are_left_out_are_black_whatever_the_robot_calls_its_own(asked: str, pi0: Path) -> None:
+    planner: Any = plan_import(Wish(checkpoint=pi0, cameras=(asked,))).modules.planner
+    assert planner.cameras == (asked, "wrist (left out)")
+    assert planner.optional_cameras == ("wrist (left out)",)

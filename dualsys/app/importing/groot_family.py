@@ -17,7 +17,7 @@ from dualsys.app.importing.normalization import Normalization, PublishedStatisti
 from dualsys.app.importing.relative import RelativeActions
 from dualsys.app.importing.robot import Robot, Widths
 from dualsys.embodiment import CameraSpec
-from dualsys.errors import CheckpointError
+from dualsys.errors import CheckpointError, ConfigError
 from dualsys.planner.feature_backbones import build_backbone
 from dualsys.planner.feature_config import EagleConfig, FeaturePlannerConfig, Qwen3VLConfig
 
@@ -54,7 +54,9 @@ class GrootFamily:
         return False
 
     def statistics(self, prefix: str) -> PublishedStatistics:
-        """Of its robot."""
+        """Of its robot. Raises `ConfigError` for a prefix: their names have none."""
+        if prefix:
+            raise ConfigError("--statistics-prefix is of LeRobot's and openpi's statistics; GR00T's robots have --tag")
         return self.robot.statistics
 
     def normalization(self) -> Normalization:

@@ -207,8 +207,8 @@ def _required(published: PublishedStatistics, quantity: Quantity, kind: str, wid
 def _unmatched(published: PublishedStatistics) -> str:
     names = published.unmatched
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    prefix = names[0].split("action")[0].split("observation")[0]
-    hint = f" If that is your robot: --statistics-prefix {prefix}" if prefix and prefix != names[0] else ""
+    prefixes = {name.split("action")[0].split("observation")[0] for name in names} - {"", *names}
+    hint = f" If that is your robot: --statistics-prefix {' or '.join(sorted(prefixes))}" if prefixes else ""
     return (
         f"{published.where}: {len(names)} statistics are under names that match no state or action of this policy: "
         f"{some}; its authors' code would pass numbers through unnormalised.{hint} Else: --statistics FILE or DATASET"

@@ -89,7 +89,10 @@ def _sorted_out(
 ) -> PublishedStatistics:
     numbers: dict[str, FloatArray] = {}
     unmatched = []
+    where = f"{where} (names that begin with {prefix!r})" if prefix else where
     for name, value in found.items():
+        if not name.startswith(prefix):
+            continue
         feature, _, kind = name.removeprefix(prefix).rpartition(".")
         plain = feature.removeprefix("buffer_").replace("observation_state", "observation.state")
         if kind in _UNUSED or _is_of_images(plain):

@@ -106,7 +106,9 @@ def _cameras(told: Widths, spec: EmbodimentSpec, asked: Sequence[str]) -> tuple[
             f"the model looks through {', '.join(theirs)}, of which {spec.name!r} has none; say which of its cameras "
             f"({', '.join(own) or 'it has none'}) stand for them, in this order: --cameras NAME ..."
         )
-    names = chosen + theirs[len(chosen) :] if asked else theirs
+    if asked:  # the model's others stay black, even where a robot's is called the same
+        chosen += [f"{name} (left out)" if name in own else name for name in theirs[len(chosen) :]]
+    names = chosen if asked else theirs
     return tuple(names), tuple(name for name in names if name not in own)
 
 

@@ -30,15 +30,19 @@ def failure(folder: Path) -> str:
     return str(end.value)
 
 
-def test_a_fixture_of_any_name_is_compared(fixtures: Path) -> None:
+def test_a_fixture_of_any_name_is_compared(fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = fixtures.parent / "result.json"
+    shutil.copy(HERE / "fixtures" / "openpi_pi05.out.safetensors", fixtures)
     main(ModelParityConfig(fixtures=fixtures, json=result))
-    rows = json.loads(result.read_text())["results"]
+    told = json.loads(result.read_text())
+    assert told["not_read"] == ["openpi_pi05.out.safetensors"], "of no fixture of this folder's"
+    rows = told["results"]
     expected = {
         name.removeprefix("out.") for name in load_file(fixtures / "held_back.io.safetensors") if "out." in name
     }
     assert {row["output"] for row in rows if row["held_to"] == "lerobot"} == expected
     assert all(row["share"] <= 1 for row in rows)
+    assert "grad_action_in_proj_weight" in capsys.readouterr().out, "names aren't cut in a pipe"
     for row in rows:
         assert row["allowed"] == pytest.approx(row["bound"] * (1 + row["largest"] / 10))
         assert row["within_bound"] == (row["difference"] <= row["bound"])

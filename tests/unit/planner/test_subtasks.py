@@ -1,5 +1,6 @@
 """Steps in words: the head's words and likelihoods, and how they come into the planner's prompt."""
 
+import copy
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -52,6 +53,25 @@ def taught(planner: VLMPlanner) -> LanguageHead:
 
 def test_the_head_says_what_it_was_taught(taught: LanguageHead) -> None:
     assert [taught.next_step(LONG, before) for before in ("", *STEPS)] == [*STEPS, ""]
+
+
+@pytest.mark.parametrize("change", [{"pad_token": "<eos>"}, {"pad_token": None}, {"bos_token": None}])
+def test_a_head_learns_where_words_end_whatever_tokens_the_tokenizer_lacks(
+    planner: VLMPlanner, change: dict[str, str | None]
+) -> None:
+    """Llama's pads with the end's token, Qwen's has none for a beginning."""
+    head, said = head_for(planner), ([LONG] * 2, ["", STEPS[0]], ["", STEPS[1]])
+    expected = head.loss(*said).item(), head.log_likelihoods(LONG, "", ["", *STEPS])
+    tokenizer = copy.deepcopy(planner.tokenizer)
+    for name, token in change.items():
+        setattr(tokenizer, name, token)
+    other = LanguageHead(head.config, head.words_VE, tokenizer).eval()
+    other.load_state_dict(head.state_dict())
+    found = other.loss(*said).item(), other.log_likelihoods(LONG, "", ["", *STEPS])
+    if "bos_token" not in change:
+        assert found[0] == pytest.approx(expected[0], abs=1e-6)
+        np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+    assert other.next_step(LONG, "") is not None
 
 
 def test_what_it_says_is_what_it_finds_likeliest(taught: LanguageHead) -> None:

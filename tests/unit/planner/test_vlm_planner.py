@@ -1,11 +1,13 @@
 """The VLM planner on transformers' real PaliGemma with a tiny configuration."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from dualsys.checkpoint import Checkpoint, write_manifest
@@ -205,6 +207,46 @@ def test_a_pretrained_folder_is_one_line_of_configuration(tmp_path: Path) -> Non
             file.unlink()
     again = VLMPlanner.from_checkpoint(checkpoint)
     assert np.array_equal(planner.plan(look()).tokens, again.plan(look()).tokens)
+
+
+SPOILT = "model.language_model.layers.0.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda weights: weights.pop(SPOILT), rf"1 of its weights are missing or of another shape: {SPOILT}"),
+        (lambda weights: weights.update({SPOILT: torch.ones(2, 2)}), rf"missing or of another shape: {SPOILT}"),
+        (None, "could not be loaded: .*header"),
+    ],
+    ids=["missing", "of another shape", "cut short"],
+)
+def test_a_pretrained_folder_whose_weights_are_not_whole_is_refused(
+    spoil: Callable[[dict[str, torch.Tensor]], Any] | None, message: str, tmp_path: Path
+) -> None:
+    """transformers draws at random what isn't there, and goes on."""
+    planner, file = make_planner(), tmp_path / "model.safetensors"
+    model: Any = planner.network.backbone.model
+    model.save_pretrained(tmp_path)
+    planner.tokenizer.save_pretrained(str(tmp_path))
+    if spoil is None:
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        # Under the names of the class in memory, which it reads, too.
+        weights = {name: value.contiguous() for name, value in model.state_dict().items() if "lm_head" not in name}
+        spoil(weights)
+        save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=message):
+        VLMPlanner.build(VLMPlannerConfig(backbone=str(tmp_path)))
+
+
+def test_a_tokenizer_without_padding_pads_with_what_is_masked() -> None:
+    planner = make_planner()
+    looked = [look("touch the red block"), look("go")]
+    expected = [subgoal.tokens for subgoal in planner.plan_batch(looked)]
+    planner.tokenizer.pad_token = None
+    found = [subgoal.tokens for subgoal in planner.plan_batch(looked[::-1])][::-1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,10 @@ def failure(folder: Path) -> str:
     return str(end.value)
 
 
-def test_a_fixture_of_any_name_is_compared(fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fixture_of_any_name_is_compared(
+    fixtures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # workers of pytest are told how wide they are
     result = fixtures.parent / "result.json"
     shutil.copy(HERE / "fixtures" / "openpi_pi05.out.safetensors", fixtures)
     main(ModelParityConfig(fixtures=fixtures, json=result))

@@ -30,6 +30,7 @@ from torch import Tensor
 from benchmarks.model_parity_kinds import KINDS, kind_of
 from benchmarks.report import exit_unless, write_report
 from dualsys.app.wide_console import wide_console
+from tests.parity.pi_fixtures import others_name
 
 BOUND, BETWEEN_ENGINES = 1e-5, 1e-4
 ENGINES = ("eager", "sdpa")
@@ -119,8 +120,7 @@ def fixture_names(folder: Path) -> list[str]:
 
 def unread_files(names: Iterable[str], folder: Path) -> list[str]:
     """Tensors beside the fixtures that go with none of them, such as another peer's outputs under another name."""
-    read = {f"{name}.{part}" for name in names for part in ("weights", "io")}
-    read |= {f"{name.replace('lerobot', 'openpi')}.out" for name in names}
+    read = {part for name in names for part in (f"{name}.weights", f"{name}.io", others_name(name))}
     return sorted(path.name for path in folder.glob("*.safetensors") if path.stem not in read)
 
 

@@ -6,7 +6,7 @@ nothing.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class DualsysError(Exception):
@@ -67,3 +67,8 @@ def unknown_name(kind: str, asked: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {asked!r}.{hint} Available: {', '.join(names) or 'none'}."
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first of several names, for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache, PreTrainedTokenizerBase
 
 from dualsys.embodiment import PrefixSpec
-from dualsys.errors import ConfigError
+from dualsys.errors import ConfigError, some_of
 from dualsys.planner.config import VLMPlannerConfig
 from dualsys.planner.early_exit import output_of
 from dualsys.planner.families import Family, Mark, family_of
@@ -227,10 +227,9 @@ def _pretrained(name: str) -> nn.Module:
     # transformers draws at random what isn't there or doesn't fit, and says so in passing.
     drawn = (*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"]))
     if wrong := sorted(key for key in drawn if not _UNREAD.search(key)):
-        some = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         raise ConfigError(
-            f"backbone {name!r}: {len(wrong)} of its weights are missing or of another shape: {some}; copy the whole "
-            "folder again"
+            f"backbone {name!r}: {len(wrong)} of its weights are missing or of another shape: {some_of(wrong, 3)}; "
+            "copy the whole folder again"
         )
     return model.float()
 

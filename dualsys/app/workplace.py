@@ -9,7 +9,7 @@ from dualsys.app.recording_pool import WorkplaceConfig
 from dualsys.errors import ConfigError
 from dualsys.messages import FloatArray
 from dualsys.protocols import Environment, Expert
-from dualsys.sim_envs.perturbations.perturbed import Perturbed
+from dualsys.sim_envs.perturbations.perturbed import truth_of
 
 
 class _PushedExpert:
@@ -37,8 +37,7 @@ def expert_for(task: str, environment: Environment, noise_rad: float) -> Demonst
     Where the environment is perturbed, to the one inside: an expert is told the truth.
     """
     require_expert(task)
-    truth = environment.truth if isinstance(environment, Perturbed) else getattr(environment, "unwrapped", environment)
-    expert: Expert = registry.load("experts", _suite_of(task))(truth)
+    expert: Expert = registry.load("experts", _suite_of(task))(truth_of(environment))
     return _PushedExpert(expert, ExecutionNoise(noise_rad, environment.control_dt_s))
 
 

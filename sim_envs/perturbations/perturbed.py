@@ -58,6 +58,11 @@ class PerturbedSnapshot:
     memory: Memory
 
 
+def truth_of(environment: Any) -> Any:
+    """A task as its experts know it: beneath what perturbs it, and beneath gymnasium's wrappers."""
+    return environment.truth if isinstance(environment, Perturbed) else getattr(environment, "unwrapped", environment)
+
+
 @final
 class Perturbed(gymnasium.Env[Any, FloatArray]):
     """Keeps the protocol of what it is put on, with all that that offers.
@@ -106,8 +111,7 @@ class Perturbed(gymnasium.Env[Any, FloatArray]):
     @property
     def truth(self) -> Any:
         """The environment inside. `unwrapped` is this one: in gymnasium's words it is a task, and no wrapper of one."""
-        inner = self.inner
-        return inner.truth if isinstance(inner, Perturbed) else getattr(inner, "unwrapped", inner)
+        return truth_of(self.inner)
 
     @property
     def embodiment(self) -> EmbodimentSpec:

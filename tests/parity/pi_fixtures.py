@@ -50,13 +50,18 @@ class Fixture(NamedTuple):
         return self.policy == "smolvla"
 
 
+def others_name(name: str) -> str:
+    """Of the file, without its ending, that has what another peer gave for a fixture's inputs."""
+    return f"{name.replace('lerobot', 'openpi')}.out"
+
+
 @cache
 def load(name: str, folder: Path | None = None) -> Fixture:
     folder = folder or folder_of(name)
     config = json.loads((folder / f"{name}.json").read_text())
     io = load_file(folder / f"{name}.io.safetensors")
     weights = load_file(folder / f"{name}.weights.safetensors")
-    other = folder / f"{name.replace('lerobot', 'openpi')}.out.safetensors"
+    other = folder / f"{others_name(name)}.safetensors"
     split = split_smolvla if config["policy"] == "smolvla" else split_pi
     planner, actor = split(weights)
     return Fixture(

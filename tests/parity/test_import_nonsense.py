@@ -235,7 +235,7 @@ def said(folder: Path) -> tuple[int, str]:
         return main(["import", str(folder), "--dry-run"]), told.getvalue()
 
 
-@settings(derandomize=True, max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(derandomize=True, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @example(file=0, place=0, value=None)
 @given(file=st.integers(0, 5), place=st.integers(0, 10**4), value=st.sampled_from(NONSENSE))
 def test_whatever_stands_in_a_folder_is_taken_or_refused_in_a_line(

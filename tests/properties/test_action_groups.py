@@ -64,7 +64,7 @@ class Player:
 STRIDES = st.sampled_from([1, 2, 5, 10])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STRIDES, STRIDES, st.integers(1, 8), st.integers(1, 8), st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 10]))
 def test_a_group_plays_exactly_its_rows_at_its_times_and_ends_in_its_own_way(
     hand_stride: int, base_stride: int, hand_horizon: int, base_horizon: int, seed: int, ticks: int
@@ -98,7 +98,7 @@ def test_a_group_plays_exactly_its_rows_at_its_times_and_ends_in_its_own_way(
             np.testing.assert_allclose(target[3:], own_base[-1] * max(1 - late_s / decay_s, 0), atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 32), st.integers(0, 2**32 - 1), st.sampled_from(sorted(registry.names("chunk_policies"))))
 def test_groups_without_a_time_of_their_own_change_no_bit(horizon: int, seed: int, policy: str) -> None:
     """The same chunks through an arm with groups, and through one that has none."""
@@ -129,7 +129,7 @@ def _commands(robot: EmbodimentSpec, horizon: int, seed: int, policy: str) -> li
     return made
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_what_one_group_does_leaves_the_others_as_they_are(base_horizon: int, seed: int) -> None:
     rows = np.random.default_rng(seed).uniform(-1, 1, (32, 5))

@@ -58,7 +58,7 @@ def test_a_prefix_moved_on_is_what_runs_at_its_new_moment(length: int, rows: flo
 
 
 @pytest.mark.parametrize("name", ALIGNED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(gaps_s=GAPS_S, data=st.data())
 def test_chunks_of_one_motion_are_spliced_without_a_seam(name: str, gaps_s: list[float], data: st.DataObject) -> None:
     """All chunks are pieces of the motion `x = played time`: however often and late new ones come and however long it
@@ -82,7 +82,7 @@ def test_chunks_of_one_motion_are_spliced_without_a_seam(name: str, gaps_s: list
 
 
 @pytest.mark.parametrize("name", ALIGNED)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_chunk_that_is_not_late_is_played_from_its_first_row(name: str, seed: int) -> None:
     """At zero delay every policy is naive, but for the ensemble, which asks older chunks in any case."""
@@ -99,7 +99,7 @@ def test_a_chunk_that_is_not_late_is_played_from_its_first_row(name: str, seed: 
             assert np.array_equal(heads[0].target(), heads[1].target())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(0.1, 9.0), st.floats(0.0, 19.0), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_a_cross_fade_has_no_seam_and_ends_in_the_new_rows(
     consumed: float, playing_row: float, fade: int, seed: int
@@ -118,7 +118,7 @@ def test_a_cross_fade_has_no_seam_and_ends_in_the_new_rows(
     assert np.abs(rows).max() <= 1.0 + 1e-12  # between old and new everywhere
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(GAPS_S, st.integers(0, 2**32 - 1))
 def test_however_chunks_differ_a_cross_fade_begins_where_the_motion_is(gaps_s: list[float], seed: int) -> None:
     """Chunks that have nothing to do with each other, at ticks on the rows: no jump at any seam."""

@@ -79,7 +79,7 @@ def test_the_acceleration_of_a_sampled_parabola_is_its_own() -> None:
     assert accelerations.min() > 0.5 * 2.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(GAPS_S, st.data())
 def test_chunks_of_one_motion_are_spliced_without_a_seam(gaps_s: list[float], data: st.DataObject) -> None:
     """All chunks are pieces of the motion `x = played time`. Skipping what was consumed, however often and late new
@@ -107,7 +107,7 @@ def _ramp(stamp_s: float, value: float, horizon: int, dt_s: float) -> ActionChun
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(GAPS_S, st.integers(0, 2**32 - 1))
 def test_without_delay_skipping_is_naive(gaps_s: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -124,7 +124,7 @@ def test_without_delay_skipping_is_naive(gaps_s: list[float], seed: int) -> None
         assert np.array_equal(heads[0].target(), heads[1].target())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(GAPS_S)
 def test_the_position_only_goes_forward_and_never_past_the_last_row(gaps_s: list[float]) -> None:
     head = Playhead(0.0)

@@ -173,7 +173,7 @@ def _bits(decision: Decision, status: CoreStatus) -> tuple[Any, ...]:
     return (*fields, asked, status.phase, tuple(status.counts.items()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(ANYTHING, max_size=40), CONFIGS, ANY_POLICIES)
 def test_no_event_raises_and_the_same_events_give_the_same_decisions(
     events: list[Any], config: CoreConfig, policy: Any
@@ -203,7 +203,7 @@ def runs(draw: st.DrawFn) -> list[Any]:
     return events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs(), ANY_POLICIES, st.integers(0, 2**32 - 1))
 def test_after_the_gate_every_command_keeps_the_limits(events: list[Any], policy: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -242,7 +242,7 @@ def _answer(request: int, stamp_s: float, rng: np.random.Generator) -> ActionChu
     return ActionChunk(rows=rows, dt_s=0.02, start_stamp_s=stamp_s, request=request, sequence=request)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 8),
     st.floats(0.005, 0.05),

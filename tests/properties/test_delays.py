@@ -61,7 +61,7 @@ def driven(timing: TimingConfig, seed: int) -> tuple[list[Command], PoseActor, K
     return commands, actor, planner, driver
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(timing=TIMINGS, seed=st.integers(0, 2**31))
 def test_nothing_goes_back_in_time(timing: TimingConfig, seed: int) -> None:
     commands, actor, planner, driver = driven(timing, seed)
@@ -80,7 +80,7 @@ def test_nothing_goes_back_in_time(timing: TimingConfig, seed: int) -> None:
     assert met <= grid_points, "no observation is counted twice"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(timing=TIMINGS, seed=st.integers(0, 2**31))
 def test_the_same_seed_gives_the_same_bits(timing: TimingConfig, seed: int) -> None:
     runs = [driven(timing, seed) for _ in range(2)]

@@ -95,7 +95,7 @@ LATENCIES: Any = st.one_of(
 
 
 @pytest.mark.parametrize("name", GUIDED)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(latencies=LATENCIES, horizon=st.integers(8, 30), actor_hz=st.sampled_from([8.0, 16.0, 32.0]))
 def test_what_was_told_is_what_runs_and_no_row_is_played_twice_or_invented(
     name: str, latencies: list[int], horizon: int, actor_hz: float

@@ -65,7 +65,7 @@ def motion(shape: tuple[float, float, float, float], now_s: float) -> FloatArray
     return np.array([centre + width * np.sin(speed * now_s + phase), centre - width * np.cos(speed * now_s)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SWITCHES, st.sampled_from([0.05, 0.5, 1.5]), st.sampled_from(["joint", "path"]), st.booleans())
 def test_whoever_takes_over_whenever_the_limits_are_kept_and_its_own_commands_are_met(
     switches: list[Any], handover_s: float, follow: Any, steps: bool
@@ -84,7 +84,7 @@ def test_whoever_takes_over_whenever_the_limits_are_kept_and_its_own_commands_ar
     np.testing.assert_allclose(run.sent[-1], target, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MOTIONS, MOTIONS, st.integers(50, 400), st.floats(0.3, 1.5))
 def test_at_the_switch_position_and_velocity_go_on(before: Any, after: Any, ticks: int, handover_s: float) -> None:
     """The first command of the new source is where the old motion would have gone on, to a small share of a limit."""
@@ -98,7 +98,7 @@ def test_at_the_switch_position_and_velocity_go_on(before: Any, after: Any, tick
     assert np.all(np.abs(change) <= 0.6 * ARM.max_acceleration * DT_S + 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(-2, 2), st.floats(-2, 2), st.floats(0.2, 1.0))
 def test_from_rest_to_rest_it_is_the_minimum_jerk_curve(begin: float, end: float, handover_s: float) -> None:
     run = Run(FREE, handover_s=handover_s)
@@ -128,7 +128,7 @@ def test_a_long_way_takes_as_long_as_the_limits_ask_and_nothing_has_to_be_cut() 
     np.testing.assert_array_equal(run.sent[-1], [0.9, -0.4])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["actor", "hold", "start", "damp"]), MOTIONS), min_size=1, max_size=30))
 def test_the_policy_alone_is_never_blended(commands: list[Any]) -> None:
     """To the bit: what the policy's own chunks, holds and starts do is as without hand-over."""
@@ -140,7 +140,7 @@ def test_the_policy_alone_is_never_blended(commands: list[Any]) -> None:
     assert [sent.tobytes() for sent in runs[0].sent] == [sent.tobytes() for sent in runs[1].sent]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-0.8, 0.8), st.floats(-0.8, 0.8), st.booleans())
 def test_after_an_emergency_stop_the_motion_blends_in_too(far: float, sagged: float, was_moved: bool) -> None:
     """From what was last sent, or from where it was moved to meanwhile; the first chunk may be anywhere."""
@@ -179,7 +179,7 @@ def offers(draw: st.DrawFn) -> list[tuple[int, Offered]]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(offers())
 def test_in_the_decision_core_the_limits_are_kept_whoever_claims(offered: list[tuple[int, Offered]]) -> None:
     core = DecisionCore(ARM, CoreConfig(first_subgoal_wait_s=0.0), SkipByDelay())

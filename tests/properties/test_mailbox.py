@@ -35,7 +35,7 @@ def leave_the_next_slot_half_written(path: Path) -> None:
         file.write(np.uint64(2 * (newest + 1) + 1).tobytes() + b"\xee" * 120)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STEPS, st.booleans())
 def test_a_box_is_a_variable_that_survives_its_writers(steps: list[tuple[str, int]], careful: bool) -> None:
     kept: list[tuple[bytearray, bytes]] = []

@@ -4,7 +4,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dualsys.sim_envs.perturbations.camera_pose import CameraPose
@@ -135,7 +135,6 @@ def test_only_what_never_moves_is_painted(mix: float, seed: int) -> None:
     edits.undo()
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(0.1, 5.0), st.floats(0.02, 0.5))
 def test_a_push_gives_an_unheld_body_the_speed_that_is_asked_for(seed: int, speed_m_s: float, lasts_s: float) -> None:
     pushes = Pushes(speed_m_s=speed_m_s, every_s=0.5, lasts_s=lasts_s)

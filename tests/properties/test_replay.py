@@ -89,7 +89,7 @@ CORES = st.builds(
 TIMINGS = st.builds(TimingConfig, actor_latency_s=st.sampled_from([0.0, 0.03, 0.2]), control_hz=st.just(50.0))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(CORES, TIMINGS, FAILURES)
 def test_a_run_is_decided_again_to_the_bit(core: CoreConfig, timing: TimingConfig, failures: Any) -> None:
     tape = Listed()
@@ -118,7 +118,7 @@ class Wall:
         return np.array([0.5 - position[0]])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from([0, 7]), st.sampled_from(["joint", "path"]), FAILURES)
 def test_a_run_that_was_kept_clear_of_things_is_decided_again_without_a_model(
     fails_every: int, follow: Any, failures: Any
@@ -154,7 +154,7 @@ def test_a_start_while_a_source_from_before_the_tape_has_the_say_is_passed_over(
     assert result.commands == 40
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from(["target", "row", "seam", "limited"]))
 def test_a_command_that_was_changed_is_named(where: int, field: str) -> None:
     core, timing, tape = CoreConfig(), TimingConfig(actor_latency_s=0.03), Listed()
@@ -175,7 +175,7 @@ def test_a_command_that_was_changed_is_named(where: int, field: str) -> None:
     assert f"{field} " in result.first_difference
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(RECORDS, max_size=20), st.floats(0.0, 1.0))
 def test_a_file_gives_back_its_records_and_a_cut_one_the_first_of_them(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record], share: float

@@ -24,7 +24,7 @@ PRESENT = arrays(np.float64, 4, elements=st.floats(-10, 10))
 MASK = arrays(np.bool_, 4)
 NUMBERS = arrays(np.float64, 4, elements=st.floats(-1, 1))
 PLACE = arrays(np.float64, 3, elements=st.floats(-5, 5))
-QUICK = settings(max_examples=80, deadline=None)
+QUICK = settings(max_examples=80)
 
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS)

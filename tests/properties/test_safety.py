@@ -38,7 +38,7 @@ def _require_limits(path: np.ndarray[Any, Any], arm: EmbodimentSpec, dt_s: float
     assert np.all(np.abs(acceleration) <= arm.max_acceleration * (1 + 1e-6) + rounding)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.lists(LIMITS, min_size=1, max_size=3), STEPS_S)
 def test_any_target_leaves_within_all_limits(data: st.DataObject, limits: Any, dt_s: float) -> None:
     arm = _arm(limits)
@@ -59,7 +59,7 @@ def test_any_target_leaves_within_all_limits(data: st.DataObject, limits: Any, d
     _require_limits(np.stack(path), arm, dt_s)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, st.floats(0.2, 3), st.integers(0, 2**32 - 1))
 def test_a_moving_target_is_stopped_at_the_limits(limits: Any, dt_s: float, pace: float, seed: int) -> None:
     """Targets that keep moving at up to `pace` times the speed limit, and run into and past the position limits."""
@@ -78,7 +78,7 @@ def test_a_moving_target_is_stopped_at_the_limits(limits: Any, dt_s: float, pace
     _require_limits(np.stack(path), arm, dt_s)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, st.integers(0, 2**32 - 1))
 def test_a_target_within_the_limits_passes_unchanged(limits: Any, dt_s: float, seed: int) -> None:
     """Oracle for a legal motion: pushes that leave room to brake, found by trying the braking tick by tick."""
@@ -118,7 +118,7 @@ def _can_stop(q: float, v: float, arm: EmbodimentSpec, joint: int, step: float, 
     return bool(arm.lower[joint] <= q <= arm.upper[joint])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0, 10), st.floats(0.01, 1000), STEPS_S)
 def test_stopping_velocity_inverts_braking_tick_by_tick(distance: float, acceleration: float, dt_s: float) -> None:
     velocity = stopping_velocity(np.array([distance]), np.array([acceleration]), dt_s)[0]
@@ -130,7 +130,7 @@ def test_stopping_velocity_inverts_braking_tick_by_tick(distance: float, acceler
     assert travelled == pytest.approx(distance, rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(LIMITS, min_size=1, max_size=2), STEPS_S, st.floats(0, 1), st.floats(0, 1))
 def test_a_jump_is_met_without_overshoot(limits: Any, dt_s: float, start_share: float, target_share: float) -> None:
     arm = _arm(limits)
@@ -150,7 +150,7 @@ def test_a_jump_is_met_without_overshoot(limits: Any, dt_s: float, start_share: 
     assert needed > 300 or len(path) <= needed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(LIMITS, min_size=1, max_size=2), STEPS_S, st.floats(-5, 5), st.floats(-5, 5))
 def test_from_outside_its_limits_a_joint_only_moves_in(limits: Any, dt_s: float, start: float, target: float) -> None:
     arm = _arm(limits)

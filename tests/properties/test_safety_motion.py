@@ -45,7 +45,7 @@ def _require_limits(path: np.ndarray[Any, Any], arm: EmbodimentSpec, dt_s: float
         assert np.all(rate <= most * (1 + 1e-6) + 1e-11 / dt_s**order), f"difference of order {order}"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, FOLLOW)
 def test_any_commands_leave_within_all_limits(data: st.DataObject, limits: Any, dt_s: float, follow: Any) -> None:
     arm = _arm(limits)
@@ -64,7 +64,7 @@ def test_any_commands_leave_within_all_limits(data: st.DataObject, limits: Any, 
     _require_limits(np.stack(path), arm, dt_s)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(LIMITS, min_size=2, max_size=4), STEPS_S, FOLLOW, st.floats(0.2, 3), st.integers(0, 2**32 - 1))
 def test_moving_targets_are_followed_within_all_limits(
     limits: Any, dt_s: float, follow: Any, pace: float, seed: int
@@ -91,7 +91,7 @@ def _off_line(start: Any, end: Any, points: Any) -> Any:
     return np.linalg.norm(ways - (ways @ along)[:, None] * along, axis=1)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.lists(LIMITS, min_size=2, max_size=4), STEPS_S)
 def test_a_path_to_a_target_is_straight_and_ends_at_it(data: st.DataObject, limits: Any, dt_s: float) -> None:
     """Rest to rest, with jerk limits or without: the command stays on the segment and gets to its end."""
@@ -118,7 +118,7 @@ def test_a_path_to_a_target_is_straight_and_ends_at_it(data: st.DataObject, limi
     assert ticks > 400 or len(path) <= ticks
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(LIMITS, min_size=2, max_size=4), STEPS_S, st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.2]))
 def test_every_step_of_a_path_lies_between_the_step_before_and_the_way_to_the_target(
     limits: Any, dt_s: float, seed: int, jumps: float
@@ -147,7 +147,7 @@ def test_every_step_of_a_path_lies_between_the_step_before_and_the_way_to_the_ta
     assert slow or not fast_enough or np.array_equal(position, target), "it gets there in the end"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(LIMITS, min_size=1, max_size=3), STEPS_S, FOLLOW, st.integers(0, 2**32 - 1))
 @pytest.mark.parametrize("source", ["damp", "stop"])
 def test_a_stopped_motion_comes_to_rest_and_stays(
@@ -173,7 +173,7 @@ def test_a_stopped_motion_comes_to_rest_and_stays(
     assert all(np.array_equal(path[-1], rested) for rested in path[moving + ticks :])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.1, 2), st.floats(0.5, 3), st.floats(5, 80), st.floats(200, 5000))
 def test_an_eased_motion_takes_at_most_a_moment_longer_than_the_fastest_there_is(
     way: float, velocity: float, acceleration: float, jerk: float

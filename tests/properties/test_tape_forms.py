@@ -94,7 +94,7 @@ def decided(core: DecisionCore, spoils: list[tuple[int, int, Any]]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SPOILS)
 def test_what_a_tape_cannot_hold_is_refused_again_for_the_same_reason(
     tmp_path_factory: pytest.TempPathFactory, spoils: list[tuple[int, int, Any]]
@@ -127,7 +127,7 @@ class Framed:
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SPOILS)
 def test_frames_are_refused_likewise_or_not_kept(spoils: list[tuple[int, int, Any]]) -> None:
     tape = Framed()

@@ -81,13 +81,13 @@ def bits(record: Any) -> Any:
     return repr(record) if names is None else (type(record).__name__, *(bits(getattr(record, n)) for n in names))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(RECORDS)
 def test_a_record_survives_its_frame(record: Record) -> None:
     assert bits(decode_record(encode_record(record))) == bits(record)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RECORDS, st.data())
 def test_a_frame_cut_or_lengthened_is_refused(record: Record, data: st.DataObject) -> None:
     frame = encode_record(record)
@@ -97,7 +97,7 @@ def test_a_frame_cut_or_lengthened_is_refused(record: Record, data: st.DataObjec
             decode_record(broken)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(RECORDS, max_size=30), max_size=12), capacity=st.integers(4096, 9000))
 def test_what_is_read_is_what_was_put_in_and_losses_are_the_oldest(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Record]], capacity: int

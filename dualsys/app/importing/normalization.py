@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dualsys.actor.normalization import ControllerStatistics, Statistics
 from dualsys.app.importing.relative import RelativeActions
-from dualsys.errors import CheckpointError
+from dualsys.errors import CheckpointError, some_of
 from dualsys.messages import FloatArray
 
 Mode: TypeAlias = Literal["mean-std", "min-max", "quantiles", "quantiles-10", "identity"]
@@ -206,10 +206,10 @@ def _required(published: PublishedStatistics, quantity: Quantity, kind: str, wid
 
 def _unmatched(published: PublishedStatistics) -> str:
     names = published.unmatched
-    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     prefixes = {name.split("action")[0].split("observation")[0] for name in names} - {"", *names}
     hint = f" If that is your robot: --statistics-prefix {' or '.join(sorted(prefixes))}" if prefixes else ""
     return (
         f"{published.where}: {len(names)} statistics are under names that match no state or action of this policy: "
-        f"{some}; its authors' code would pass numbers through unnormalised.{hint} Else: --statistics FILE or DATASET"
+        f"{some_of(names, 3)}; its authors' code would pass numbers through unnormalised.{hint} Else: --statistics "
+        "FILE or DATASET"
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from dualsys.errors import CheckpointError
+from dualsys.errors import CheckpointError, some_of
 
 _TOLD = 3
 """Names told of each kind of mistake."""
@@ -148,5 +148,4 @@ def _is_of(name: str, template: str) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    return ", ".join(ordered[:_TOLD]) + (", ..." if len(ordered) > _TOLD else "")
+    return some_of(sorted(names), _TOLD)

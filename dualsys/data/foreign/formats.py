@@ -8,7 +8,7 @@ from typing import Any
 from dualsys.data import layout
 from dualsys.data.foreign.hdf5 import SUFFIXES, hdf5_files, opened_hdf5
 from dualsys.data.foreign.source import Source
-from dualsys.errors import ConfigError, DatasetError, unknown_name
+from dualsys.errors import ConfigError, DatasetError, some_of, unknown_name
 from dualsys.files import read_json
 
 FORMATS = (
@@ -72,7 +72,7 @@ def find_format(path: Path) -> str:
         return _hdf5_format(hdf5_files(path)[0])
     if path.is_dir():
         entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
-        there = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") or "nothing"
+        there = some_of(entries, 8) or "nothing"
     else:
         there = f"a file {path.suffix or 'without a suffix'}"
     raise DatasetError(

@@ -40,7 +40,7 @@ def test_cosines_are_orthonormal_and_are_the_transform_s(count: int) -> None:
     np.testing.assert_allclose(waves @ rows, dct(rows, axis=0, norm="ortho"), atol=1e-12)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(2, 300), st.integers(0, 2**31 - 1))
 def test_a_bin_is_read_within_half_its_width(bins: int, seed: int) -> None:
     words = BinWords(TokensConfig(shape=SHAPE, bins=bins, low=(-1.0,) * 3, high=(2.0,) * 3), ACTIONS)
@@ -73,7 +73,7 @@ def test_fast_says_smooth_motion_in_fewer_words_and_reads_it_back(fast: FastWord
     assert np.mean(lengths) < 0.6 * HORIZON * ACTIONS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-5, 2000), max_size=80))
 def test_whatever_is_said_is_read_as_rows_within_the_ends(said: list[int]) -> None:
     chunks = smooth_chunks(60)

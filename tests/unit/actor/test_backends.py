@@ -41,14 +41,14 @@ def experts(*widths: int) -> st.SearchStrategy[ActionExpert]:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(experts(8, 16, 24))
 def test_onnx_gives_the_rows_of_eager_whatever_the_expert(expert: ActionExpert) -> None:
     """With a subgoal, an old one, a masked one and none: `measure_parity` has them all."""
     assert measure_parity(OnnxSampler(expert), expert).difference <= 1e-4
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(experts(48, 64))
 def test_eight_bits_are_within_their_tolerance_or_refused(expert: ActionExpert) -> None:
     sampler, tolerance = OnnxSampler(expert, int8=True), TOLERANCES["onnx-int8"]
@@ -65,7 +65,7 @@ def test_eight_bits_cost_little_as_a_rule() -> None:
     assert np.median(differences) <= 0.5 * TOLERANCES["onnx-int8"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(experts(8, 16), st.data())
 def test_masked_tokens_are_not_read(expert: ActionExpert, data: st.DataObject) -> None:
     tokens_KC, moment = make_inputs(expert)

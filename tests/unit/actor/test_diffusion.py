@@ -88,7 +88,7 @@ def test_the_schedule_is_diffusers() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 200), st.integers(1, 200))
 def test_levels_go_down_to_the_data(levels: int, steps: int) -> None:
     steps = min(steps, levels)
@@ -99,7 +99,7 @@ def test_levels_go_down_to_the_data(levels: int, steps: int) -> None:
     assert visited[0] < levels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(PREDICTIONS), st.floats(0.02, 0.98), st.integers(0, 2**31 - 1))
 def test_what_the_network_is_to_tell_gives_back_the_data(prediction: Prediction, kept: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -75,7 +75,7 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, Condition]:
     return torch.randn(3, 4, 5, generator=g), torch.rand(3, generator=g), condition
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), junk=st.floats(-1e6, 1e6))
 def test_nothing_in_padded_places_reaches_a_valid_one(actor: ManyRobotActor, seed: int, junk: float) -> None:
     x_BAU, t_B, condition = batch(seed)

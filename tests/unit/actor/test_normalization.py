@@ -20,7 +20,7 @@ VALUES = arrays(np.float64, (20, 3), elements=st.floats(-50, 50))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=VALUES, others=VALUES)
 def test_what_goes_in_comes_back_seen_or_not(kind: Kind, values: FloatArray, others: FloatArray) -> None:
     statistics = Statistics.of(values, kind)
@@ -28,7 +28,7 @@ def test_what_goes_in_comes_back_seen_or_not(kind: Kind, values: FloatArray, oth
     np.testing.assert_allclose(statistics.denormalize(there), others, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=VALUES)
 def test_bounds(values: FloatArray) -> None:
     assert np.abs(Statistics.of(values, "min-max").normalize(values)).max() <= 1 + 1e-9

@@ -39,7 +39,7 @@ def test_a_column_major_array_comes_back_from_npy() -> None:
 
 
 @PACKINGS
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=200))
 def test_garbage_is_refused_in_a_sentence(packing: Any, data: bytes) -> None:
     with suppress(PolicyError):

@@ -70,7 +70,7 @@ ROWS = arrays(np.float64, (7, 4, 3), elements=st.floats(-5, 5))
 REFERENCES = st.tuples(*[st.one_of(st.none(), st.integers(0, 2))] * 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(states=STATES, rows=ROWS, relative_to=REFERENCES, by_row=st.booleans())
 def test_rows_come_back_whatever_is_relative_to_what(
     states: FloatArray, rows: FloatArray, relative_to: tuple[int | None, ...], by_row: bool

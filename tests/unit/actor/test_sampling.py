@@ -18,7 +18,7 @@ from tests.unit.actor.sampled_experts import VISION, make_actor, make_expert, ma
 OBSERVATION = Observation(stamp_s=1.0, state=np.array([0.1, -0.2]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.sampled_from(list(Solver)), st.sampled_from([None, VISION]), st.integers(0, 3))
 def test_it_is_the_integral_of_the_whole_forward(seed: int, solver: Solver, vision: Any, first: int) -> None:
     """To the bit, but for products of other shapes where the actor sees: there 1e-5."""

@@ -120,7 +120,7 @@ def test_a_reset_without_a_stop_means_nothing() -> None:
 EVENTS = st.sampled_from(["stop", "reset", "start", "chunk", "quiet", "subgoal", "tick", "tick", "tick"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS, max_size=80), st.sampled_from(["joint", "path"]), st.integers(0, 2**32 - 1))
 def test_nothing_but_a_reset_ends_a_stop_and_every_command_keeps_the_limits(
     events: list[str], follow: Any, seed: int

@@ -46,7 +46,7 @@ def test_a_command_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert line["subgoal_age_s"] is None, "infinite is no JSON number"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(tokens=hnp.arrays(np.float32, (2, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_model_outputs_are_logged_with_all_their_digits(tmp_path_factory: Any, tokens: Any) -> None:
     path = tmp_path_factory.mktemp("log") / "log"
@@ -148,7 +148,7 @@ def test_the_recorder_copies_the_target() -> None:
     assert next(recorder.commands()).target.tolist() == [1.0, 2.0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(1e-6, 900), min_size=1, max_size=300))
 def test_percentiles_are_exact_to_the_resolution(values: list[float]) -> None:
     histogram = Histogram(resolution=0.01)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import google_crc32c
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -238,7 +238,6 @@ def test_an_episode_without_steps_is_named(tmp_path: Path) -> None:
     assert run_import(tmp_path / "copy", tmp_path / "out", "--skip", "2") == 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=8), VALUES, max_size=4), max_size=4))
 def test_whatever_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, examples: list[dict[str, list[Any]]]
@@ -252,7 +251,6 @@ def test_whatever_was_written_is_read(
         assert {name: list(values) for name, values in found.items()} == example
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=60))
 def test_nonsense_is_refused_or_harmless(data: bytes) -> None:
     try:
@@ -275,7 +273,6 @@ def test_grippers_are_made_one() -> None:
     assert opening(np.array([2, 0], np.float32), "opening").tolist() == [1, 0]
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(get_args(GripperCoding)),
     arrays(np.float32, st.integers(1, 30), elements=st.floats(-3, 3, width=32)),
@@ -294,7 +291,6 @@ def test_what_is_known_of_datasets_is_of_one_kind() -> None:
     assert len(names) == len(set(names))
 
 
-@settings(deadline=None)
 @given(st.integers(2, 40), st.sampled_from([3, 5, 10, 15, 20]), st.sampled_from([5, 10, 20, 50]))
 def test_changes_add_up_to_the_same_at_any_rate(rows: int, source_fps: int, fps: int) -> None:
     rng = np.random.default_rng(rows)
@@ -317,7 +313,6 @@ def test_changes_add_up_to_the_same_at_any_rate(rows: int, source_fps: int, fps:
     assert np.array_equal(held[:, 0, 0, 0], newest)
 
 
-@settings(deadline=None)
 @given(arrays(np.float32, (20, 3), elements=st.floats(-100, 100, width=32)))
 def test_scaled_actions_turn_back(actions: NDArray[np.float32]) -> None:
     episode = ForeignEpisode(states=actions, actions=actions)

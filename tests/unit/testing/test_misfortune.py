@@ -72,24 +72,21 @@ def test_misses_that_nothing_excuses_are_refused() -> None:
         misfortune.check(allowed_misses=4994)
 
 
-def test_misses_for_want_of_a_processor_are_the_machines() -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([160], [310]), ([140], [160, 310])],
+    ids=["after the harm", "before it, but not told of by then"],
+)
+def test_misses_for_want_of_a_processor_are_the_machines(before: list[int], after: list[int]) -> None:
+    """Ticks when it was looked at before it waited, and after: the first look of 150 or more sees the harm done."""
     cpu = min(os.sched_getaffinity(0))
     with process(COMPUTES, cpu) as pid, process(COMPUTES, cpu):
         misfortune = Misfortune(lambda _: None, lambda _: True)
-        misfortune(look(pid, 160, 0))
+        for count in before:
+            misfortune(look(pid, count, 0))
         until_waited(pid, 0.5)
-        misfortune(look(pid, 310, 50))
-        misfortune.check()
-
-
-def test_a_wait_that_the_tick_had_not_told_of_yet_counts_after_the_harm() -> None:
-    cpu = min(os.sched_getaffinity(0))
-    with process(COMPUTES, cpu) as pid, process(COMPUTES, cpu):
-        misfortune = Misfortune(lambda _: None, lambda _: True)
-        misfortune(look(pid, 140, 0))
-        until_waited(pid, 0.5)
-        misfortune(look(pid, 160, 0))
-        misfortune(look(pid, 310, 50))
+        for count in after:
+            misfortune(look(pid, count, 50 if count == 310 else 0))
         misfortune.check()
 
 

@@ -73,7 +73,7 @@ def test_what_a_task_cannot_ask_for_is_refused_with_what_exists(task: TaskName, 
         goals_in(task, text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(task=st.sampled_from(TASKS), seed=st.integers(0, 2**31 - 1), phrasing=st.sampled_from(["train", "held-out"]))
 def test_drawn_sentences_say_what_is_drawn(task: TaskName, seed: int, phrasing: Phrasing) -> None:
     episode = draw_episode(seed, task=task, phrasing=phrasing)

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dualsys.errors import ConfigError
@@ -60,7 +60,6 @@ def test_the_scenes_and_words_of_touch_stay_those_that_controllers_were_trained_
     assert episode.posture[:3] == pytest.approx(joints, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(seed=seeds)
 def test_blocks_are_apart_within_reach_and_of_different_colours(seed: int) -> None:
     blocks = draw_episode(seed).blocks
@@ -73,7 +72,6 @@ def test_blocks_are_apart_within_reach_and_of_different_colours(seed: int) -> No
         assert np.hypot(one.x_m - other.x_m, one.y_m - other.y_m) >= MIN_SPACING_M
 
 
-@settings(deadline=None)
 @given(seed=seeds, task=st.sampled_from(["touch", "pick"]))
 def test_phrasing_and_instruction_leave_the_scene_alone(seed: int, task: TaskName) -> None:
     train, held_out = draw_episode(seed, task=task), draw_episode(seed, task=task, phrasing="held-out")
@@ -87,7 +85,6 @@ def test_phrasing_and_instruction_leave_the_scene_alone(seed: int, task: TaskNam
         assert np.array_equal(episode.light.direction, train.light.direction)
 
 
-@settings(deadline=None)
 @given(seed=seeds, colour=st.sampled_from(sorted(COLOURS)), task=st.sampled_from(["touch", "pick"]))
 def test_a_colour_that_is_asked_for_is_there(seed: int, colour: str, task: TaskName) -> None:
     usual = draw_episode(seed, task=task)

@@ -50,7 +50,7 @@ def one_on_each_side(episode: Episode) -> bool:
     return apart and all(OWN_SIDE_Y_M[0] <= abs(block.y_m) <= OWN_SIDE_Y_M[1] for block in (first, second))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(seed=seeds, task=tasks)
 def test_every_task_has_blocks_apart_of_different_colours_the_named_ones_first(seed: int, task: TaskName) -> None:
     episode = draw_episode(seed, task=task)
@@ -64,7 +64,7 @@ def test_every_task_has_blocks_apart_of_different_colours_the_named_ones_first(s
         assert np.hypot(one.x_m - other.x_m, one.y_m - other.y_m) >= MIN_SPACING_M
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(seed=seeds, task=tasks)
 def test_the_held_out_words_ask_for_the_same_thing_in_the_same_scene(seed: int, task: TaskName) -> None:
     train, held_out = (draw_episode(seed, task=task, phrasing=phrasing) for phrasing in ("train", "held-out"))
@@ -76,13 +76,11 @@ def test_the_held_out_words_ask_for_the_same_thing_in_the_same_scene(seed: int, 
         assert train.goals == held_out.goals
 
 
-@settings(deadline=None)
 @given(seed=seeds)
 def test_a_pick_has_the_scene_of_the_touch(seed: int) -> None:
     assert draw_episode(seed, task="pick").blocks == draw_episode(seed, task="touch").blocks
 
 
-@settings(deadline=None)
 @given(seed=seeds)
 def test_what_either_hand_may_be_told_to_take_stands_between_them(seed: int) -> None:
     assert within_both_hands_reach(draw_episode(seed, task="pick-with").blocks[0])
@@ -95,7 +93,6 @@ def test_the_hand_that_is_named_does_not_follow_from_the_side() -> None:
         assert 150 < counts[named, side] < 250, counts
 
 
-@settings(deadline=None)
 @given(seed=seeds)
 def test_what_both_hands_take_stands_one_on_each_side(seed: int) -> None:
     episode = draw_episode(seed, task="bimanual")
@@ -114,7 +111,6 @@ def test_sequences_are_of_two_or_three_steps_on_different_blocks_touches_first()
     assert 150 < picks < 250
 
 
-@settings(deadline=None)
 @given(seed=seeds, colour=colours, hand=st.sampled_from(SIDES))
 def test_a_block_and_hand_that_are_asked_for_go_together(seed: int, colour: str, hand: Side) -> None:
     usual = draw_episode(seed, task="pick-with")
@@ -126,7 +122,7 @@ def test_a_block_and_hand_that_are_asked_for_go_together(seed: int, colour: str,
     check_colours(episode, usual)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(seed=seeds, names=two_colours, hands=st.sampled_from([None, SIDES, SIDES[::-1]]))
 def test_two_blocks_that_are_asked_for_are_one_on_each_side(
     seed: int, names: list[str], hands: tuple[Side, Side] | None
@@ -152,7 +148,7 @@ def check_colours(episode: Episode, usual: Episode) -> None:
         assert has == had
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(seed=seeds, names=st.lists(colours, min_size=2, max_size=3))
 def test_sequences_find_every_block_they_name_once(seed: int, names: list[str]) -> None:
     usual = draw_episode(seed, task="sequence")
